@@ -1,0 +1,40 @@
+# Every target sets up what it needs. Serving lives in .venv (no torch), training and checks in .venv-dev.
+PYTHON ?= python3
+HOST ?= 0.0.0.0
+PORT ?= 3000
+
+SERVING := .venv
+DEV := .venv-dev
+
+.PHONY: serve check test bench train-cats-dogs clean
+
+serve: $(SERVING)/installed
+	BENTOML_DO_NOT_TRACK=True $(SERVING)/bin/bentoml serve service:Phototriage --host $(HOST) --port $(PORT)
+
+check: $(DEV)/installed
+	$(DEV)/bin/ruff format --check .
+	$(DEV)/bin/ruff check .
+	$(DEV)/bin/mypy
+	$(DEV)/bin/lint-imports
+	$(DEV)/bin/pytest
+
+test: $(DEV)/installed
+	$(DEV)/bin/pytest $(TESTS)
+
+bench: $(DEV)/installed $(SERVING)/installed
+	$(DEV)/bin/python -m benchmarks.gradient --model exported_models/cats_dogs
+
+$(SERVING)/installed: pyproject.toml
+	$(PYTHON) -m venv $(SERVING)
+	$(SERVING)/bin/pip install --quiet --editable .
+	touch $@
+
+# On Linux x86-64 the index's torch brings CUDA libraries of several GB; a CPU build that is already installed in
+# $(DEV) is kept if its version fits.
+$(DEV)/installed: pyproject.toml
+	$(PYTHON) -m venv $(DEV)
+	$(DEV)/bin/pip install --quiet --editable '.[train,dev]'
+	touch $@
+
+clean:
+	rm -rf $(SERVING) $(DEV) build dist *.egg-info

@@ -1,0 +1,122 @@
+"""The `phototriage` command: what the service answers, for files, without a server."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from phototriage import triage
+from phototriage.errors import ModelFolderError, PhototriageError
+from phototriage.images import decode
+from phototriage.providers import ProviderUnavailable
+from phototriage.runtime import Models, load_models
+from phototriage.settings import PREFIX, Settings, SettingsError, read_settings
+
+FILE_FAILED, CANT_START = 1, 2
+OVERLAY_OPACITY = 0.6
+OVERLAY_COLOUR = (255, 0, 0)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. 0: all went well; 1: some file failed; 2: settings, models or usage don't fit."""
+    options = _parser().parse_args(arguments)
+    try:
+        settings = read_settings()
+        if options.command == "config":
+            return _config(settings)
+        models = load_models(settings)
+    except (SettingsError, ModelFolderError, ProviderUnavailable) as error:
+        print(f"phototriage: {error}", file=sys.stderr)
+        return CANT_START
+    if options.command == "models":
+        return _models(models)
+    if options.command == "classify":
+        return _classify(options, models, settings)
+    return _saliency(options, models, settings)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="phototriage", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("config", help="print the settings, as the environment would have to say them")
+    commands.add_parser("models", help="verify and list the models")
+    classify = commands.add_parser("classify", help="print an answer a line, as JSON")
+    classify.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    classify.add_argument("--top-k", type=int)
+    saliency = commands.add_parser("saliency", help="write what the model looked at")
+    saliency.add_argument("file", type=Path, metavar="FILE")
+    saliency.add_argument("-o", "--output", type=Path, required=True, metavar="PNG")
+    saliency.add_argument("--method", choices=("gradient", "featout"), default="gradient")
+    saliency.add_argument("--target", help="label to explain; the predicted one without it")
+    saliency.add_argument("--overlay", action="store_true", help="lay the mask in red over the photo")
+    for command in (classify, saliency):
+        command.add_argument("--model", help="the default one without it")
+    return parser
+
+
+def _config(settings: Settings) -> int:
+    for name, field in Settings.model_fields.items():
+        value = getattr(settings, name)
+        print(f"# {field.description}")
+        print(f"{PREFIX}{name.upper()}={'' if value is None else value}")
+    return 0
+
+
+def _models(models: Models) -> int:
+    for info in triage.list_models(models).models:
+        mark = "default" if info.default else ""
+        print(f"{info.name}\t{info.kind}\t{info.version}\t{mark}\t{', '.join(info.labels)}".rstrip())
+    return 0
+
+
+def _classify(options: argparse.Namespace, models: Models, settings: Settings) -> int:
+    failed = False
+    for path in options.files:
+        try:
+            answer = triage.classify(
+                models, path.read_bytes(), options.model, options.top_k, settings.image_limits
+            )
+        except (PhototriageError, OSError) as error:
+            failed = True
+            _report(path, error)
+        else:
+            print(json.dumps({"file": str(path), **answer.model_dump()}, ensure_ascii=False), flush=True)
+    return FILE_FAILED if failed else 0
+
+
+def _saliency(options: argparse.Namespace, models: Models, settings: Settings) -> int:
+    limits = settings.image_limits
+    try:
+        data = options.file.read_bytes()
+        saliency = triage.saliency(models, data, options.method, options.target, options.model, limits)
+        if options.overlay:
+            photo = np.asarray(decode(data, limits).convert("RGB"))
+            Image.fromarray(overlay(photo, saliency.mask)).save(options.output, "PNG")
+        else:
+            options.output.write_bytes(saliency.png())
+    except (PhototriageError, OSError) as error:
+        _report(options.file, error)
+        return FILE_FAILED
+    return 0
+
+
+def overlay(photo: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Photo uint8 (H, W, 3) RGB with the mask uint8 (H, W) laid over it in red."""
+    share = mask[..., np.newaxis] * np.float32(OVERLAY_OPACITY / 255)
+    return np.rint(photo * (1 - share) + np.array(OVERLAY_COLOUR, np.float32) * share).astype(np.uint8)
+
+
+def _report(path: Path, error: PhototriageError | OSError) -> None:
+    reason = error.detail if isinstance(error, PhototriageError) else error.strerror
+    print(f"phototriage: {path}: {reason}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

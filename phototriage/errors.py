@@ -1,0 +1,85 @@
+"""Every failure that a caller can cause: a stable code, an HTTP status, and what to do about it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class PhototriageError(Exception):
+    """A failure that the caller can act on. `detail` names the value, the limit and the remedy.
+
+    `code` is stable and machine-readable, `title` is the same for every failure of the class,
+    `status` is the HTTP status that the service answers with.
+    """
+
+    code: ClassVar[str] = "error"
+    status: ClassVar[int] = 400
+    title: ClassVar[str] = "The request can't be served"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class MalformedRequest(PhototriageError):
+    code = "malformed_request"
+    title = "The request is malformed"
+
+
+class UnknownModel(PhototriageError):
+    code = "unknown_model"
+    status = 404
+    title = "There is no such model"
+
+
+class TooLarge(PhototriageError):
+    """Too many bytes, pixels or items."""
+
+    code = "too_large"
+    status = 413
+    title = "The request is over a limit"
+
+
+class UnsupportedImage(PhototriageError):
+    """The bytes are not of an image format that is read."""
+
+    code = "unsupported_image"
+    status = 415
+    title = "Not an image format that is read"
+
+
+class UndecodableImage(PhototriageError):
+    """The format is known, but the image is truncated, corrupt or empty."""
+
+    code = "undecodable_image"
+    status = 422
+    title = "The image can't be decoded"
+
+
+class UnknownLabel(PhototriageError):
+    code = "unknown_label"
+    status = 422
+    title = "The model has no such label"
+
+
+class Overloaded(PhototriageError):
+    """The queue is full, or a model is being swapped; the answer carries Retry-After."""
+
+    code = "overloaded"
+    status = 503
+    title = "Too much is in flight"
+
+
+class DeadlineExceeded(PhototriageError):
+    code = "deadline_exceeded"
+    status = 504
+    title = "The answer would come after the deadline"
+
+
+class ModelFolderError(PhototriageError):
+    """A model folder that can't be trusted: missing or changed files, a manifest that doesn't fit, golden vectors
+    that don't repeat. Raised at start and at reload, never by a request."""
+
+    code = "model_folder"
+    status = 503
+    title = "The model folder can't be served"

@@ -1,0 +1,185 @@
+"""The OpenAPI 3.1 document of exactly the routes that are served, made from the schemas of the answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel
+
+from phototriage import __doc__ as description
+from phototriage.errors import (
+    DeadlineExceeded,
+    MalformedRequest,
+    Overloaded,
+    PhototriageError,
+    TooLarge,
+    UndecodableImage,
+    UnknownLabel,
+    UnknownModel,
+    UnsupportedImage,
+)
+from phototriage.schemas import (
+    ClassifyAnswer,
+    ClassifyQuery,
+    Health,
+    ModelsAnswer,
+    Problem,
+    SaliencyAnswer,
+    SaliencyQuery,
+    schema_of,
+)
+from phototriage.uploads import PART
+
+API_VERSION = "1"  # fields may be added to answers; what is renamed or removed makes a version 2
+
+Errors = tuple[type[PhototriageError], ...]
+
+_IMAGE_ERRORS: Errors = (
+    MalformedRequest,
+    UnknownModel,
+    TooLarge,
+    UnsupportedImage,
+    UndecodableImage,
+    Overloaded,
+    DeadlineExceeded,
+)
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One method of one path. `answers` has a schema by media type; `query` is a model of the parameters."""
+
+    method: str
+    path: str
+    summary: str
+    answers: dict[str, type[BaseModel] | dict[str, Any]]
+    query: type[BaseModel] | None = None
+    takes_image: bool = False
+    errors: Errors = field(default=())
+
+    @property
+    def identifier(self) -> str:
+        return self.path.rsplit("/", 1)[-1].removesuffix(".json")
+
+
+_BINARY = {"type": "string", "contentMediaType": "image/png"}
+_TEXT = {"type": "string"}
+
+OPERATIONS = (
+    Operation(
+        "post",
+        "/v1/classify",
+        "What is in this photo?",
+        {"application/json": ClassifyAnswer},
+        ClassifyQuery,
+        takes_image=True,
+        errors=_IMAGE_ERRORS,
+    ),
+    Operation(
+        "post",
+        "/v1/saliency",
+        "What did the model look at? Accept chooses between the mask alone and the mask with what it says.",
+        {"application/json": SaliencyAnswer, "image/png": _BINARY},
+        SaliencyQuery,
+        takes_image=True,
+        errors=(*_IMAGE_ERRORS, UnknownLabel),
+    ),
+    Operation(
+        "get", "/v1/models", "Which models are served?", {"application/json": ModelsAnswer}, errors=(Overloaded,)
+    ),
+    Operation("get", "/livez", "Does the process answer?", {"application/json": Health}),
+    Operation(
+        "get",
+        "/readyz",
+        "Are the models verified, replayed and warm?",
+        {"application/json": Health},
+        errors=(Overloaded,),
+    ),
+    Operation("get", "/healthz", "As /livez, under its older name", {"application/json": Health}),
+    Operation("get", "/metrics", "Prometheus metrics", {"text/plain": _TEXT}),
+    Operation("get", "/docs.json", "This document", {"application/json": {"type": "object"}}),
+)
+
+
+def document() -> dict[str, Any]:
+    """The whole OpenAPI document."""
+    paths: dict[str, dict[str, Any]] = {}
+    for operation in OPERATIONS:
+        paths.setdefault(operation.path, {})[operation.method] = _operation(operation)
+    answers = {
+        model
+        for operation in OPERATIONS
+        for model in operation.answers.values()
+        if isinstance(model, type)
+    }
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Phototriage", "version": API_VERSION, "description": description},
+        "paths": paths,
+        "components": {"schemas": schema_of([Problem, *sorted(answers, key=lambda model: model.__name__)])},
+    }
+
+
+def _operation(operation: Operation) -> dict[str, Any]:
+    content = {media: {"schema": _schema(answer)} for media, answer in operation.answers.items()}
+    # Any route refuses a query that it doesn't know.
+    errors = tuple(dict.fromkeys((MalformedRequest, *operation.errors)))
+    result: dict[str, Any] = {
+        "operationId": operation.identifier,
+        "summary": operation.summary,
+        "responses": {"200": {"description": "The answer", "content": content}, **_problems(errors)},
+    }
+    if operation.query is not None:
+        result["parameters"] = _parameters(operation.query)
+    if operation.takes_image:
+        result["requestBody"] = _image_body()
+    return result
+
+
+def _schema(answer: type[BaseModel] | dict[str, Any]) -> dict[str, Any]:
+    return answer if isinstance(answer, dict) else {"$ref": f"#/components/schemas/{answer.__name__}"}
+
+
+def _problems(errors: Errors) -> dict[str, Any]:
+    """Answers by status; errors that share one are described together."""
+    by_status: dict[int, list[type[PhototriageError]]] = {}
+    for error in errors:
+        by_status.setdefault(error.status, []).append(error)
+    schema = {"schema": {"$ref": "#/components/schemas/Problem"}}
+    problems: dict[str, Any] = {}
+    for status, sharing in sorted(by_status.items()):
+        text = "; ".join(f"{error.title} (`{error.code}`)" for error in sharing)
+        problems[str(status)] = {"description": text, "content": {"application/problem+json": schema}}
+        if status == Overloaded.status:
+            problems[str(status)]["headers"] = {"Retry-After": {"schema": {"type": "integer"}}}
+    return problems
+
+
+def _parameters(query: type[BaseModel]) -> list[dict[str, Any]]:
+    parameters = []
+    for name, schema in query.model_json_schema()["properties"].items():
+        schema.pop("title", None)
+        text = schema.pop("description", "")
+        if "anyOf" in schema:  # optional: a query can leave a parameter out, but can't say null
+            schema = next(each for each in schema["anyOf"] if each != {"type": "null"})
+        parameters.append({"name": name, "in": "query", "description": text, "schema": schema})
+    return parameters
+
+
+def _image_body() -> dict[str, Any]:
+    """An image as a file part or as the body itself. OpenAPI 3.1 describes a raw body by an empty schema."""
+    form = {
+        "type": "object",
+        "properties": {PART: {"type": "string", "contentMediaType": "application/octet-stream"}},
+        "required": [PART],
+        "additionalProperties": False,
+    }
+    return {
+        "required": True,
+        "content": {
+            "multipart/form-data": {"schema": form, "encoding": {PART: {"contentType": "image/*"}}},
+            "image/*": {"schema": {}},
+            "application/octet-stream": {"schema": {}},
+        },
+    }

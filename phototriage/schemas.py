@@ -1,0 +1,135 @@
+"""Requests' queries and answers of the API. The OpenAPI document is made from these."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from phototriage.featout_rule import FeatOutRule
+from phototriage.input_rule import InputRule
+from phototriage.manifest import Data, Metric, Output, Training
+
+Method = Literal["gradient", "featout"]
+
+
+class _Query(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelQuery(_Query):
+    model: str | None = Field(None, description="Name of a model; without it the default of its kind answers")
+
+
+class ClassifyQuery(ModelQuery):
+    top_k: int | None = Field(None, ge=1, description="How many probabilities to list; all without it")
+
+
+class SaliencyQuery(ModelQuery):
+    method: Method = Field(
+        "gradient", description="`gradient`: what the model leans on. `featout`: what FeatOut would remove"
+    )
+    target: str | None = Field(None, description="Label to explain; without it the predicted one")
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelName(_Answer):
+    """Which model answered. A changed file, label or threshold makes a new version."""
+
+    name: str
+    version: str
+
+
+class LabelProbability(_Answer):
+    label: str
+    probability: float = Field(ge=0, le=1)
+
+
+class ClassifyAnswer(_Answer):
+    model: ModelName
+    label: str = Field(description="The most probable label")
+    confidence: float = Field(ge=0, le=1, description="Its probability")
+    probabilities: list[LabelProbability] = Field(description="The most probable first")
+
+
+class PatchAnswer(_Answer):
+    """A part that FeatOut removes, in pixels of the upright image."""
+
+    row: float
+    column: float
+    radius: float = Field(ge=0)
+    intensity: float = Field(ge=0, le=1, description="Of the smoothed map at the centre, over its maximum")
+
+
+class SummaryAnswer(_Answer):
+    """How the smoothed gradient is spread over the model's input."""
+
+    entropy: float = Field(ge=0, le=1, description="Of the map as a distribution, over that of an even one")
+    gini: float = Field(ge=0, le=1, description="0 for an even map, 1 for a single pixel")
+    top_tenth_share: float = Field(ge=0, le=1, description="What the strongest tenth of the pixels holds")
+
+
+class SaliencyAnswer(_Answer):
+    model: ModelName
+    target: str
+    method: Method
+    width: int = Field(ge=1, description="Of the upright image and of the mask, in pixels")
+    height: int = Field(ge=1, description="Of the upright image and of the mask, in pixels")
+    mask_png: str = Field(
+        description="8-bit grey PNG in base64", json_schema_extra={"contentEncoding": "base64"}
+    )
+    patches: list[PatchAnswer] = Field(description="What FeatOut would remove, the strongest first")
+    summary: SummaryAnswer
+    trained_with_featout: bool | None = Field(
+        None, description="With method=featout only: whether its settings are those that the model trained with"
+    )
+
+
+class ModelInfo(_Answer):
+    """A manifest, without its file format's own fields."""
+
+    name: str
+    version: str
+    kind: str
+    default: bool = Field(description="Whether it answers where no model is named")
+    description: str
+    files: dict[str, str] = Field(description="SHA-256 by file name")
+    input: InputRule
+    outputs: tuple[Output, ...]
+    labels: tuple[str, ...]
+    featout: FeatOutRule | None
+    metrics: tuple[Metric, ...]
+    data: Data
+    training: Training
+
+
+class ModelsAnswer(_Answer):
+    models: list[ModelInfo]
+
+
+class Health(_Answer):
+    status: Literal["alive", "ready"]
+
+
+class Problem(_Answer):
+    """RFC 9457. `code` is stable, `detail` names the value, the limit and the remedy."""
+
+    type: str = "about:blank"
+    title: str
+    status: int = Field(ge=400, le=599)
+    code: str
+    detail: str
+
+
+def schema_of(models: list[type[BaseModel]]) -> dict[str, Any]:
+    """JSON Schemas of the models and of all that they hold, by name, with references as OpenAPI has them."""
+    from pydantic.json_schema import models_json_schema
+
+    _, document = models_json_schema(
+        [(model, "serialization") for model in models], ref_template="#/components/schemas/{model}"
+    )
+    definitions: dict[str, Any] = document["$defs"]
+    return definitions

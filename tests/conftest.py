@@ -1,0 +1,29 @@
+"""Fixtures that several test modules share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from phototriage.runtime import Models, load_models
+from phototriage.settings import Settings
+from tests.tiny_models import write_model
+
+
+@pytest.fixture(scope="session")
+def models_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A models directory that holds the tiny classifier as `tiny`. Don't write to it."""
+    directory = tmp_path_factory.mktemp("models")
+    write_model(directory / "tiny")
+    return directory
+
+
+@pytest.fixture(scope="session")
+def settings(models_directory: Path) -> Settings:
+    return Settings(models_directory=models_directory, threads=2, provider="cpu")
+
+
+@pytest.fixture(scope="session")
+def models(settings: Settings) -> Models:
+    return load_models(settings)

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from phototriage import runtime
+from phototriage.errors import ModelFolderError, UnknownModel
+from phototriage.manifest import Output
+from phototriage.runtime import Models, load_model, load_models
+from phototriage.settings import Settings
+from tests.tiny_models import PEAK, SIDE, SIDE_LENGTH, input_rule, tiny_graph, write_model
+
+IMAGES = np.stack(
+    [np.full((SIDE_LENGTH, SIDE_LENGTH, 3), colour, np.uint8) for colour in [(255, 0, 0), (0, 51, 102)]]
+)
+
+
+def settings_for(directory: Path, **changes: object) -> Settings:
+    return Settings(models_directory=directory, threads=1, provider="cpu").model_copy(update=changes)
+
+
+def test_logits_are_the_mean_colours(models: Models) -> None:
+    np.testing.assert_allclose(models.get("tiny").logits(IMAGES), [[10, 0, 0], [0, 2, 4]], rtol=1e-6)
+
+
+def test_explain_gives_logits_and_the_gradient_of_the_weighted_outputs(models: Models) -> None:
+    weights = np.array([[1, 0, 0], [0, 2, -1]], np.float32)
+    logits, gradient = models.get("tiny").explain(IMAGES, weights)
+    np.testing.assert_allclose(logits, [[10, 0, 0], [0, 2, 4]], rtol=1e-6)
+    assert gradient.shape == IMAGES.shape
+    assert gradient[0][PEAK].tolist() == [1, 0, 0]
+    assert gradient[1][SIDE].tolist() == [0, 1, -0.5]
+
+
+def test_the_forward_session_has_no_backward_part(models: Models) -> None:
+    forward = models.get("tiny")._forward
+    assert [each.name for each in forward.get_inputs()] == ["images"]
+    assert [each.name for each in forward.get_outputs()] == ["logits"]
+
+
+def test_a_changed_file_is_named(tmp_path: Path) -> None:
+    write_model(tmp_path / "tiny")
+    file = tmp_path / "tiny" / "model.onnx"
+    file.write_bytes(file.read_bytes() + b"\0")
+    with pytest.raises(ModelFolderError, match=r"tiny/model\.onnx has SHA-256"):
+        load_models(settings_for(tmp_path))
+
+
+def test_a_file_that_is_no_model_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "tiny"
+    written = write_model(folder)
+    (folder / "model.onnx").write_bytes(b"not a model")
+    from phototriage import manifest
+
+    files = {**written.files, "model.onnx": manifest.sha256_of(folder / "model.onnx")}
+    manifest.write(written.model_copy(update={"files": files}), folder)
+    with pytest.raises(ModelFolderError, match=r"tiny/model\.onnx"):
+        load_models(settings_for(tmp_path))
+
+
+def test_a_manifest_without_the_model_file(tmp_path: Path) -> None:
+    write_model(tmp_path / "tiny", files={})
+    with pytest.raises(ModelFolderError, match=r"names no model\.onnx"):
+        load_models(settings_for(tmp_path))
+
+
+def test_an_input_of_another_size_is_told(tmp_path: Path) -> None:
+    write_model(tmp_path / "tiny", input=input_rule(height=32))
+    with pytest.raises(ModelFolderError, match=r"\[16, 16, 3\].*\[32, 16, 3\]"):
+        load_models(settings_for(tmp_path))
+
+
+def test_an_output_that_the_graph_lacks_is_named(tmp_path: Path) -> None:
+    outputs = (
+        Output(role="logits", name="logits", shape=("N", 3)),
+        Output(role="gradient", name="slope", shape=("N", 16, 16, 3)),
+    )
+    write_model(tmp_path / "tiny", outputs=outputs)
+    with pytest.raises(ModelFolderError, match="no output 'slope'"):
+        load_models(settings_for(tmp_path))
+
+
+def test_other_kinds_are_refused(tmp_path: Path) -> None:
+    write_model(tmp_path / "tiny", kind="embedder")
+    with pytest.raises(ModelFolderError, match="tiny is of kind 'embedder'"):
+        load_models(settings_for(tmp_path))
+
+
+def test_no_models_at_all(tmp_path: Path) -> None:
+    with pytest.raises(ModelFolderError, match="holds no model"):
+        load_models(settings_for(tmp_path))
+    with pytest.raises(ModelFolderError, match="can't be read: No such file"):
+        load_models(settings_for(tmp_path / "missing"))
+
+
+def test_what_an_export_has_not_finished_is_left_alone(tmp_path: Path) -> None:
+    write_model(tmp_path / "tiny")
+    (tmp_path / "next.part").mkdir()
+    (tmp_path / ".cache").mkdir()
+    (tmp_path / "README.md").touch()
+    assert list(load_models(settings_for(tmp_path)).by_name) == ["tiny"]
+
+
+def test_a_folder_without_a_manifest_is_named(tmp_path: Path) -> None:
+    (tmp_path / "half").mkdir()
+    with pytest.raises(ModelFolderError, match=r"half/manifest\.json is missing"):
+        load_models(settings_for(tmp_path))
+
+
+def test_the_only_model_is_the_default(tmp_path: Path) -> None:
+    write_model(tmp_path / "tiny")
+    assert load_models(settings_for(tmp_path)).get(None).name == "tiny"
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Path:
+    write_model(tmp_path / "first")
+    write_model(tmp_path / "second", graph=tiny_graph(scale=20), default=True)
+    return tmp_path
+
+
+def test_the_manifest_says_which_is_the_default(two: Path) -> None:
+    models = load_models(settings_for(two))
+    assert models.get(None).name == "second"
+    assert models.get("first").name == "first"
+    np.testing.assert_allclose(models.get("second").logits(IMAGES[:1]), [[20, 0, 0]])
+
+
+def test_the_setting_comes_before_the_manifest(two: Path) -> None:
+    assert load_models(settings_for(two, default_classifier="first")).get(None).name == "first"
+
+
+def test_a_setting_that_names_no_model(two: Path) -> None:
+    with pytest.raises(ModelFolderError, match="set to 'third'; there is first, second"):
+        load_models(settings_for(two, default_classifier="third"))
+
+
+@pytest.mark.parametrize("default", [True, False])
+def test_two_models_without_a_default_refuse_to_start_by_name(tmp_path: Path, default: bool) -> None:
+    for name in ("first", "second"):
+        write_model(tmp_path / name, default=default)
+    with pytest.raises(ModelFolderError, match="of first, second"):
+        load_models(settings_for(tmp_path))
+
+
+def test_unknown_names_are_told_what_there_is(two: Path) -> None:
+    with pytest.raises(UnknownModel, match="'third'; there is first, second"):
+        load_models(settings_for(two)).get("third")
+
+
+def test_models_are_warm_when_they_are_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_model(tmp_path / "tiny")
+    calls = []
+    monkeypatch.setattr(runtime.OnnxModel, "warm_up", lambda self: calls.append(self.name))
+    load_model(tmp_path / "tiny", settings_for(tmp_path))
+    assert calls == ["tiny"]
+
+
+def test_the_tiny_graph_is_a_valid_model() -> None:
+    onnx.checker.check_model(tiny_graph(), full_check=True)

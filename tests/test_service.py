@@ -1,0 +1,145 @@
+"""The service as it is run: `bentoml serve` in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.tiny_models import solid, write_model
+
+ROOT = Path(__file__).parents[1]
+SECONDS = 30  # for anything to happen on a busy machine
+RED = {"content": solid((255, 0, 0)), "headers": {"content-type": "image/png"}}
+
+Start = Callable[..., "Server"]
+
+
+class Server:
+    """A `bentoml serve` process on a free port, with its output in a file."""
+
+    def __init__(self, folder: Path, models_directory: Path, **environment: str) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        self.address = f"http://127.0.0.1:{self.port}"
+        self._log = folder / "log"
+        command = [sys.executable, "-m", "bentoml", "serve", "service:Phototriage", "--host", "127.0.0.1"]
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [*command, "--port", str(self.port)],
+                cwd=ROOT,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={
+                    **os.environ,
+                    "PHOTOTRIAGE_MODELS_DIRECTORY": str(models_directory),
+                    "PHOTOTRIAGE_THREADS": "1",
+                    "BENTOML_HOME": str(folder / "bentoml"),
+                    "BENTOML_DO_NOT_TRACK": "True",
+                    **environment,
+                },
+            )
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text(errors="replace")
+
+    def wait_until_ready(self) -> None:
+        end = time.monotonic() + SECONDS
+        while self.process.poll() is None and time.monotonic() < end:
+            try:
+                if httpx.get(self.address + "/readyz", timeout=SECONDS).status_code == 200:
+                    return
+            except httpx.TransportError:
+                time.sleep(0.05)
+        raise AssertionError(f"not ready: {self.log}")
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(SECONDS)
+
+    def end(self) -> None:
+        """Leave nothing behind, whatever the test did."""
+        if self.process.poll() is None:
+            self.stop()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    servers: list[Server] = []
+
+    def run(models_directory: Path, **environment: str) -> Server:
+        folder = tmp_path / f"server_{len(servers)}"
+        folder.mkdir()
+        servers.append(Server(folder, models_directory, **environment))
+        return servers[-1]
+
+    yield run
+    for server in servers:
+        server.end()
+
+
+def test_serves_from_readiness_to_sigterm(start: Start, models_directory: Path) -> None:
+    server = start(models_directory)
+    server.wait_until_ready()
+    with httpx.Client(base_url=server.address, timeout=SECONDS) as client:
+        assert client.post("/v1/classify", **RED).json()["label"] == "red"
+        accept = {"accept": "image/png", **RED["headers"]}  # type: ignore[dict-item]
+        assert client.post("/v1/saliency", content=RED["content"], headers=accept).content[:4] == b"\x89PNG"
+        assert client.get("/v1/models").json()["models"][0]["name"] == "tiny"
+        assert "phototriage_requests_total" in client.get("/metrics").text
+        # No route of BentoML's own answers.
+        assert client.get("/docs.json").json()["info"]["title"] == "Phototriage"
+        assert client.get("/livez").json() == {"status": "alive"}
+        for path in ("/", "/schema.json", "/static_content/index.css"):
+            assert client.get(path).headers["content-type"] == "application/problem+json"
+    half = b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 99\r\n\r\nhalf"
+    with socket.create_connection(("127.0.0.1", server.port)) as leaving:
+        leaving.sendall(half)
+    assert httpx.post(server.address + "/v1/classify", **RED).status_code == 200
+    assert server.stop() == 0
+    assert "Traceback" not in server.log
+
+
+def test_a_keep_alive_connection_does_not_stall(start: Start, models_directory: Path) -> None:
+    server = start(models_directory)
+    server.wait_until_ready()
+    times = []
+    with httpx.Client(base_url=server.address) as client:
+        for _ in range(50):
+            begin = time.perf_counter()
+            client.post("/v1/classify", **RED)
+            times.append(time.perf_counter() - begin)
+    assert sorted(times)[25] < 0.035  # Nagle's algorithm against delayed acknowledgements costs 40 ms
+
+
+@pytest.mark.parametrize("container", [{}, {"BENTOML_CONTAINERIZED": "true"}])
+def test_a_changed_model_ends_the_server(start: Start, tmp_path: Path, container: dict[str, str]) -> None:
+    write_model(tmp_path / "models" / "tiny")
+    with (tmp_path / "models" / "tiny" / "model.onnx").open("ab") as file:
+        file.write(b"\0")
+    server = start(tmp_path / "models", **container)
+    assert server.process.wait(SECONDS) == 1
+    assert "phototriage: tiny/model.onnx has SHA-256" in server.log
+    assert server.log.count("phototriage: ") == 1
+    assert "Traceback" not in server.log
+
+
+def test_settings_that_do_not_fit_end_the_server(start: Start, models_directory: Path) -> None:
+    server = start(models_directory, PHOTOTRIAGE_PROVIDER="tpu")
+    assert server.process.wait(SECONDS) == 1
+    assert "phototriage: PHOTOTRIAGE_PROVIDER='tpu'" in server.log
+
+
+def test_cuda_without_a_device_ends_the_server(start: Start, models_directory: Path) -> None:
+    server = start(models_directory, PHOTOTRIAGE_PROVIDER="cuda", CUDA_VISIBLE_DEVICES="")
+    assert server.process.wait(SECONDS) == 1
+    assert "The provider is set to cuda, but" in server.log

@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from phototriage import triage
+from phototriage.errors import MalformedRequest, TooLarge, UndecodableImage, UnknownLabel, UnknownModel
+from phototriage.images import ImageLimits
+from phototriage.runtime import Models, load_models
+from phototriage.settings import Settings
+from tests.tiny_models import LABELS, PEAK, input_rule, solid, write_model
+
+RED = solid((255, 0, 0))
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Callable[..., Models]:
+    """Load one tiny model with a changed manifest."""
+
+    def load(**changes: Any) -> Models:
+        write_model(tmp_path / "models" / "changed", **changes)
+        return load_models(Settings(models_directory=tmp_path / "models", threads=1, provider="cpu"))
+
+    return load
+
+
+def test_classify_gives_the_softmax_of_the_mean_colour(models: Models) -> None:
+    answer = triage.classify(models, RED)
+    total = math.exp(10) + 2
+    assert answer.label == "red"
+    assert answer.confidence == pytest.approx(math.exp(10) / total)
+    assert [each.label for each in answer.probabilities] == ["red", "green", "blue"]
+    assert answer.probabilities[2].probability == pytest.approx(1 / total)
+    assert answer.model.name == "tiny"
+    assert answer.model.version == models.get("tiny").manifest.version
+
+
+def test_top_k_lists_the_best(models: Models) -> None:
+    answer = triage.classify(models, solid((0, 100, 200)), top_k=2)
+    assert [each.label for each in answer.probabilities] == ["blue", "green"]
+
+
+@pytest.mark.parametrize("top_k", [0, -1, 4])
+def test_top_k_out_of_range_names_the_limits(models: Models, top_k: int) -> None:
+    with pytest.raises(MalformedRequest, match="from 1 to 3"):
+        triage.classify(models, RED, top_k=top_k)
+
+
+def test_unknown_model_lists_what_there_is(models: Models) -> None:
+    with pytest.raises(UnknownModel, match="'dogs'; there is tiny"):
+        triage.classify(models, RED, model="dogs")
+
+
+def test_bad_images_pass_through(models: Models) -> None:
+    with pytest.raises(UndecodableImage):
+        triage.classify(models, RED[:-40])
+    with pytest.raises(TooLarge):
+        triage.classify(models, RED, limits=ImageLimits(max_bytes=10))
+
+
+def test_softmax_of_large_logits() -> None:
+    assert triage.softmax(np.array([1000.0, 1000.0, -1000.0], np.float32)).tolist() == [0.5, 0.5, 0.0]
+
+
+def test_gradient_mask_is_the_pattern_spread_by_the_box(models: Models) -> None:
+    answer = triage.saliency(models, RED)
+    expected = np.zeros((16, 16), np.uint8)
+    expected[3:6, 9:12] = 255  # 1 at (4, 10), over 3 × 3
+    expected[11:14, 2:5] = 128  # 1/2 at (12, 3)
+    np.testing.assert_array_equal(answer.mask, expected)
+    assert answer.target == "red"
+    assert answer.trained_with_featout is None
+
+
+def test_target_is_what_is_explained(serve: Callable[..., Models]) -> None:
+    models = serve()
+    weights = []
+    model = models.get(None)
+    explain = model.explain
+    model.explain = lambda images, output_weights: weights.append(output_weights) or explain(images, output_weights)  # type: ignore[method-assign, func-returns-value]
+    assert triage.saliency(models, RED).target == "red"
+    assert triage.saliency(models, RED, target="blue").target == "blue"
+    assert np.concatenate(weights).tolist() == [[1, 0, 0], [0, 0, 1]]
+
+
+def test_unknown_label_is_refused(models: Models) -> None:
+    with pytest.raises(UnknownLabel, match="'pink'; it has red, green, blue"):
+        triage.saliency(models, RED, target="pink")
+
+
+def test_featout_mask_is_what_training_removes(models: Models) -> None:
+    answer = triage.saliency(models, RED, "featout")
+    # 35 % of 256 pixels in two patches: radius 3.78 at the peak, half of it and of the strength at the side.
+    radius = math.sqrt(0.35 * 256 / (2 * math.pi))
+    strongest, weaker = answer.patches
+    assert (strongest.row, strongest.column, strongest.intensity) == (3, 9, 1.0)
+    assert strongest.radius == pytest.approx(radius)
+    assert (weaker.row, weaker.column) == (11, 2)
+    assert weaker.intensity == pytest.approx(0.5)
+    assert weaker.radius == pytest.approx(radius / 2)
+    assert answer.mask[PEAK] == 255
+    assert set(np.unique(answer.mask)) == {0, 128, 255}
+    assert (answer.mask == 255).sum() <= math.pi * radius**2
+    assert answer.trained_with_featout is True
+
+
+def test_a_model_trained_without_featout_says_so(serve: Callable[..., Models]) -> None:
+    assert triage.saliency(serve(featout=None), RED, "featout").trained_with_featout is False
+
+
+def test_mask_and_patches_are_in_pixels_of_the_upright_image(models: Models) -> None:
+    answer = triage.saliency(models, solid((255, 0, 0), height=160, width=320))
+    assert answer.mask.shape == (160, 320)
+    row, column = np.unravel_index(int(answer.mask.argmax()), answer.mask.shape)
+    assert 30 <= row < 60
+    assert 180 <= column < 240
+    # The peak at (3, 9) of 16 × 16: its centre is at (3.5, 9.5) / 16 of the image.
+    assert (answer.patches[0].row, answer.patches[0].column) == (3.5 * 10 - 0.5, 9.5 * 20 - 0.5)
+
+
+def test_rotated_photos_are_explained_upright(models: Models) -> None:
+    file = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (40, 20), "red").save(file, "JPEG", exif=exif)
+    assert triage.saliency(models, file.getvalue()).mask.shape == (40, 20)
+
+
+def test_patches_in_the_padding_have_no_place_in_the_image(serve: Callable[..., Models]) -> None:
+    models = serve(input=input_rule(aspect="pad"))
+    # 16 × 4 pixels fill columns 6 to 9 of the input; the pattern's points are at columns 9 to 11 and 2 to 4.
+    answer = triage.saliency(models, solid((255, 0, 0), height=16, width=4))
+    assert [(patch.row, patch.column) for patch in answer.patches] == [(3, 3)]
+
+
+def test_answer_holds_the_mask_as_grey_png(models: Models) -> None:
+    saliency = triage.saliency(models, solid((0, 255, 0), height=20, width=30))
+    answer = saliency.answer()
+    with Image.open(io.BytesIO(base64.b64decode(answer.mask_png))) as image:
+        assert (image.format, image.mode, image.size) == ("PNG", "L", (30, 20))
+        np.testing.assert_array_equal(np.asarray(image), saliency.mask)
+    assert (answer.width, answer.height) == (30, 20)
+    assert 0 < answer.summary.entropy < 1
+
+
+def test_models_are_listed_without_paths(models: Models, settings: Settings) -> None:
+    answer = triage.list_models(models)
+    (info,) = answer.models
+    assert info.name == "tiny"
+    assert info.default is True
+    assert info.labels == LABELS
+    assert str(settings.models_directory) not in answer.model_dump_json()

@@ -1,0 +1,219 @@
+"""Train a classifier on a folder or tar of class sub-folders.
+
+    python -m training.classifier --data my_photos/ --name my_model
+    python -m training.export --name my_model
+
+Leaves runs/NAME/: run.json (figures, settings, versions), best.pt, TensorBoard logs, and a picture an epoch of what
+FeatOut hid. Stopped and started again with the same settings, it goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from phototriage.errors import PhototriageError
+from phototriage.manifest import Data, Metric, Training
+from training.data import load
+from training.dataset import Dataset
+from training.evaluation import accuracy_metric, predict
+from training.fit import Fit
+from training.head_start import features, fit_head, regression_logits, take_up
+from training.layouts import Split
+from training.networks import Classifier, EfficientNetLite0, MobileNetV3Small, NetworkSpec
+from training.options import Options, hardware, parse
+from training.progress import Progress
+from training.run import ClassifierRun, RunError, package_versions, read_run, write_atomically, write_run
+
+START = "start.pt"
+
+
+def build(options: Options, classes: int) -> Classifier:
+    """The network with its starting weights; the head is random by the seed."""
+    torch.manual_seed(options.fit.seed)
+    channels: Literal[1, 3] = 3 if options.colour == "rgb" else 1
+    network = Classifier(NetworkSpec(trunk=options.trunk, classes=classes, channels=channels))
+    if isinstance(network.trunk, EfficientNetLite0) and options.weights == "packaged":
+        network.trunk.load_packaged()
+    elif isinstance(network.trunk, MobileNetV3Small) and options.weights == "torchvision":
+        network.trunk.load_torchvision()
+    return network
+
+
+def prepare_folder(folder: Path, options: Options, data: Dataset, given: argparse.Namespace) -> None:
+    """Make the run's folder, or check that the one there belongs to the same settings and data.
+
+    A finished run is taken up again only if it has not seen the test split yet and now may.
+    """
+    fingerprint = json.dumps(options.model_dump(mode="json") | {"data": data.sha256}, indent=2, sort_keys=True)
+    marker = folder / "options.json"
+    if given.restart and folder.exists():
+        shutil.rmtree(folder)
+    finished = (folder / "run.json").exists()
+    if finished and (given.skip_test or any(one.split == "test" for one in read_run(folder)[0].metrics)):
+        raise RunError(f"{folder} holds a finished training: choose another --name, or --restart to train it again")
+    if marker.exists() and marker.read_text(encoding="utf-8") != fingerprint:
+        raise RunError(
+            f"{folder} holds an unfinished training with other settings or data: choose another --name, give the "
+            f"settings that {marker} lists, or --restart"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    marker.write_text(fingerprint, encoding="utf-8")
+
+
+class Job:
+    """One run of the command: what its parts share."""
+
+    def __init__(self, given: argparse.Namespace, options: Options, data: Dataset) -> None:
+        self.options, self.data = options, data
+        self.folder: Path = given.runs / options.name
+        self.device = torch.device(given.device)
+        self.workers: int = given.workers
+        self.indices = {split: [int(i) for i in data.indices(split)] for split in ("train", "val", "test")}
+        self.reported: tuple[Split, ...] = ("val",) if given.skip_test else ("val", "test")
+        self.network = build(options, len(data.labels))
+
+    def start_head(self) -> list[Metric]:
+        """Begin with a logistic regression on the frozen trunk's features, and report how good that is alone."""
+        path = self.folder / START
+        if path.exists():
+            kept = torch.load(path, weights_only=True)
+            metrics = [Metric.model_validate_json(one) for one in kept["metrics"]]
+            if {one.split for one in metrics} >= set(self.reported):
+                self.network.head.load_state_dict(kept["head"])
+                return metrics
+        print("head start: features of the frozen trunk", file=sys.stderr)
+        self.network.to(self.device).to(memory_format=torch.channels_last)
+        values = {
+            split: features(
+                self.network,
+                self.data,
+                self.indices[split],
+                self.options.rule,
+                device=self.device,
+                workers=self.workers,
+                bf16=self.options.fit.bf16,
+            )
+            for split in ("train", *self.reported)
+        }
+        labels = {split: self.data.targets[self.indices[split]] for split in values}
+        model = fit_head(values["train"], labels["train"], values["val"], labels["val"])
+        take_up(self.network, model)
+        name = "accuracy of a logistic regression on the frozen trunk"
+        metrics = [
+            accuracy_metric(regression_logits(model, values[split]), labels[split], self.data.name, split, name)
+            for split in self.reported
+        ]
+        print("\n".join(f"{one.name}, {one.split}: {one.value:.4f}" for one in metrics), file=sys.stderr)
+        state = {
+            "head": self.network.head.state_dict(),
+            "metrics": [one.model_dump_json() for one in metrics],
+        }
+        write_atomically(path, state)
+        return metrics
+
+    def fit(self) -> None:
+        """Train, or go on training, to the end; the network then holds the best epoch."""
+        progress = Progress(self.options.fit.epochs, self.folder)
+        Fit(
+            self.network,
+            self.data,
+            self.indices["train"],
+            self.indices["val"],
+            self.options.rule,
+            self.options.fit,
+            device=self.device,
+            workers=self.workers,
+            watcher=progress,
+            folder=self.folder,
+        ).run()
+        progress.close()
+
+    def evaluate(self) -> list[Metric]:
+        """Accuracy of the best epoch, in float32: the arithmetic of serving."""
+        metrics = []
+        for split in self.reported:
+            logits = predict(
+                self.network,
+                self.data,
+                self.indices[split],
+                self.options.rule,
+                device=self.device,
+                workers=self.workers,
+            )
+            labels = self.data.targets[self.indices[split]]
+            metrics.append(accuracy_metric(logits, labels, self.data.name, split))
+        return metrics
+
+    def record(self, metrics: Sequence[Metric]) -> ClassifierRun:
+        """What the export needs to know of this run."""
+        options = self.options
+        return ClassifierRun(
+            name=options.name,
+            network=self.network.spec,
+            input=options.rule,
+            labels=self.data.labels,
+            featout=options.fit.featout,
+            metrics=tuple(metrics),
+            data=Data(
+                name=self.data.name,
+                sha256=self.data.sha256,
+                licence=options.licence,
+                images=self.data.counts(),
+            ),
+            training=Training(
+                command="python -m training.classifier",
+                settings=options.model_dump(mode="json"),
+                random_seed=options.fit.seed,
+                packages=package_versions(),
+                hardware=hardware(self.device),
+            ),
+        )
+
+
+def train(given: argparse.Namespace, options: Options) -> ClassifierRun:
+    """From data to a finished run folder."""
+    data = load(given.data, group_by=options.group_by)
+    for key, reason in data.unreadable:
+        print(f"skipped {key}: {reason}", file=sys.stderr)
+    data.require_all_classes()
+    prepare_folder(given.runs / options.name, options, data, given)
+    torch.backends.cudnn.deterministic = True
+    job = Job(given, options, data)
+    print(
+        f"{data.name}: {len(data.labels)} classes, "
+        + ", ".join(f"{len(indices):,} {split}" for split, indices in job.indices.items())
+        + f"; {options.trunk} at {options.size} px, {hardware(job.device)}{', bf16' if options.fit.bf16 else ''}",
+        file=sys.stderr,
+    )
+    metrics = job.start_head() if options.weights != "none" else []
+    job.fit()
+    run = job.record(metrics + job.evaluate())
+    write_run(run, job.folder)
+    return run
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command. 0 when done, 1 with a message where the data or the folder can't be used."""
+    given, options = parse(arguments)
+    try:
+        run = train(given, options)
+    except PhototriageError as error:
+        print(f"error: {error.detail}", file=sys.stderr)
+        return 1
+    for metric in run.metrics:
+        interval = f" [{metric.interval[0]:.4f}, {metric.interval[1]:.4f}]" if metric.interval else ""
+        print(f"{metric.name}, {metric.set} {metric.split} (n = {metric.n:,}): {metric.value:.4f}{interval}")
+    print(f"Next: python -m training.export --name {options.name}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
