@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -110,7 +110,7 @@ class _State:
 
 
 class Fit:
-    """One training of `network` on the train split `train`, choosing its best epoch on `val`.
+    """One training of `network` on the records `train`, choosing its best epoch on `val`, or the last if that is empty.
 
     `folder`, if given, receives best.pt and checkpoint.pt, and a training that finds its checkpoint there goes on
     from it. After `run()` the network holds the best epoch's averaged weights.
@@ -271,18 +271,10 @@ class Fit:
         """Validate the averaged weights, keep them if they are the best, write both files, move on."""
         state, sums = self.state, self.state.sums
         candidate: nn.Module = state.average.module
-        logits = predict(
-            candidate,
-            self.data,
-            self.val,
-            self.rule,
-            device=self.device,
-            workers=self.workers,
-            bf16=self.settings.bf16,
+        score = self._validate(candidate)
+        best = not self.val or all(
+            score > (one["val_accuracy"], -one["val_loss"]) for one in state.history if one["best"]
         )
-        labels = self.data.targets[list(self.val)]
-        score = (accuracy(logits, labels), -cross_entropy(logits, labels))
-        best = all(score > (one["val_accuracy"], -one["val_loss"]) for one in state.history if one["best"])
         result = Epoch(
             epoch=state.epoch,
             loss=sums["loss"] / sums["seen"],
@@ -296,8 +288,24 @@ class Fit:
             self.best = {name: value.detach().cpu().clone() for name, value in candidate.state_dict().items()}
             if self.folder is not None:
                 write_atomically(self.folder / BEST, self.best)
-        state.history.append(vars(result).copy())
+        state.history.append(asdict(result))
         state.epoch, state.step = state.epoch + 1, 0
         state.sums = dict.fromkeys(sums, 0.0)
         self._save()
         self.watcher.epoch(result)
+
+    def _validate(self, candidate: nn.Module) -> tuple[float, float]:
+        """Accuracy and negative cross-entropy on `val`; zeros if that is empty."""
+        if not self.val:
+            return 0.0, 0.0
+        logits = predict(
+            candidate,
+            self.data,
+            self.val,
+            self.rule,
+            device=self.device,
+            workers=self.workers,
+            bf16=self.settings.bf16,
+        )
+        labels = self.data.targets[list(self.val)]
+        return accuracy(logits, labels), -cross_entropy(logits, labels)

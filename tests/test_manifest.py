@@ -1,0 +1,109 @@
+"""The manifest: a changed byte is a new version, and nothing is taken on trust."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from phototriage.errors import ModelFolderError
+from phototriage.input_rule import InputRule
+from phototriage.manifest import Data, Manifest, Output, Training, read, sha256_of, write
+
+EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+def manifest(**changes: object) -> Manifest:
+    fields: dict[str, object] = {
+        "name": "tiny",
+        "kind": "classifier",
+        "default": True,
+        "description": "A test.",
+        "files": {"model.onnx": EMPTY_SHA256},
+        "input": InputRule(height=8, width=8, colour="rgb", resize="box", antialias=True, aspect="crop"),
+        "outputs": (Output(role="logits", name="logits", shape=("N", 2)),),
+        "labels": ("a", "b"),
+        "data": Data(name="drawn", sha256=EMPTY_SHA256, licence="CC0", images={"train": 2}),
+        "training": Training(command="none", settings={}, random_seed=0, packages={}, hardware="none"),
+    }
+    return Manifest.model_validate(fields | changes)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny"
+    path.mkdir()
+    (path / "model.onnx").write_bytes(b"")
+    write(manifest(), path)
+    return path
+
+
+def test_what_is_written_is_read(folder: Path) -> None:
+    assert read(folder) == manifest().sealed()
+    assert not list(folder.glob("*.part"))
+
+
+def test_sha256_of_an_empty_file(folder: Path) -> None:
+    assert sha256_of(folder / "model.onnx") == EMPTY_SHA256
+
+
+def test_the_version_follows_the_content() -> None:
+    assert manifest().sealed().version == manifest().sealed().version
+    assert manifest(description="Another.").sealed().version != manifest().sealed().version
+
+
+def test_a_changed_file_is_named(folder: Path) -> None:
+    (folder / "model.onnx").write_bytes(b"x")
+    with pytest.raises(ModelFolderError, match=r"tiny/model\.onnx has SHA-256"):
+        read(folder)
+
+
+def test_a_missing_file_is_named(folder: Path) -> None:
+    (folder / "model.onnx").unlink()
+    with pytest.raises(ModelFolderError, match=r"tiny/model\.onnx is missing"):
+        read(folder)
+
+
+def test_a_missing_manifest_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelFolderError, match=r"manifest\.json is missing"):
+        read(tmp_path)
+
+
+def test_a_manifest_changed_by_hand_is_refused(folder: Path) -> None:
+    path = folder / "manifest.json"
+    fields = json.loads(path.read_text())
+    fields["labels"] = ["b", "a"]
+    path.write_text(json.dumps(fields))
+    with pytest.raises(ModelFolderError, match="changed by hand"):
+        read(folder)
+
+
+def test_an_unknown_field_is_refused(folder: Path) -> None:
+    path = folder / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"extra": 1}))
+    with pytest.raises(ModelFolderError, match="extra"):
+        read(folder)
+
+
+def test_a_renamed_folder_is_refused(folder: Path) -> None:
+    other = folder.rename(folder.parent / "other")
+    with pytest.raises(ModelFolderError, match="rename the folder"):
+        read(other)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"labels": ("a",)},
+        {"labels": ("a", "a")},
+        {"name": "../up"},
+        {"files": {"../up": EMPTY_SHA256}},
+        {"files": {"model.onnx": "abc"}},
+        {"outputs": (Output(role="logits", name="x", shape=()), Output(role="logits", name="y", shape=()))},
+    ],
+)
+def test_nonsense_is_refused(changes: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        manifest(**changes)
