@@ -14,7 +14,7 @@ from torch.utils.data import Dataset as TorchDataset
 from phototriage.images import ImageLimits, prepare
 from phototriage.input_rule import InputRule
 from training.augmentation import Augmentation
-from training.data import Dataset
+from training.dataset import Dataset
 
 
 @dataclass(frozen=True)

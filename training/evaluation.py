@@ -14,7 +14,7 @@ from torch import nn
 from phototriage.input_rule import InputRule
 from phototriage.manifest import Metric
 from training.batches import batches, to_pixels
-from training.data import Dataset
+from training.dataset import Dataset
 from training.featout import evaluation_mode
 
 Z95 = 1.959963984540054

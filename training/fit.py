@@ -23,7 +23,8 @@ from phototriage.featout_rule import FeatOutRule
 from phototriage.input_rule import InputRule
 from training.augmentation import Augmentation, random_erasing
 from training.batches import batches, epoch_order, to_pixels
-from training.data import Dataset
+from training.dataset import Dataset
+from training.depthwise import accelerate
 from training.evaluation import accuracy, cross_entropy, precision_context, predict
 from training.featout import FeatOut, patches_at
 from training.networks import Classifier, norms
@@ -49,7 +50,7 @@ class FitSettings(BaseModel):
     frozen_norms: bool = False  # keep the pretrained statistics; sensible for small batches and small sets
     erasing: Literal["none", "random", "featout"] = "none"
     featout: FeatOutRule | None = None
-    erasing_probability: float = Field(default=0.5, ge=0, le=1)
+    erasing_probability: float = Field(default=0.4, ge=0, le=1)
     augmentation: bool = True
     bf16: bool = False
     seed: int = 0
@@ -145,6 +146,7 @@ class Fit:
             lr=settings.rate,
         )
         average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.average), use_buffers=True)
+        accelerate(network)
         self.state = _State(network, average, optimiser)
         self.featout = FeatOut(settings.featout, settings.erasing_probability) if settings.featout else None
         self.best: dict[str, Tensor] | None = None

@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 
 from phototriage.input_rule import InputRule
 from training.batches import batches, to_pixels
-from training.data import Dataset
+from training.dataset import Dataset
 from training.evaluation import precision_context
 from training.featout import evaluation_mode
 from training.networks import Classifier
