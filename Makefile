@@ -9,7 +9,7 @@ DEV := .venv-dev
 .PHONY: serve check test bench train-cats-dogs clean
 
 serve: $(SERVING)/installed
-	BENTOML_DO_NOT_TRACK=True $(SERVING)/bin/bentoml serve service:Phototriage --host $(HOST) --port $(PORT)
+	BENTOML_DO_NOT_TRACK=True BENTOML_HOME=$(CURDIR)/$(SERVING)/bentoml $(SERVING)/bin/bentoml serve service:Phototriage --host $(HOST) --port $(PORT)
 
 check: $(DEV)/installed
 	$(DEV)/bin/ruff format --check .

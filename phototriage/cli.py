@@ -80,9 +80,7 @@ def _classify(options: argparse.Namespace, models: Models, settings: Settings) -
     failed = False
     for path in options.files:
         try:
-            answer = triage.classify(
-                models, path.read_bytes(), options.model, options.top_k, settings.image_limits
-            )
+            answer = triage.classify(models, path.read_bytes(), options.model, options.top_k, settings.image_limits)
         except (PhototriageError, OSError) as error:
             failed = True
             _report(path, error)
@@ -110,7 +108,8 @@ def _saliency(options: argparse.Namespace, models: Models, settings: Settings) -
 def overlay(photo: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Photo uint8 (H, W, 3) RGB with the mask uint8 (H, W) laid over it in red."""
     share = mask[..., np.newaxis] * np.float32(OVERLAY_OPACITY / 255)
-    return np.rint(photo * (1 - share) + np.array(OVERLAY_COLOUR, np.float32) * share).astype(np.uint8)
+    mixed: NDArray[np.float32] = photo * (1 - share) + np.array(OVERLAY_COLOUR, np.float32) * share
+    return np.rint(mixed).astype(np.uint8)
 
 
 def _report(path: Path, error: PhototriageError | OSError) -> None:

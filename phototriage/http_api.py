@@ -103,9 +103,7 @@ class HttpApi:
         serving = self._ready()
 
         def work(image: bytes) -> Response:
-            answer = triage.classify(
-                serving.models, image, query.model, query.top_k, serving.settings.image_limits
-            )
+            answer = triage.classify(serving.models, image, query.model, query.top_k, serving.settings.image_limits)
             return _json(answer)
 
         return await self._work(request, serving, work)
@@ -158,7 +156,9 @@ class HttpApi:
                 async with asyncio.timeout_at(deadline):
                     image = await read_image(request, serving.settings)
         except TimeoutError:
-            raise DeadlineExceeded(f"The body took longer than {seconds:g} s to come in. Send a smaller file.") from None
+            raise DeadlineExceeded(
+                f"The body took longer than {seconds:g} s to come in. Send a smaller file."
+            ) from None
         return await serving.queue.run(lambda: work(image), deadline)
 
     @contextmanager

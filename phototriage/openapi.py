@@ -86,7 +86,11 @@ OPERATIONS = (
         errors=(*_IMAGE_ERRORS, UnknownLabel),
     ),
     Operation(
-        "get", "/v1/models", "Which models are served?", {"application/json": ModelsAnswer}, errors=(Overloaded,)
+        "get",
+        "/v1/models",
+        "Which models are served?",
+        {"application/json": ModelsAnswer},
+        errors=(MalformedRequest, Overloaded),
     ),
     Operation("get", "/livez", "Does the process answer?", {"application/json": Health}),
     Operation(
@@ -107,12 +111,7 @@ def document() -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for operation in OPERATIONS:
         paths.setdefault(operation.path, {})[operation.method] = _operation(operation)
-    answers = {
-        model
-        for operation in OPERATIONS
-        for model in operation.answers.values()
-        if isinstance(model, type)
-    }
+    answers = {model for operation in OPERATIONS for model in operation.answers.values() if isinstance(model, type)}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Phototriage", "version": API_VERSION, "description": description},
@@ -123,12 +122,10 @@ def document() -> dict[str, Any]:
 
 def _operation(operation: Operation) -> dict[str, Any]:
     content = {media: {"schema": _schema(answer)} for media, answer in operation.answers.items()}
-    # Any route refuses a query that it doesn't know.
-    errors = tuple(dict.fromkeys((MalformedRequest, *operation.errors)))
     result: dict[str, Any] = {
         "operationId": operation.identifier,
         "summary": operation.summary,
-        "responses": {"200": {"description": "The answer", "content": content}, **_problems(errors)},
+        "responses": {"200": {"description": "The answer", "content": content}, **_problems(operation.errors)},
     }
     if operation.query is not None:
         result["parameters"] = _parameters(operation.query)

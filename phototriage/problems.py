@@ -27,17 +27,15 @@ def respond(problem: Problem, headers: Mapping[str, str] | None = None) -> Respo
     return Response(problem.model_dump_json(), problem.status, headers, MEDIA_TYPE)
 
 
-def of_error(_: Request, error: Exception) -> Response:
+def of_error(_: Request, error: PhototriageError) -> Response:
     """A failure that the caller can act on."""
-    assert isinstance(error, PhototriageError)
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if isinstance(error, Overloaded) else None
     problem = Problem(title=error.title, status=error.status, code=error.code, detail=error.detail)
     return respond(problem, headers)
 
 
-def of_http_exception(_: Request, error: Exception) -> Response:
+def of_http_exception(_: Request, error: HTTPException) -> Response:
     """What the router refuses: an unknown path or method."""
-    assert isinstance(error, HTTPException)
     title = HTTPStatus(error.status_code).phrase
     code = title.lower().replace(" ", "_").replace("-", "_")
     detail = _WHAT_TO_DO.get(error.status_code, title)
@@ -60,7 +58,7 @@ def of_disconnect(_: Request, __: Exception) -> Response:
     return Response(status_code=CLIENT_CLOSED_REQUEST)
 
 
-HANDLERS: Mapping[Any, Callable[[Request, Exception], Response]] = {
+HANDLERS: Mapping[Any, Callable[[Request, Any], Response]] = {
     PhototriageError: of_error,
     HTTPException: of_http_exception,
     ClientDisconnect: of_disconnect,

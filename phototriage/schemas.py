@@ -18,18 +18,18 @@ class _Query(BaseModel):
 
 
 class ModelQuery(_Query):
-    model: str | None = Field(None, description="Name of a model; without it the default of its kind answers")
+    model: str | None = Field(default=None, description="Name of a model; without it the default of its kind answers")
 
 
 class ClassifyQuery(ModelQuery):
-    top_k: int | None = Field(None, ge=1, description="How many probabilities to list; all without it")
+    top_k: int | None = Field(default=None, ge=1, description="How many probabilities to list; all without it")
 
 
 class SaliencyQuery(ModelQuery):
     method: Method = Field(
-        "gradient", description="`gradient`: what the model leans on. `featout`: what FeatOut would remove"
+        default="gradient", description="`gradient`: what the model leans on. `featout`: what FeatOut would remove"
     )
-    target: str | None = Field(None, description="Label to explain; without it the predicted one")
+    target: str | None = Field(default=None, description="Label to explain; without it the predicted one")
 
 
 class _Answer(BaseModel):
@@ -78,13 +78,11 @@ class SaliencyAnswer(_Answer):
     method: Method
     width: int = Field(ge=1, description="Of the upright image and of the mask, in pixels")
     height: int = Field(ge=1, description="Of the upright image and of the mask, in pixels")
-    mask_png: str = Field(
-        description="8-bit grey PNG in base64", json_schema_extra={"contentEncoding": "base64"}
-    )
+    mask_png: str = Field(description="8-bit grey PNG in base64", json_schema_extra={"contentEncoding": "base64"})
     patches: list[PatchAnswer] = Field(description="What FeatOut would remove, the strongest first")
     summary: SummaryAnswer
     trained_with_featout: bool | None = Field(
-        None, description="With method=featout only: whether its settings are those that the model trained with"
+        default=None, description="With method=featout only: whether its settings are those that the model trained with"
     )
 
 

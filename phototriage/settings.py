@@ -26,18 +26,20 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
 
-    models_directory: Path = Field(Path("exported_models"), description="Folder of model folders")
+    models_directory: Path = Field(default=Path("exported_models"), description="Folder of model folders")
     default_classifier: str | None = Field(
-        None, description="Model that answers where none is named; else the manifest's choice"
+        default=None, description="Model that answers where none is named; else the manifest's choice"
     )
-    max_image_bytes: int = Field(20_000_000, ge=1, description="Size of one image file")
-    max_image_pixels: int = Field(50_000_000, ge=1, description="Pixels of one image, checked before decoding")
-    max_request_bytes: int = Field(200_000_000, ge=1, description="Size of a whole request body")
-    deadline_seconds: float = Field(10.0, gt=0, le=MAX_DEADLINE_SECONDS, description="From a request's head to its answer")
+    max_image_bytes: int = Field(default=20_000_000, ge=1, description="Size of one image file")
+    max_image_pixels: int = Field(default=50_000_000, ge=1, description="Pixels of one image, checked before decoding")
+    max_request_bytes: int = Field(default=200_000_000, ge=1, description="Size of a whole request body")
+    deadline_seconds: float = Field(
+        default=10.0, gt=0, le=MAX_DEADLINE_SECONDS, description="From a request's head to its answer"
+    )
     threads: int = Field(
         default_factory=lambda: available_cores(), ge=1, description="For the models; default: the CPU quota"
     )
-    provider: Literal["auto", "cpu", "cuda"] = Field("auto", description="What the models run on")
+    provider: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="What the models run on")
 
     @property
     def image_limits(self) -> ImageLimits:
@@ -49,9 +51,7 @@ def read_settings() -> Settings:
     try:
         settings = Settings()
     except ValidationError as error:
-        wrong = (
-            f"{PREFIX}{str(part['loc'][0]).upper()}={part['input']!r}: {part['msg']}" for part in error.errors()
-        )
+        wrong = (f"{PREFIX}{str(part['loc'][0]).upper()}={part['input']!r}: {part['msg']}" for part in error.errors())
         raise SettingsError("; ".join(wrong)) from error
     try:
         _ = settings.image_limits

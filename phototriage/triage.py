@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import zlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,13 +39,15 @@ from phototriage.schemas import (
     SummaryAnswer,
 )
 
+DEFAULT_LIMITS = ImageLimits()
+
 
 def classify(
     models: Models,
     data: bytes,
     model: str | None = None,
     top_k: int | None = None,
-    limits: ImageLimits = ImageLimits(),
+    limits: ImageLimits = DEFAULT_LIMITS,
 ) -> ClassifyAnswer:
     """Which label an image has, by the named model or the default one, with the `top_k` best probabilities.
 
@@ -86,7 +89,7 @@ class Saliency:
         file = io.BytesIO()
         with timed("encode"):
             image = Image.fromarray(self.mask)
-            image.save(file, "PNG", compress_level=1, compress_type=Image.core.RLE)
+            image.save(file, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
         return file.getvalue()
 
     def answer(self) -> SaliencyAnswer:
@@ -110,7 +113,7 @@ def saliency(
     method: Method = "gradient",
     target: str | None = None,
     model: str | None = None,
-    limits: ImageLimits = ImageLimits(),
+    limits: ImageLimits = DEFAULT_LIMITS,
 ) -> Saliency:
     """What the model leans on for the `target` label, or without one for the label that it predicts.
 

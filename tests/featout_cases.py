@@ -60,18 +60,14 @@ def cases() -> list[Case]:
     tiny = _peaks(2, 2, {(0, 0): 1.0, (0, 1): 1.0, (1, 0): 1.0, (1, 1): 0.5})
     return [
         Case("one patch in the middle", _peaks(10, 10, {(5, 5): 3.0}), one, _cross(10, 10, 5, 5, 1.0)),
-        Case(
-            "a patch over the top left border", _peaks(10, 10, {(0, 0): 2.0}), one, _cross(10, 10, 0, 0, 1.0)
-        ),
+        Case("a patch over the top left border", _peaks(10, 10, {(0, 0): 2.0}), one, _cross(10, 10, 0, 0, 1.0)),
         Case(
             "a patch over the bottom right border",
             _peaks(10, 10, {(9, 9): 2.0}),
             one,
             _cross(10, 10, 9, 9, 1.0),
         ),
-        Case(
-            "radius and strength grow with intensity", _peaks(10, 10, {(2, 2): 1.0, (7, 7): 0.6}), two, weaker
-        ),
+        Case("radius and strength grow with intensity", _peaks(10, 10, {(2, 2): 1.0, (7, 7): 0.6}), two, weaker),
         Case("the next centre lies outside the exclusion disk", beside, two, weaker),
         Case(
             "a map of zeros removes nothing",

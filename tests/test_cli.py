@@ -39,9 +39,7 @@ def test_models_lists_them(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.split()[:2] == ["tiny", "classifier"]
 
 
-def test_classify_prints_what_the_api_answers(
-    photo: Path, models: Models, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_classify_prints_what_the_api_answers(photo: Path, models: Models, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["classify", str(photo), "--top-k", "2"]) == 0
     expected = triage.classify(models, photo.read_bytes(), top_k=2).model_dump()
     assert json.loads(capsys.readouterr().out) == {"file": str(photo), **expected}
@@ -62,9 +60,7 @@ def test_saliency_writes_the_mask(photo: Path, models: Models, tmp_path: Path) -
     output = tmp_path / "mask.png"
     assert main(["saliency", str(photo), "-o", str(output), "--method", "featout"]) == 0
     with Image.open(output) as image:
-        np.testing.assert_array_equal(
-            np.asarray(image), triage.saliency(models, photo.read_bytes(), "featout").mask
-        )
+        np.testing.assert_array_equal(np.asarray(image), triage.saliency(models, photo.read_bytes(), "featout").mask)
 
 
 def test_saliency_overlays_the_photo(photo: Path, tmp_path: Path) -> None:

@@ -98,9 +98,7 @@ def test_removed_pixels_take_the_mean_colour() -> None:
     torch.testing.assert_close(result, torch.tensor([[[[0.5, 0.5]], [[0.3, 0.3]]]]))
 
 
-@pytest.mark.parametrize(
-    ("epochs", "expected"), [(1, [0]), (2, [0, 5]), (5, [0, 1, 2, 4, 5]), (6, [0, 1, 2, 3, 4, 5])]
-)
+@pytest.mark.parametrize(("epochs", "expected"), [(1, [0]), (2, [0, 5]), (5, [0, 1, 2, 4, 5]), (6, [0, 1, 2, 3, 4, 5])])
 def test_patches_grow_linearly_from_a_clean_first_epoch(epochs: int, expected: list[int]) -> None:
     assert [patches_at(epoch, epochs, FeatOutRule(patches=5)) for epoch in range(epochs)] == expected
 

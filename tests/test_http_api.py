@@ -279,9 +279,7 @@ def test_a_client_that_goes_away_is_counted_and_not_logged(
     assert caplog.records == []
 
 
-def test_uploads_are_bounded(
-    settings: Settings, models: Models, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_uploads_are_bounded(settings: Settings, models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_api, "MAX_UPLOADS", 0)
     response = post(AsgiClient(slow_api(settings, models)), "/v1/classify")
     assert "coming in" in assert_problem(response, 503, "overloaded")["detail"]
@@ -305,9 +303,7 @@ def test_more_than_the_queue_holds_is_refused_and_the_rest_is_answered(
         transport = httpx.ASGITransport(app=api)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
             requests = [
-                asyncio.create_task(
-                    client.post("/v1/classify", content=RED, headers={"content-type": "image/png"})
-                )
+                asyncio.create_task(client.post("/v1/classify", content=RED, headers={"content-type": "image/png"}))
                 for _ in range(8)
             ]
             refused, _ = await asyncio.wait(requests, timeout=1)

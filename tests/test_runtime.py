@@ -1,21 +1,20 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 
-from phototriage import runtime
+from phototriage import golden, manifest, runtime
 from phototriage.errors import ModelFolderError, UnknownModel
 from phototriage.manifest import Output
 from phototriage.runtime import Models, load_model, load_models
 from phototriage.settings import Settings
-from tests.tiny_models import PEAK, SIDE, SIDE_LENGTH, input_rule, tiny_graph, write_model
+from tests.tiny_models import PEAK, SIDE, SIDE_LENGTH, input_rule, tiny_golden, tiny_graph, write_model
 
-IMAGES = np.stack(
-    [np.full((SIDE_LENGTH, SIDE_LENGTH, 3), colour, np.uint8) for colour in [(255, 0, 0), (0, 51, 102)]]
-)
+IMAGES = np.stack([np.full((SIDE_LENGTH, SIDE_LENGTH, 3), colour, np.uint8) for colour in [(255, 0, 0), (0, 51, 102)]])
 
 
 def settings_for(directory: Path, **changes: object) -> Settings:
@@ -53,8 +52,6 @@ def test_a_file_that_is_no_model_is_named(tmp_path: Path) -> None:
     folder = tmp_path / "tiny"
     written = write_model(folder)
     (folder / "model.onnx").write_bytes(b"not a model")
-    from phototriage import manifest
-
     files = {**written.files, "model.onnx": manifest.sha256_of(folder / "model.onnx")}
     manifest.write(written.model_copy(update={"files": files}), folder)
     with pytest.raises(ModelFolderError, match=r"tiny/model\.onnx"):
@@ -64,6 +61,31 @@ def test_a_file_that_is_no_model_is_named(tmp_path: Path) -> None:
 def test_a_manifest_without_the_model_file(tmp_path: Path) -> None:
     write_model(tmp_path / "tiny", files={})
     with pytest.raises(ModelFolderError, match=r"names no model\.onnx"):
+        load_models(settings_for(tmp_path))
+
+
+def test_a_manifest_without_the_golden_vectors(tmp_path: Path) -> None:
+    written = write_model(tmp_path / "tiny")
+    files = {name: digest for name, digest in written.files.items() if name == "model.onnx"}
+    manifest.write(written.model_copy(update={"files": files}), tmp_path / "tiny")
+    with pytest.raises(ModelFolderError, match=r"names no golden\.npz"):
+        load_models(settings_for(tmp_path))
+
+
+def test_golden_vectors_that_do_not_repeat(tmp_path: Path) -> None:
+    write_model(tmp_path / "tiny", golden_scale=11)
+    with pytest.raises(ModelFolderError, match=r"tiny/golden\.npz: logits of the forward graph differ by"):
+        load_models(settings_for(tmp_path))
+
+
+def test_golden_vectors_of_another_size(tmp_path: Path) -> None:
+    folder = tmp_path / "tiny"
+    written = write_model(folder)
+    kept = tiny_golden()
+    golden.write(replace(kept, images=kept.images[:, :8]), folder)
+    files = {**written.files, "golden.npz": manifest.sha256_of(folder / "golden.npz")}
+    manifest.write(written.model_copy(update={"files": files}), folder)
+    with pytest.raises(ModelFolderError, match=r"tiny/golden\.npz can't be run"):
         load_models(settings_for(tmp_path))
 
 
@@ -118,7 +140,7 @@ def test_the_only_model_is_the_default(tmp_path: Path) -> None:
 @pytest.fixture
 def two(tmp_path: Path) -> Path:
     write_model(tmp_path / "first")
-    write_model(tmp_path / "second", graph=tiny_graph(scale=20), default=True)
+    write_model(tmp_path / "second", scale=20, default=True)
     return tmp_path
 
 

@@ -18,7 +18,7 @@ from tests.tiny_models import solid, write_model
 
 ROOT = Path(__file__).parents[1]
 SECONDS = 30  # for anything to happen on a busy machine
-RED = {"content": solid((255, 0, 0)), "headers": {"content-type": "image/png"}}
+RED = solid((255, 0, 0))
 
 Start = Callable[..., "Server"]
 
@@ -72,6 +72,10 @@ class Server:
             self.stop()
 
 
+def classify(client: httpx.Client) -> httpx.Response:
+    return client.post("/v1/classify", content=RED, headers={"content-type": "image/png"})
+
+
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
     servers: list[Server] = []
@@ -91,9 +95,9 @@ def test_serves_from_readiness_to_sigterm(start: Start, models_directory: Path) 
     server = start(models_directory)
     server.wait_until_ready()
     with httpx.Client(base_url=server.address, timeout=SECONDS) as client:
-        assert client.post("/v1/classify", **RED).json()["label"] == "red"
-        accept = {"accept": "image/png", **RED["headers"]}  # type: ignore[dict-item]
-        assert client.post("/v1/saliency", content=RED["content"], headers=accept).content[:4] == b"\x89PNG"
+        assert classify(client).json()["label"] == "red"
+        headers = {"content-type": "image/png", "accept": "image/png"}
+        assert client.post("/v1/saliency", content=RED, headers=headers).content[:4] == b"\x89PNG"
         assert client.get("/v1/models").json()["models"][0]["name"] == "tiny"
         assert "phototriage_requests_total" in client.get("/metrics").text
         # No route of BentoML's own answers.
@@ -104,7 +108,8 @@ def test_serves_from_readiness_to_sigterm(start: Start, models_directory: Path) 
     half = b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 99\r\n\r\nhalf"
     with socket.create_connection(("127.0.0.1", server.port)) as leaving:
         leaving.sendall(half)
-    assert httpx.post(server.address + "/v1/classify", **RED).status_code == 200
+    with httpx.Client(base_url=server.address) as client:
+        assert classify(client).status_code == 200
     assert server.stop() == 0
     assert "Traceback" not in server.log
 
@@ -116,9 +121,16 @@ def test_a_keep_alive_connection_does_not_stall(start: Start, models_directory: 
     with httpx.Client(base_url=server.address) as client:
         for _ in range(50):
             begin = time.perf_counter()
-            client.post("/v1/classify", **RED)
+            classify(client)
             times.append(time.perf_counter() - begin)
     assert sorted(times)[25] < 0.035  # Nagle's algorithm against delayed acknowledgements costs 40 ms
+
+
+def test_golden_vectors_that_do_not_repeat_end_the_server(start: Start, tmp_path: Path) -> None:
+    write_model(tmp_path / "models" / "tiny", golden_scale=11)
+    server = start(tmp_path / "models")
+    assert server.process.wait(SECONDS) == 1
+    assert "phototriage: tiny/golden.npz: logits" in server.log
 
 
 @pytest.mark.parametrize("container", [{}, {"BENTOML_CONTAINERIZED": "true"}])

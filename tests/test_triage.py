@@ -73,8 +73,8 @@ def test_softmax_of_large_logits() -> None:
 def test_gradient_mask_is_the_pattern_spread_by_the_box(models: Models) -> None:
     answer = triage.saliency(models, RED)
     expected = np.zeros((16, 16), np.uint8)
-    expected[3:6, 9:12] = 255  # 1 at (4, 10), over 3 × 3
-    expected[11:14, 2:5] = 128  # 1/2 at (12, 3)
+    expected[3:6, 7:10] = 255  # 1 at (4, 8), over 3 × 3
+    expected[11:14, 3:6] = 128  # 1/2 at (12, 4)
     np.testing.assert_array_equal(answer.mask, expected)
     assert answer.target == "red"
     assert answer.trained_with_featout is None
@@ -101,9 +101,9 @@ def test_featout_mask_is_what_training_removes(models: Models) -> None:
     # 35 % of 256 pixels in two patches: radius 3.78 at the peak, half of it and of the strength at the side.
     radius = math.sqrt(0.35 * 256 / (2 * math.pi))
     strongest, weaker = answer.patches
-    assert (strongest.row, strongest.column, strongest.intensity) == (3, 9, 1.0)
+    assert (strongest.row, strongest.column, strongest.intensity) == (3, 7, 1.0)
     assert strongest.radius == pytest.approx(radius)
-    assert (weaker.row, weaker.column) == (11, 2)
+    assert (weaker.row, weaker.column) == (11, 3)
     assert weaker.intensity == pytest.approx(0.5)
     assert weaker.radius == pytest.approx(radius / 2)
     assert answer.mask[PEAK] == 255
@@ -121,9 +121,9 @@ def test_mask_and_patches_are_in_pixels_of_the_upright_image(models: Models) -> 
     assert answer.mask.shape == (160, 320)
     row, column = np.unravel_index(int(answer.mask.argmax()), answer.mask.shape)
     assert 30 <= row < 60
-    assert 180 <= column < 240
-    # The peak at (3, 9) of 16 × 16: its centre is at (3.5, 9.5) / 16 of the image.
-    assert (answer.patches[0].row, answer.patches[0].column) == (3.5 * 10 - 0.5, 9.5 * 20 - 0.5)
+    assert 140 <= column < 200
+    # The peak at (3, 7) of 16 × 16: its centre is at (3.5, 7.5) / 16 of the image.
+    assert (answer.patches[0].row, answer.patches[0].column) == (3.5 * 10 - 0.5, 7.5 * 20 - 0.5)
 
 
 def test_rotated_photos_are_explained_upright(models: Models) -> None:
@@ -136,9 +136,9 @@ def test_rotated_photos_are_explained_upright(models: Models) -> None:
 
 def test_patches_in_the_padding_have_no_place_in_the_image(serve: Callable[..., Models]) -> None:
     models = serve(input=input_rule(aspect="pad"))
-    # 16 × 4 pixels fill columns 6 to 9 of the input; the pattern's points are at columns 9 to 11 and 2 to 4.
+    # 16 × 4 pixels fill columns 6 to 9 of the input; the patches are centred at columns 7 and 3.
     answer = triage.saliency(models, solid((255, 0, 0), height=16, width=4))
-    assert [(patch.row, patch.column) for patch in answer.patches] == [(3, 3)]
+    assert [(patch.row, patch.column) for patch in answer.patches] == [(3, 1)]
 
 
 def test_answer_holds_the_mask_as_grey_png(models: Models) -> None:

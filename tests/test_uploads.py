@@ -51,7 +51,9 @@ def test_a_file_part_in_pieces_of_any_size(size: int) -> None:
     assert read(form((HEADER, IMAGE)), size=size) == IMAGE
 
 
-@pytest.mark.parametrize("content_type", ["image/jpeg", "image/x-anything", "application/octet-stream", "IMAGE/PNG; a=b"])
+@pytest.mark.parametrize(
+    "content_type", ["image/jpeg", "image/x-anything", "application/octet-stream", "IMAGE/PNG; a=b"]
+)
 def test_a_raw_body(content_type: str) -> None:
     assert read(IMAGE, content_type, size=100) == IMAGE
 
@@ -84,7 +86,11 @@ def test_an_empty_file_is_left_to_the_decoder() -> None:
 MALFORMED: dict[str, tuple[bytes, str | None, str]] = {
     "no content type": (IMAGE, None, "is missing"),
     "json": (b"{}", "application/json", "'application/json'"),
-    "url-encoded form": (b"image=http://localhost/", "application/x-www-form-urlencoded", "one file part named 'image'"),
+    "url-encoded form": (
+        b"image=http://localhost/",
+        "application/x-www-form-urlencoded",
+        "one file part named 'image'",
+    ),
     "nonsense content type": (IMAGE, ";;;=", "one file part named 'image'"),
     "no boundary": (form((HEADER, IMAGE)), "multipart/form-data", "no boundary"),
     "empty boundary": (form((HEADER, IMAGE)), "multipart/form-data; boundary=", "no boundary"),

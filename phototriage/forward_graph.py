@@ -1,0 +1,35 @@
+"""The forward part of a graph that also answers a gradient: a caller that wants the class pays for that alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import onnx
+
+
+def forward_only(model: onnx.ModelProto, outputs: Sequence[str] = ("logits",)) -> onnx.ModelProto:
+    """The nodes, weights and inputs that `outputs` need, as a model of its own; `model` stays as it is.
+
+    A run of the whole graph that fetches one output still computes more than that output needs, and the backward
+    part keeps the runtime from fusing what only it reads. Raises ValueError if `model` has no such output.
+    """
+    graph = model.graph
+    missing = set(outputs) - {output.name for output in graph.output}
+    if missing:
+        raise ValueError(f"the graph has no output {', '.join(sorted(missing))}")
+    needed, nodes = set(outputs), []
+    for node in reversed(graph.node):  # an ONNX graph lists its nodes in the order of execution
+        if needed.intersection(node.output):
+            nodes.append(node)
+            needed.update(node.input)
+    cut = onnx.ModelProto()
+    cut.ir_version = model.ir_version
+    cut.opset_import.extend(model.opset_import)
+    cut.functions.extend(model.functions)
+    cut.graph.name = f"{graph.name}_forward"
+    cut.graph.node.extend(reversed(nodes))
+    cut.graph.initializer.extend(one for one in graph.initializer if one.name in needed)
+    cut.graph.input.extend(one for one in graph.input if one.name in needed)
+    cut.graph.output.extend(one for one in graph.output if one.name in outputs)
+    cut.graph.value_info.extend(one for one in graph.value_info if one.name in needed)
+    return cut

@@ -1,0 +1,98 @@
+"""Golden vectors: inputs with the answers that torch gave, replayed before a model is served."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phototriage.errors import ModelFolderError
+
+FILE_NAME = "golden.npz"
+SAMPLE_STEP = 4  # every 4th row and column of the gradient is kept: enough to tell, at a sixteenth of the size
+# Other processors and GPUs round otherwise (TF32 keeps 10 bits); another model, filter or colour order is off by far
+# more. A ReLU unit on its kink may flip between machines, so gradients are compared by correlation.
+LOGITS_TOLERANCE = 0.005  # of the largest logit's magnitude
+LEAST_CORRELATION = 0.99
+
+
+class Explainer(Protocol):
+    """A loaded classifier."""
+
+    def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]: ...
+
+    def explain(
+        self, images: NDArray[np.uint8], output_weights: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]: ...
+
+
+@dataclass(frozen=True)
+class Golden:
+    """`images` uint8 (N, H, W, C), `output_weights` float32 (N, classes), and what must come out of them: `logits`
+    float32 (N, classes), `gradient` float32 (N, H, W, C)."""
+
+    images: NDArray[np.uint8]
+    output_weights: NDArray[np.float32]
+    logits: NDArray[np.float32]
+    gradient: NDArray[np.float32]
+
+
+def write(golden: Golden, folder: Path) -> None:
+    """Write `folder/golden.npz`, with every SAMPLE_STEP-th row and column of the gradient."""
+    np.savez_compressed(
+        folder / FILE_NAME,
+        images=golden.images,
+        output_weights=golden.output_weights,
+        logits=golden.logits,
+        gradient=sample(golden.gradient),
+    )
+
+
+def replay(model: Explainer, folder: Path) -> None:
+    """Run the folder's golden inputs through the model.
+
+    Raises ModelFolderError, which names the file and the difference, if the answers aren't the ones kept.
+    """
+    place = f"{folder.name}/{FILE_NAME}"
+    try:
+        with (folder / FILE_NAME).open("rb") as file, np.load(file, allow_pickle=False) as kept:
+            images, output_weights = kept["images"], kept["output_weights"]
+            expected_logits, expected_gradient = kept["logits"], kept["gradient"]
+    except FileNotFoundError:
+        raise ModelFolderError(f"{place} is missing: export the model again") from None
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ModelFolderError(f"{place} can't be read: {error}") from error
+    logits, gradient = model.explain(images, output_weights)
+    for found, graph in ((model.logits(images), "forward"), (logits, "whole")):
+        difference = float(np.abs(found - expected_logits).max())
+        limit = LOGITS_TOLERANCE * float(np.abs(expected_logits).max())
+        if not difference <= limit:  # also if it isn't finite
+            raise ModelFolderError(
+                f"{place}: logits of the {graph} graph differ by {difference:.3g} from those kept, the limit is "
+                f"{limit:.3g}: export the model again"
+            )
+    for i, (one, expected) in enumerate(zip(sample(gradient), expected_gradient, strict=True)):
+        found_correlation = correlation(one, expected)
+        if not found_correlation >= LEAST_CORRELATION:
+            raise ModelFolderError(
+                f"{place}: the gradient of image {i} has correlation {found_correlation:.4f} with the one kept, the "
+                f"least is {LEAST_CORRELATION}: export the model again"
+            )
+
+
+def sample(gradient: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(N, H, W, C) to every SAMPLE_STEP-th row and column."""
+    return gradient[:, ::SAMPLE_STEP, ::SAMPLE_STEP]
+
+
+def correlation(left: NDArray[np.floating], right: NDArray[np.floating]) -> float:
+    """Cosine of two gradients taken as vectors: 1 for the same up to a factor; 1 if both are zero, 0 if one is."""
+    a, b = left.ravel().astype(np.float64), right.ravel().astype(np.float64)
+    norms = float(np.linalg.norm(a) * np.linalg.norm(b))
+    if norms == 0:
+        return float(not a.any() and not b.any())
+    return float(a @ b) / norms

@@ -1,0 +1,190 @@
+"""Model folders, verified and ready to run: ONNX Runtime sessions, outputs by role, and the catalogue of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+
+from phototriage import golden, manifest, providers
+from phototriage.errors import ModelFolderError, UnknownModel
+from phototriage.forward_graph import forward_only
+from phototriage.manifest import Manifest
+from phototriage.settings import Settings
+
+Kind = Literal["classifier"]
+Images = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+MODEL_FILE = "model.onnx"
+IMAGES, OUTPUT_WEIGHTS = "images", "output_weights"
+WARM_UP_RUNS = 3  # the first runs allocate, and choose among convolution algorithms
+
+
+class OnnxModel:
+    """One model folder, loaded. Runs may come from several threads at once.
+
+    Two sessions: one of the whole graph, which also gives the input gradient, and one of its forward part, since
+    a run that fetches the logits of the whole graph still pays for much of the rest.
+    """
+
+    def __init__(self, manifest: Manifest, forward: bytes, whole: bytes, settings: Settings) -> None:
+        """`forward` and `whole` are serialised ONNX models. Raises ModelFolderError, ProviderUnavailable."""
+        self.manifest = manifest
+        self._forward = _session(forward, manifest.name, settings)
+        self._whole = _session(whole, manifest.name, settings)
+        self._logits = manifest.output("logits").name
+        self._gradient = manifest.output("gradient").name
+        _check_inputs(self._whole, manifest)
+
+    @property
+    def name(self) -> str:
+        return self.manifest.name
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return self.manifest.labels
+
+    def logits(self, images: Images) -> Floats:
+        """`images` uint8 (N, H, W, C) 0–255 → logits float32 (N, classes)."""
+        logits: Floats = self._forward.run([self._logits], {IMAGES: images})[0]
+        return logits
+
+    def explain(self, images: Images, output_weights: Floats) -> tuple[Floats, Floats]:
+        """`images` uint8 (N, H, W, C), `output_weights` float32 (N, classes) → logits (N, classes) and the
+        gradient (N, H, W, C) of Σ weights · logits with respect to pixels in [0, 1]."""
+        feeds = {IMAGES: images, OUTPUT_WEIGHTS: output_weights}
+        logits, gradient = self._whole.run([self._logits, self._gradient], feeds)
+        return logits, gradient
+
+    def warm_up(self) -> None:
+        rule, classes = self.manifest.input, len(self.labels)
+        images = np.zeros((1, rule.height, rule.width, rule.channels), np.uint8)
+        for _ in range(WARM_UP_RUNS):
+            self.logits(images)
+            self.explain(images, np.ones((1, classes), np.float32))
+
+
+def load_model(folder: Path, settings: Settings) -> OnnxModel:
+    """Verify a model folder's hashes, load it, replay its golden vectors, warm it up.
+
+    Raises ModelFolderError, which names the file and the difference, or ProviderUnavailable.
+    """
+    contents = manifest.read(folder)
+    if contents.kind != "classifier":
+        raise ModelFolderError(f"{folder.name} is of kind {contents.kind!r}; only classifiers are served")
+    for needed in (MODEL_FILE, golden.FILE_NAME):
+        if needed not in contents.files:
+            raise ModelFolderError(f"{folder.name}/{manifest.FILE_NAME} names no {needed}: export the model again")
+    whole = (folder / MODEL_FILE).read_bytes()
+    try:
+        cut = forward_only(onnx.load_model_from_string(whole), (contents.output("logits").name,))
+        forward = cut.SerializeToString()
+    except Exception as error:  # protobuf and onnx raise what they like at a file that was never a model
+        raise ModelFolderError(f"{folder.name}/{MODEL_FILE} is not a model that can be read: {error}") from error
+    model = OnnxModel(contents, forward, whole, settings)
+    try:
+        golden.replay(model, folder)
+    except ModelFolderError:
+        raise
+    except Exception as error:  # vectors of another shape, at which ONNX Runtime raises errors of its own
+        raise ModelFolderError(f"{folder.name}/{golden.FILE_NAME} can't be run: {error}") from error
+    model.warm_up()
+    return model
+
+
+@dataclass(frozen=True)
+class Models:
+    """What is served: models by name, and which of each kind answers where none is named."""
+
+    by_name: Mapping[str, OnnxModel]
+    defaults: Mapping[Kind, str]
+
+    def get(self, name: str | None, kind: Kind = "classifier") -> OnnxModel:
+        """The model of that name, or the default of the kind. Raises UnknownModel, which lists what there is."""
+        names = [each for each, model in self.by_name.items() if model.manifest.kind == kind]
+        if name is None:
+            return self.by_name[self.defaults[kind]]
+        if name not in names:
+            raise UnknownModel(f"No {kind} is called {name[:64]!r}; there is {', '.join(names)}.")
+        return self.by_name[name]
+
+
+def load_models(settings: Settings) -> Models:
+    """Load every model folder of the models directory. Raises ModelFolderError, ProviderUnavailable."""
+    directory = settings.models_directory
+    try:
+        # Exports write under a name that ends in .part, and rename when all is there.
+        folders = sorted(
+            path
+            for path in directory.iterdir()
+            if path.is_dir() and not path.name.startswith(".") and path.suffix != ".part"
+        )
+    except OSError as error:
+        raise ModelFolderError(f"The models directory {str(directory)!r} can't be read: {error.strerror}") from error
+    if not folders:
+        raise ModelFolderError(f"The models directory {str(directory)!r} holds no model: train and export one")
+    models = {folder.name: load_model(folder, settings) for folder in folders}
+    default = choose_default([model.manifest for model in models.values()], settings.default_classifier)
+    return Models(models, {"classifier": default})
+
+
+def choose_default(manifests: list[Manifest], setting: str | None, kind: Kind = "classifier") -> str:
+    """The name of the kind's default: the setting, else the one whose manifest says so, else the only one.
+
+    Raises ModelFolderError, by name, where these leave none or several.
+    """
+    names = [each.name for each in manifests if each.kind == kind]
+    if setting is not None:
+        if setting not in names:
+            raise ModelFolderError(f"The default {kind} is set to {setting!r}; there is {', '.join(names) or 'none'}")
+        return setting
+    said = [each.name for each in manifests if each.kind == kind and each.default] or names
+    if len(said) != 1:
+        raise ModelFolderError(
+            f"Which {kind} is the default, of {', '.join(said)}? "
+            f"Set PHOTOTRIAGE_DEFAULT_{kind.upper()}, or `default` in one manifest alone"
+        )
+    return said[0]
+
+
+def _session(model: bytes, name: str, settings: Settings) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = settings.threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # Threads that wait by spinning take the cores from decoding, and from the run beside them.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    chosen = providers.choose(settings.provider)
+    try:
+        session = onnxruntime.InferenceSession(model, options, providers=chosen)
+    except Exception as error:  # ONNX Runtime's errors have no common base but this
+        raise ModelFolderError(f"{name}/{MODEL_FILE} can't be loaded: {error}") from error
+    providers.check(session, settings.provider, name)
+    return session
+
+
+def _check_inputs(session: onnxruntime.InferenceSession, manifest: Manifest) -> None:
+    """Raise ModelFolderError where the graph's sides aren't those that the manifest says."""
+    rule, classes = manifest.input, len(manifest.labels)
+    expected = {
+        IMAGES: ("tensor(uint8)", [rule.height, rule.width, rule.channels]),
+        OUTPUT_WEIGHTS: ("tensor(float)", [classes]),
+    }
+    actual = {each.name: (each.type, list(each.shape[1:])) for each in session.get_inputs()}
+    if actual != expected:
+        raise ModelFolderError(
+            f"{manifest.name}/{MODEL_FILE} takes {actual}, the manifest says {expected} behind the batch dimension"
+        )
+    outputs = [each.name for each in session.get_outputs()]
+    for output in manifest.outputs:
+        if output.name not in outputs:
+            raise ModelFolderError(
+                f"{manifest.name}/{MODEL_FILE} has no output {output.name!r}, only {', '.join(outputs)}"
+            )

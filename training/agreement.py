@@ -1,0 +1,123 @@
+"""Do ONNX Runtime and torch say the same? Measured on trained weights, before a model is written."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from phototriage.errors import PhototriageError
+from phototriage.golden import correlation
+from training.featout import input_gradients
+from training.networks import Classifier
+
+Images = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+Explain = Callable[[Images, Floats], tuple[Floats, Floats]]
+
+BATCH_SIZES = (1, 3, 8)
+# Float32 rounding of a network of this depth, relative to the largest logit; a wrong layer is off by far more.
+LOGITS_TOLERANCE = 1e-4
+LEAST_CORRELATION = 0.9999
+CORRELATED_SHARE = 0.99
+ERROR_RATIO = 2.0
+
+
+class DisagreementError(PhototriageError):
+    """The exported graph isn't the trained network."""
+
+    code = "disagreement"
+    title = "ONNX Runtime and torch disagree"
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """What the comparison came to.
+
+    logits: largest difference, relative to the largest logit. correlations (n,): of the gradients of ONNX Runtime
+    and of torch in float32, an image each. errors and torch_errors (n,): distance of either from torch in float64,
+    relative to that one's length.
+    """
+
+    logits: float
+    correlations: NDArray[np.float64]
+    errors: NDArray[np.float64]
+    torch_errors: NDArray[np.float64]
+
+    @property
+    def error_ratio(self) -> float:
+        """Median error over torch-float32's own median error."""
+        own = float(np.median(self.torch_errors))
+        return float(np.median(self.errors)) / own if own else float(np.median(self.errors) > 0)
+
+    def check(self) -> None:
+        """Raise DisagreementError, with the figures, where a tolerance is exceeded.
+
+        The gradient of a ReLU network jumps where a unit sits on its kink; there two correct evaluations differ.
+        So one image in a hundred may fall short, and always one.
+        """
+        if not self.logits <= LOGITS_TOLERANCE:
+            raise DisagreementError(
+                f"logits differ by {self.logits:.2e} of the largest, the limit is {LOGITS_TOLERANCE:.0e}"
+            )
+        short = int((~(self.correlations >= LEAST_CORRELATION)).sum())
+        allowed = max(1, int((1 - CORRELATED_SHARE) * len(self.correlations)))
+        if short > allowed:
+            raise DisagreementError(
+                f"{short} of {len(self.correlations)} gradients have a correlation below {LEAST_CORRELATION} with "
+                f"torch's, the least is {self.correlations.min():.6f}; {allowed} may"
+            )
+        if not self.error_ratio <= ERROR_RATIO:
+            raise DisagreementError(
+                f"the gradient's median error against float64 is {self.error_ratio:.2f} times torch-float32's own, "
+                f"the limit is {ERROR_RATIO}"
+            )
+
+    def text(self) -> str:
+        """One line with the figures."""
+        return (
+            f"logits within {self.logits:.1e} of the largest; gradient correlation at least "
+            f"{np.quantile(self.correlations, 0.01):.6f} for 99 %, median error against float64 "
+            f"{np.median(self.errors):.1e} (torch-float32: {np.median(self.torch_errors):.1e}); "
+            f"n = {len(self.correlations)}, batches of {', '.join(map(str, BATCH_SIZES))}"
+        )
+
+
+def compare(network: Classifier, explain: Explain, images: Images) -> Agreement:
+    """Run `images` uint8 (n, H, W, C) through `explain` in batches of 1, 3 and 8 by turns, and through torch in
+    float32 and float64; what is explained is the logit that torch predicts.
+
+    """
+    exact_network = copy.deepcopy(network).double()
+    classes = network.spec.classes
+    logits_difference, largest = 0.0, 0.0
+    correlations, errors, torch_errors = [], [], []
+    start = turn = 0
+    while start < len(images):
+        batch = images[start : start + BATCH_SIZES[turn % len(BATCH_SIZES)]]
+        start, turn = start + len(batch), turn + 1
+        pixels = torch.from_numpy(batch.transpose(0, 3, 1, 2).copy()) / 255
+        with torch.no_grad():
+            targets = network(pixels).argmax(1)
+        gradients, logits = input_gradients(network, pixels, targets)
+        exact, _ = input_gradients(exact_network, pixels.double(), targets)
+        weights = np.eye(classes, dtype=np.float32)[targets.numpy()]
+        found_logits, found = explain(batch, weights)
+        logits_difference = max(logits_difference, float(np.abs(found_logits - logits.numpy()).max()))
+        largest = max(largest, float(logits.abs().max()))
+        for one, own, truth in zip(
+            found, gradients.permute(0, 2, 3, 1).numpy(), exact.permute(0, 2, 3, 1).numpy(), strict=True
+        ):
+            correlations.append(correlation(one, own))
+            errors.append(_distance(one, truth))
+            torch_errors.append(_distance(own, truth))
+    return Agreement(logits_difference / largest, np.array(correlations), np.array(errors), np.array(torch_errors))
+
+
+def _distance(found: NDArray[np.floating], truth: NDArray[np.floating]) -> float:
+    length = float(np.linalg.norm(truth))
+    return float(np.linalg.norm(found.astype(np.float64) - truth)) / length if length else 0.0
