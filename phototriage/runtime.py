@@ -37,8 +37,8 @@ class OnnxModel:
     def __init__(self, manifest: Manifest, forward: bytes, whole: bytes, settings: Settings) -> None:
         """`forward` and `whole` are serialised ONNX models. Raises ModelFolderError, ProviderUnavailable."""
         self.manifest = manifest
-        self._forward = _session(forward, manifest.name, settings)
-        self._whole = _session(whole, manifest.name, settings)
+        self._forward = open_session(forward, manifest.name, settings)
+        self._whole = open_session(whole, manifest.name, settings)
         self._logits = manifest.output("logits").name
         self._gradient = manifest.output("gradient").name
         _check_inputs(self._whole, manifest)
@@ -154,7 +154,8 @@ def choose_default(manifests: list[Manifest], setting: str | None, kind: Kind = 
     return said[0]
 
 
-def _session(model: bytes, name: str, settings: Settings) -> onnxruntime.InferenceSession:
+def open_session(model: bytes, name: str, settings: Settings) -> onnxruntime.InferenceSession:
+    """A session of a serialised graph, with the server's options. Raises ModelFolderError, ProviderUnavailable."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = settings.threads
     options.inter_op_num_threads = 1

@@ -1,0 +1,169 @@
+"""A finished training becomes a model folder that the server takes up at its next start.
+
+    python -m training.export --name my_model [--check photos/]
+
+Writes exported_models/NAME/: model.onnx, manifest.json, golden.npz, CARD.md. Writes nothing, and leaves an older
+version as it is, when ONNX Runtime and torch disagree on the trained weights (`training.agreement`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+
+from phototriage import golden, manifest
+from phototriage.errors import ModelFolderError, PhototriageError
+from phototriage.golden import Golden
+from phototriage.images import ImageLimits, prepare
+from phototriage.manifest import Manifest, Output
+from training.agreement import Explain, Floats, Images, compare
+from training.card import card
+from training.data import load
+from training.drawn_images import drawn_images
+from training.featout import input_gradients
+from training.gradient_graph import build_onnx
+from training.networks import Classifier
+from training.run import RUNS, ClassifierRun, read_run
+
+MODELS = Path("exported_models")
+MODEL_FILE = "model.onnx"
+DRAWN, GOLDEN = 24, 4  # images for the comparison, unless --check gives photos; golden inputs
+
+
+def export(run: ClassifierRun, network: Classifier, models: Path, images: Images, default: bool) -> Manifest:
+    """Check the graph on `images` uint8 (n, H, W, C) and write the model folder, whole or not at all.
+
+    Raises DisagreementError.
+    """
+    model = build_onnx(network, run.input).SerializeToString()
+    agreement = compare(network, explainer(model), images)
+    print(agreement.text(), file=sys.stderr)
+    agreement.check()
+    models.mkdir(parents=True, exist_ok=True)
+    part, folder = models / f"{run.name}.part", models / run.name
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
+    (part / MODEL_FILE).write_bytes(model)
+    golden.write(golden_vectors(network, run), part)
+    rule, classes = run.input, len(run.labels)
+    described = Manifest(
+        name=run.name,
+        kind="classifier",
+        default=default,
+        description=f"Tells {_listed(run.labels)} apart.",
+        files={name: manifest.sha256_of(part / name) for name in (MODEL_FILE, golden.FILE_NAME)},
+        input=rule,
+        outputs=(
+            Output(role="logits", name="logits", shape=("N", classes)),
+            Output(role="gradient", name="gradient", shape=("N", rule.height, rule.width, rule.channels)),
+        ),
+        labels=run.labels,
+        featout=run.featout,
+        metrics=run.metrics,
+        data=run.data,
+        training=run.training,
+    )
+    (part / "CARD.md").write_text(
+        card(described, run.network.trunk, agreement.text(), run.training.command), encoding="utf-8"
+    )
+    written = manifest.write(described, part)
+    _replace(folder, part)
+    return written
+
+
+def explainer(model: bytes) -> Explain:
+    """A serialised graph as a function of images and output weights, on the CPU."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+    def explain(images: Images, output_weights: Floats) -> tuple[Floats, Floats]:
+        logits, gradient = session.run(["logits", "gradient"], {"images": images, "output_weights": output_weights})
+        return logits, gradient
+
+    return explain
+
+
+def golden_vectors(network: Classifier, run: ClassifierRun) -> Golden:
+    """Drawn inputs and torch's answers; each explains another label."""
+    rule, classes = run.input, len(run.labels)
+    images = drawn_images(GOLDEN, rule.height, rule.width, rule.channels, seed=1)
+    targets = torch.arange(GOLDEN) % classes
+    pixels = torch.from_numpy(images.transpose(0, 3, 1, 2).copy()) / 255
+    gradients, logits = input_gradients(network, pixels, targets)
+    weights = np.eye(classes, dtype=np.float32)[targets.numpy()]
+    return Golden(images, weights, logits.numpy(), gradients.permute(0, 2, 3, 1).numpy())
+
+
+def _replace(folder: Path, part: Path) -> None:
+    """Put the new folder, which is whole, in the old one's place by renaming; the old one goes last."""
+    old = folder.with_name(folder.name + ".old.part")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    part.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def is_default(name: str, models: Path, wanted: bool) -> bool:
+    """Whether the model is to answer where none is named: as asked, as before, or if it is the only classifier."""
+    if wanted:
+        return True
+    others = False
+    for path in models.glob(f"*/{manifest.FILE_NAME}"):
+        try:
+            found = manifest.read(path.parent)
+        except ModelFolderError:
+            continue
+        if found.name == name:
+            return found.default
+        others |= found.kind == "classifier"
+    return not others
+
+
+def check_images(run: ClassifierRun, photos: Path | None, count: int = 200) -> Images:
+    """uint8 (n, H, W, C): the first photos of a folder or tar as serving would feed them, or drawn images."""
+    rule = run.input
+    if photos is None:
+        return drawn_images(DRAWN, rule.height, rule.width, rule.channels)
+    data = load(photos, labelled=False)
+    order = np.random.default_rng(0).permutation(len(data))[:count]
+    return np.stack([prepare(data.read(int(i)), rule, ImageLimits()).pixels for i in order])
+
+
+def _listed(labels: Sequence[str], limit: int = 10) -> str:
+    shown = ", ".join(labels[:limit])
+    return shown if len(labels) <= limit else f"{shown} and {len(labels) - limit} more"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command. 0 when written, 1 with a message when not."""
+    parser = argparse.ArgumentParser(prog="python -m training.export", description=__doc__.split("\n")[0])
+    add = parser.add_argument
+    add("--name", required=True, help="of the training run")
+    add("--runs", type=Path, default=RUNS)
+    add("--models", type=Path, default=MODELS)
+    add("--check", type=Path, metavar="PHOTOS", help="compare on up to 200 of these photos, not on drawn images")
+    add("--default", action="store_true", help="let this model answer where none is named")
+    given = parser.parse_args(arguments)
+    try:
+        run, network = read_run(given.runs / given.name)
+        images = check_images(run, given.check)
+        written = export(run, network, given.models, images, is_default(run.name, given.models, given.default))
+    except PhototriageError as error:
+        print(f"error: nothing was written: {error.detail}", file=sys.stderr)
+        return 1
+    print(f"{given.models / written.name}: version {written.version}{', the default' if written.default else ''}")
+    print("The server takes it up at its next start: make serve")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
