@@ -5,11 +5,14 @@ PORT ?= 3000
 
 SERVING := .venv
 DEV := .venv-dev
+BENTOML := $(CURDIR)/$(SERVING)/bentoml
 
-.PHONY: serve check test bench train-cats-dogs clean
+.PHONY: serve train check test bench clean
 
 serve: $(SERVING)/installed
-	BENTOML_DO_NOT_TRACK=True BENTOML_HOME=$(CURDIR)/$(SERVING)/bentoml $(SERVING)/bin/bentoml serve service:Phototriage --host $(HOST) --port $(PORT)
+	BENTOML_DO_NOT_TRACK=True BENTOML_HOME=$(BENTOML) $(SERVING)/bin/bentoml serve service:Phototriage --host $(HOST) --port $(PORT)
+
+train: $(DEV)/installed
 
 check: $(DEV)/installed
 	$(DEV)/bin/ruff format --check .

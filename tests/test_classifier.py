@@ -42,6 +42,10 @@ def test_a_run_records_what_the_export_needs(photos: Path, tmp_path: Path, capsy
     assert list((tmp_path / "shapes" / "tensorboard").iterdir())
     assert (tmp_path / "shapes" / "erased_002.png").exists()
     assert str(photos) not in record.model_dump_json()
+    assert record.training.command == (
+        f"python -m training.classifier --data {photos.name} --name shapes --trunk small_cnn --epochs 2 "
+        "--batch-size 32 --licence CC0"
+    )
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from phototriage.errors import PhototriageError
 from phototriage.golden import correlation
 from training.featout import input_gradients
+from training.gradient_graph import folded
 from training.networks import Classifier
 
 Images = NDArray[np.uint8]
@@ -89,10 +90,11 @@ class Agreement:
 
 def compare(network: Classifier, explain: Explain, images: Images) -> Agreement:
     """Run `images` uint8 (n, H, W, C) through `explain` in batches of 1, 3 and 8 by turns, and through torch in
-    float32 and float64; what is explained is the logit that torch predicts.
+    float32 and float64, batch norms folded as in the graph; what is explained is the logit that torch predicts.
 
     """
-    exact_network = copy.deepcopy(network).double()
+    exact_network = folded(network)
+    rounded_network = copy.deepcopy(exact_network).float()  # the weights that the graph has
     classes = network.spec.classes
     logits_difference, largest = 0.0, 0.0
     correlations, errors, torch_errors = [], [], []
@@ -102,8 +104,8 @@ def compare(network: Classifier, explain: Explain, images: Images) -> Agreement:
         start, turn = start + len(batch), turn + 1
         pixels = torch.from_numpy(batch.transpose(0, 3, 1, 2).copy()) / 255
         with torch.no_grad():
-            targets = network(pixels).argmax(1)
-        gradients, logits = input_gradients(network, pixels, targets)
+            targets = rounded_network(pixels).argmax(1)
+        gradients, logits = input_gradients(rounded_network, pixels, targets)
         exact, _ = input_gradients(exact_network, pixels.double(), targets)
         weights = np.eye(classes, dtype=np.float32)[targets.numpy()]
         found_logits, found = explain(batch, weights)

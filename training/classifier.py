@@ -73,6 +73,7 @@ class Job:
 
     def __init__(self, given: argparse.Namespace, options: Options, data: Dataset) -> None:
         self.options, self.data = options, data
+        self.command = given.command
         self.folder: Path = given.runs / options.name
         self.device = torch.device(given.device)
         self.workers: int = given.workers
@@ -169,7 +170,7 @@ class Job:
                 images=self.data.counts(),
             ),
             training=Training(
-                command="python -m training.classifier",
+                command=self.command,
                 settings=options.model_dump(mode="json"),
                 random_seed=options.fit.seed,
                 packages=package_versions(),

@@ -34,8 +34,7 @@ def build_onnx(network: nn.Module, rule: InputRule) -> onnx.ModelProto:
     At a kink (an activation of exactly 0 or 6) the slope is 0, as in torch.
     Raises UnsupportedLayer, which names the layer, for a network with others than those of `training.networks`.
     """
-    traced = fx.symbolic_trace(copy.deepcopy(network).double().eval())
-    fold_norms(traced)
+    traced = folded(network)
     writer = GraphWriter()
     planes = writer.node("Cast", writer.node("Transpose", "images", perm=[0, 3, 1, 2]), to=TensorProto.FLOAT)
     pixels = Value(writer.node("Div", planes, writer.floats(255.0)), (rule.channels, rule.height, rule.width))
@@ -62,8 +61,12 @@ def build_onnx(network: nn.Module, rule: InputRule) -> onnx.ModelProto:
     return model
 
 
-def fold_norms(traced: fx.GraphModule) -> None:
-    """Put every batch norm into the convolution before it, in the network's float64."""
+def folded(network: nn.Module) -> fx.GraphModule:
+    """A float64 copy in evaluation mode, with every batch norm put into the convolution before it.
+
+    Raises UnsupportedLayer for a batch norm elsewhere.
+    """
+    traced = fx.symbolic_trace(copy.deepcopy(network).double().eval())
     modules = dict(traced.named_modules())
     for node in list(traced.graph.nodes):
         if node.op != "call_module" or not isinstance(modules[node.target], nn.BatchNorm2d):
@@ -77,6 +80,7 @@ def fold_norms(traced: fx.GraphModule) -> None:
         node.replace_all_uses_with(source)
         traced.graph.erase_node(node)
     traced.recompile()
+    return traced
 
 
 class _Lowering(fx.Interpreter):

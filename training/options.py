@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import platform
+import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal, get_args
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -21,6 +24,9 @@ SIZES: dict[Trunk, int] = {"efficientnet_lite0": 224, "mobilenet_v3_small": 224,
 MULTIPLES: dict[Trunk, int] = {"efficientnet_lite0": 32, "mobilenet_v3_small": 32, "small_cnn": 8}
 
 
+Weights = Literal["packaged", "torchvision", "none"]
+
+
 class Options(BaseModel):
     """The command line, with what depends on the trunk filled in. Decides, with the data, what comes out."""
 
@@ -28,7 +34,7 @@ class Options(BaseModel):
 
     name: Name
     trunk: Trunk
-    weights: str
+    weights: Weights
     size: int
     colour: Colour
     aspect: Aspect
@@ -63,7 +69,7 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[argparse.Namespace, O
     add("--trunk", choices=list(SIZES), default="efficientnet_lite0")
     add(
         "--weights",
-        choices=["packaged", "torchvision", "none"],
+        choices=get_args(Weights),
         help="default: packaged for efficientnet_lite0",
     )
     add("--size", type=int, help="input side in pixels (default: 224, small_cnn 32)")
@@ -106,15 +112,33 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[argparse.Namespace, O
     add("--restart", action="store_true", help="throw an earlier run of this name away")
     add("--skip-test", action="store_true", help="leave the test split unseen, to compare settings")
     given = parser.parse_args(arguments)
+    given.command = _command(sys.argv[1:] if arguments is None else arguments, given.data)
     try:
         return given, _options(given)
     except (ValidationError, ValueError) as error:
         parser.error(str(error))
 
 
+LOCAL = {"--runs": 1, "--workers": 1, "--device": 1, "--restart": 0, "--skip-test": 0}  # how many values each takes
+
+
+def _command(arguments: Sequence[str], data: Path) -> str:
+    """The command for the record: without what doesn't decide the result, and with the data's base name."""
+    kept, skip = [], 0
+    for argument in arguments:
+        name = argument.partition("=")[0]
+        if skip:
+            skip -= 1
+        elif name in LOCAL:
+            skip = 0 if "=" in argument else LOCAL[name]
+        else:
+            kept.append(argument.replace(str(data), data.name) if str(data) != "." else argument)
+    return shlex.join(["python", "-m", "training.classifier", *kept])
+
+
 def _options(given: argparse.Namespace) -> Options:
     trunk: Trunk = given.trunk
-    weights = given.weights or ("packaged" if trunk == "efficientnet_lite0" else "none")
+    weights: Weights = given.weights or ("packaged" if trunk == "efficientnet_lite0" else "none")
     if weights == "packaged" and trunk != "efficientnet_lite0":
         raise ValueError(f"--weights packaged: only efficientnet_lite0 has them, not {trunk}")
     if weights == "torchvision" and trunk != "mobilenet_v3_small":
