@@ -19,13 +19,15 @@ check: $(DEV)/installed
 	$(DEV)/bin/ruff check .
 	$(DEV)/bin/mypy
 	$(DEV)/bin/lint-imports
-	$(DEV)/bin/pytest
+	$(DEV)/bin/pytest --numprocesses auto --dist loadfile
 
 test: $(DEV)/installed
 	$(DEV)/bin/pytest $(TESTS)
 
-bench: $(DEV)/installed $(SERVING)/installed
+bench: $(DEV)/installed
 	$(DEV)/bin/python -m benchmarks.gradient --model exported_models/cats_dogs
+	$(DEV)/bin/python -m benchmarks.training_step --model exported_models/cats_dogs
+	$(DEV)/bin/python -m benchmarks.decoders
 
 $(SERVING)/installed: pyproject.toml
 	$(PYTHON) -m venv $(SERVING)
