@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
 
 from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 from starlette.requests import Request
 
-from phototriage.errors import MalformedRequest, TooLarge
+from phototriage.errors import MalformedRequest, PhototriageError, TooLarge
 from phototriage.settings import Settings
 
 PART = "image"
 MAX_PART_HEADERS = 16
 MAX_PART_HEADER_BYTES = 4096
+RUN_OUT_SECONDS = 2.0
 EXPECTED = (
     f"Send multipart/form-data with one file part named {PART!r}, or the file itself as the body with a "
     "Content-Type of image/* or application/octet-stream"
@@ -28,9 +31,32 @@ logging.getLogger("python_multipart").setLevel(logging.ERROR)
 async def read_image(request: Request, settings: Settings) -> bytes:
     """Read the image's bytes from a raw or a multipart body; they stay in memory, nothing goes to disk.
 
-    Raises MalformedRequest, which says what was expected, TooLarge as soon as a limit is passed, and Starlette's
-    ClientDisconnect.
+    Raises MalformedRequest, which says what was expected, TooLarge, and Starlette's ClientDisconnect. What is refused
+    isn't kept, but the rest of it is let run out for a while: a client that is still sending when the connection
+    closes sees a broken connection, not the answer.
     """
+    stream = request.stream()
+    try:
+        return await _read(request, stream, settings)
+    except PhototriageError:
+        # Who expects "100 Continue" and hasn't had it is not sending.
+        if "expect" not in request.headers:
+            await _let_run_out(stream, settings.max_request_bytes)
+        raise
+
+
+async def _let_run_out(stream: AsyncIterator[bytes], limit: int) -> None:
+    """Receive and forget, up to `limit` bytes and RUN_OUT_SECONDS."""
+    size = 0
+    with suppress(TimeoutError):
+        async with asyncio.timeout(RUN_OUT_SECONDS):
+            async for chunk in stream:
+                size += len(chunk)
+                if size > limit:
+                    return
+
+
+async def _read(request: Request, stream: AsyncIterator[bytes], settings: Settings) -> bytes:
     content_type, parameters = parse_options_header(request.headers.get("content-type"))
     encoding = request.headers.get("content-encoding", "identity")
     if encoding.strip().lower() != "identity":
@@ -45,7 +71,7 @@ async def read_image(request: Request, settings: Settings) -> bytes:
         said = f"is {content_type.decode('latin-1')[:64]!r}" if content_type else "is missing"
         raise MalformedRequest(f"The Content-Type {said}. {EXPECTED}.")
     _check_length(request, limit)
-    async for chunk in _within(request.stream(), limit):
+    async for chunk in _within(stream, limit):
         take(chunk)
     return finish()
 
