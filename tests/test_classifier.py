@@ -9,6 +9,8 @@ import torch
 
 from tests.shapes import shapes_folder
 from training.classifier import main
+from training.fit import Epoch
+from training.progress import Progress
 from training.run import read_run
 
 SMALL = ["--trunk", "small_cnn", "--epochs", "2", "--workers", "0", "--batch-size", "32", "--device", "cpu"]
@@ -83,6 +85,22 @@ def test_an_unfinished_run_of_other_settings_is_refused(
     (tmp_path / "shapes" / "run.json").unlink()
     assert run(photos, tmp_path, "--seed", "1") == 1
     assert "other settings" in capsys.readouterr().err
+
+
+def test_an_interrupted_run_goes_on(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as interrupted:
+
+        def epoch_then_interrupt(self: Progress, result: Epoch) -> None:
+            raise KeyboardInterrupt
+
+        interrupted.setattr(Progress, "epoch", epoch_then_interrupt)
+        assert run(photos, tmp_path) == 130
+    assert "goes on from the last checkpoint" in capsys.readouterr().err
+    assert not (tmp_path / "shapes" / "run.json").exists()
+    assert run(photos, tmp_path) == 0
+    assert "epoch 1/2 done" not in capsys.readouterr().err
 
 
 def test_missing_data_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -33,6 +33,7 @@ from training.progress import Progress
 from training.run import ClassifierRun, RunError, package_versions, read_run, write_atomically, write_run
 
 START = "start.pt"
+INTERRUPTED = 130  # what shells report for Ctrl-C
 
 
 def build(options: Options, classes: int) -> Classifier:
@@ -202,13 +203,16 @@ def train(given: argparse.Namespace, options: Options) -> ClassifierRun:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command. 0 when done, 1 with a message where the data or the folder can't be used."""
+    """The command. 0 when done, 1 with a message where the data or the folder can't be used, 130 when interrupted."""
     given, options = parse(arguments)
     try:
         run = train(given, options)
     except PhototriageError as error:
         print(f"error: {error.detail}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("stopped: the same command goes on from the last checkpoint", file=sys.stderr)
+        return INTERRUPTED
     for metric in run.metrics:
         interval = f" [{metric.interval[0]:.4f}, {metric.interval[1]:.4f}]" if metric.interval else ""
         print(f"{metric.name}, {metric.set} {metric.split} (n = {metric.n:,}): {metric.value:.4f}{interval}")
