@@ -5,9 +5,10 @@ PORT ?= 3000
 
 SERVING := .venv
 DEV := .venv-dev
+PEERS := .venv-peers
 BENTOML := $(CURDIR)/$(SERVING)/bentoml
 
-.PHONY: serve train check test bench clean
+.PHONY: serve train check test bench bench-decoders clean
 
 serve: $(SERVING)/installed
 	BENTOML_DO_NOT_TRACK=True BENTOML_HOME=$(BENTOML) $(SERVING)/bin/bentoml serve service:Phototriage --host $(HOST) --port $(PORT)
@@ -27,7 +28,9 @@ test: $(DEV)/installed
 bench: $(DEV)/installed
 	$(DEV)/bin/python -m benchmarks.gradient --model exported_models/cats_dogs
 	$(DEV)/bin/python -m benchmarks.training_step --model exported_models/cats_dogs
-	$(DEV)/bin/python -m benchmarks.decoders
+
+bench-decoders: $(PEERS)/installed
+	$(PEERS)/bin/python -m benchmarks.decoders
 
 $(SERVING)/installed: pyproject.toml
 	$(PYTHON) -m venv $(SERVING)
@@ -41,5 +44,11 @@ $(DEV)/installed: pyproject.toml
 	$(DEV)/bin/pip install --quiet --editable '.[train,dev]'
 	touch $@
 
+# Decoders that Pillow is measured against, in an environment of their own.
+$(PEERS)/installed: pyproject.toml
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/pip install --quiet --editable . opencv-python-headless simplejpeg scikit-image
+	touch $@
+
 clean:
-	rm -rf $(SERVING) $(DEV) build dist *.egg-info
+	rm -rf $(SERVING) $(DEV) $(PEERS) build dist *.egg-info
