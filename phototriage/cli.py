@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,12 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from phototriage import triage
-from phototriage.errors import ModelFolderError, PhototriageError
+from phototriage import bulk, triage
+from phototriage.errors import ModelFolderError, PhototriageError, UnknownModel
+from phototriage.image_files import reason
 from phototriage.images import decode
 from phototriage.providers import ProviderUnavailable
 from phototriage.runtime import Models, load_models
 from phototriage.settings import PREFIX, Settings, SettingsError, read_settings
+from phototriage.tables import TableError
 
 FILE_FAILED, CANT_START = 1, 2
 OVERLAY_OPACITY = 0.6
@@ -37,9 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return CANT_START
     if options.command == "models":
         return _models(models)
-    if options.command == "classify":
-        return _classify(options, models, settings)
-    return _saliency(options, models, settings)
+    commands = {"classify": _classify, "saliency": _saliency, "duplicates": _bulk, "compare": _bulk}
+    return commands[options.command](options, models, settings)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -56,9 +58,23 @@ def _parser() -> argparse.ArgumentParser:
     saliency.add_argument("--method", choices=("gradient", "featout"), default="gradient")
     saliency.add_argument("--target", help="label to explain; the predicted one without it")
     saliency.add_argument("--overlay", action="store_true", help="lay the mask in red over the photo")
-    for command in (classify, saliency):
+    duplicates = commands.add_parser("duplicates", help="write the groups of duplicates below a folder")
+    duplicates.add_argument("input", type=Path, metavar="FOLDER")
+    compare = commands.add_parser("compare", help="write for each pair of images whether they are duplicates")
+    compare.add_argument("input", type=Path, metavar="PAIRS.csv", help="with columns path_a and path_b")
+    for command in (duplicates, compare):
+        command.add_argument("-o", "--output", type=Path, required=True, metavar="CSV")
+        command.add_argument("--threshold", type=_similarity, help="from -1 to 1; the tuned one without it")
+    for command in (classify, saliency, duplicates, compare):
         command.add_argument("--model", help="the default one without it")
     return parser
+
+
+def _similarity(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value) or not -1 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"it is {text}, and similarities go from -1 to 1")
+    return value
 
 
 def _config(settings: Settings) -> int:
@@ -105,6 +121,17 @@ def _saliency(options: argparse.Namespace, models: Models, settings: Settings) -
     return 0
 
 
+def _bulk(options: argparse.Namespace, models: Models, settings: Settings) -> int:
+    write = bulk.write_groups if options.command == "duplicates" else bulk.write_answers
+    try:
+        model = models.get(options.model, "embedder")
+        whole = write(options.input, options.output, model, options.threshold, settings.image_limits)
+    except (TableError, UnknownModel) as error:
+        print(f"phototriage: {error}", file=sys.stderr)
+        return CANT_START
+    return 0 if whole else FILE_FAILED
+
+
 def overlay(photo: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Photo uint8 (H, W, 3) RGB with the mask uint8 (H, W) laid over it in red."""
     share = mask[..., np.newaxis] * np.float32(OVERLAY_OPACITY / 255)
@@ -113,8 +140,7 @@ def overlay(photo: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uin
 
 
 def _report(path: Path, error: PhototriageError | OSError) -> None:
-    reason = error.detail if isinstance(error, PhototriageError) else error.strerror
-    print(f"phototriage: {path}: {reason}", file=sys.stderr)
+    print(f"phototriage: {path}: {reason(error)}", file=sys.stderr)
 
 
 if __name__ == "__main__":

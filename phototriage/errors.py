@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class PhototriageError(Exception):
@@ -19,6 +19,10 @@ class PhototriageError(Exception):
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
         self.detail = detail
+
+    def of(self, part: str) -> Self:
+        """The same failure, told of that part of a request which has several."""
+        return type(self)(f"{part}: {self.detail}")
 
 
 class MalformedRequest(PhototriageError):
@@ -60,6 +64,14 @@ class UnknownLabel(PhototriageError):
     code = "unknown_label"
     status = 422
     title = "The model has no such label"
+
+
+class ForeignEmbedding(PhototriageError):
+    """An embedding of another model or version, or one whose values can't have come from this one."""
+
+    code = "foreign_embedding"
+    status = 422
+    title = "The embedding is not one of this model"
 
 
 class Overloaded(PhototriageError):

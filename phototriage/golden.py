@@ -5,25 +5,30 @@ from __future__ import annotations
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from phototriage.duplicates import LENGTH_TOLERANCE
 from phototriage.errors import ModelFolderError
+from phototriage.manifest import MainRole
 
 FILE_NAME = "golden.npz"
 SAMPLE_STEP = 4  # every 4th row and column of the gradient is kept: enough to tell, at a sixteenth of the size
 # Other processors and GPUs round otherwise (TF32 keeps 10 bits); another model, filter or colour order is off by far
 # more. A ReLU unit on its kink may flip between machines, so gradients are compared by correlation.
-LOGITS_TOLERANCE = 0.005  # of the largest logit's magnitude
+ANSWER_TOLERANCE = 0.005  # of the magnitude of the largest logit, or of the embedding's largest component
 LEAST_CORRELATION = 0.99
 
 
 class Explainer(Protocol):
-    """A loaded classifier."""
+    """A loaded model."""
 
-    def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]: ...
+    @property
+    def role(self) -> MainRole: ...
+
+    def forward(self, images: NDArray[np.uint8]) -> NDArray[np.float32]: ...
 
     def explain(
         self, images: NDArray[np.uint8], output_weights: NDArray[np.float32]
@@ -32,23 +37,26 @@ class Explainer(Protocol):
 
 @dataclass(frozen=True)
 class Golden:
-    """`images` uint8 (N, H, W, C), `output_weights` float32 (N, classes), and what must come out of them: `logits`
-    float32 (N, classes), `gradient` float32 (N, H, W, C)."""
+    """`images` uint8 (N, H, W, C), `output_weights` float32 (N, K), and what must come out of them: `answers` float32
+    (N, K), which are the model's logits or embeddings as `role` says, and `gradient` float32 (N, H, W, C)."""
 
     images: NDArray[np.uint8]
     output_weights: NDArray[np.float32]
-    logits: NDArray[np.float32]
+    answers: NDArray[np.float32]
     gradient: NDArray[np.float32]
+    role: MainRole = "logits"
 
 
 def write(golden: Golden, folder: Path) -> None:
-    """Write `folder/golden.npz`, with every SAMPLE_STEP-th row and column of the gradient."""
+    """Write `folder/golden.npz`: images, output_weights, the answers under their role's name, and every
+    SAMPLE_STEP-th row and column of the gradient."""
+    answers: dict[str, Any] = {golden.role: golden.answers}
     np.savez_compressed(
         folder / FILE_NAME,
         images=golden.images,
         output_weights=golden.output_weights,
-        logits=golden.logits,
         gradient=sample(golden.gradient),
+        **answers,
     )
 
 
@@ -61,26 +69,38 @@ def replay(model: Explainer, folder: Path) -> None:
     try:
         with (folder / FILE_NAME).open("rb") as file, np.load(file, allow_pickle=False) as kept:
             images, output_weights = kept["images"], kept["output_weights"]
-            expected_logits, expected_gradient = kept["logits"], kept["gradient"]
+            expected_answers, expected_gradient = kept[model.role], kept["gradient"]
     except FileNotFoundError:
         raise ModelFolderError(f"{place} is missing: export the model again") from None
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ModelFolderError(f"{place} can't be read: {error}") from error
-    logits, gradient = model.explain(images, output_weights)
-    for found, graph in ((model.logits(images), "forward"), (logits, "whole")):
-        difference = float(np.abs(found - expected_logits).max())
-        limit = LOGITS_TOLERANCE * float(np.abs(expected_logits).max())
+    answers, gradient = model.explain(images, output_weights)
+    for found, graph in ((model.forward(images), "forward"), (answers, "whole")):
+        difference = float(np.abs(found - expected_answers).max())
+        limit = ANSWER_TOLERANCE * float(np.abs(expected_answers).max())
         if not difference <= limit:  # also if it isn't finite
             raise ModelFolderError(
-                f"{place}: logits of the {graph} graph differ by {difference:.3g} from those kept, the limit is "
+                f"{place}: {model.role} of the {graph} graph differ by {difference:.3g} from those kept, the limit is "
                 f"{limit:.3g}: export the model again"
             )
+    if model.role == "embedding":
+        _check_lengths(answers, place)
     for i, (one, expected) in enumerate(zip(sample(gradient), expected_gradient, strict=True)):
         found_correlation = correlation(one, expected)
         if not found_correlation >= LEAST_CORRELATION:
             raise ModelFolderError(
                 f"{place}: the gradient of image {i} has correlation {found_correlation:.4f} with the one kept, the "
                 f"least is {LEAST_CORRELATION}: export the model again"
+            )
+
+
+def _check_lengths(embeddings: NDArray[np.float32], place: str) -> None:
+    """Raise ModelFolderError if an embedding isn't of length 1: products of others are no cosines."""
+    for i, length in enumerate(np.linalg.norm(embeddings.astype(np.float64), axis=1)):
+        if not abs(length - 1) <= LENGTH_TOLERANCE:
+            raise ModelFolderError(
+                f"{place}: the embedding of image {i} has length {length:.4g}, it has to be 1 within "
+                f"{LENGTH_TOLERANCE}: normalise in the graph and export the model again"
             )
 
 

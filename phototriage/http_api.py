@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
@@ -17,15 +17,17 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
-from phototriage import metrics, openapi, problems, triage
+from phototriage import comparison, metrics, openapi, problems, triage
+from phototriage.comparison import Side
 from phototriage.errors import DeadlineExceeded, MalformedRequest, Overloaded
 from phototriage.runtime import Models
-from phototriage.schemas import ClassifyQuery, Health, SaliencyQuery
+from phototriage.schemas import ClassifyQuery, DuplicatesQuery, Health, ModelQuery, SaliencyQuery
 from phototriage.settings import Settings
-from phototriage.uploads import read_image
+from phototriage.uploads import read_image, read_pair
 from phototriage.work_queue import WorkQueue
 
 Query = TypeVar("Query", bound=BaseModel)
+T = TypeVar("T")
 
 JSON, PNG = "application/json", "image/png"
 MAX_UPLOADS = 64  # each may hold as many bytes as an image may have
@@ -57,6 +59,8 @@ class HttpApi:
         routes = [
             Route("/v1/classify", self.classify, methods=["POST"]),
             Route("/v1/saliency", self.saliency, methods=["POST"]),
+            Route("/v1/embed", self.embed, methods=["POST"]),
+            Route("/v1/duplicates", self.duplicates, methods=["POST"]),
             Route("/v1/models", self.models, methods=["GET"]),
             Route("/livez", self.livez, methods=["GET"]),
             Route("/healthz", self.livez, methods=["GET"]),
@@ -106,7 +110,7 @@ class HttpApi:
             answer = triage.classify(serving.models, image, query.model, query.top_k, serving.settings.image_limits)
             return _json(answer)
 
-        return await self._work(request, serving, work)
+        return await self._work(request, serving, read_image, work)
 
     async def saliency(self, request: Request) -> Response:
         query = _read_query(request, SaliencyQuery)
@@ -122,7 +126,28 @@ class HttpApi:
             body = saliency.answer().model_dump_json(exclude_none=True)
             return Response(body, headers={"Vary": "Accept"}, media_type=JSON)
 
-        return await self._work(request, serving, work)
+        return await self._work(request, serving, read_image, work)
+
+    async def embed(self, request: Request) -> Response:
+        query = _read_query(request, ModelQuery)
+        serving = self._ready()
+
+        def work(image: bytes) -> Response:
+            return _json(triage.embed(serving.models, image, query.model, serving.settings.image_limits))
+
+        return await self._work(request, serving, read_image, work)
+
+    async def duplicates(self, request: Request) -> Response:
+        query = _read_query(request, DuplicatesQuery)
+        serving = self._ready()
+
+        def work(sides: tuple[Side, Side]) -> Response:
+            limits = serving.settings.image_limits
+            answer = comparison.duplicates(serving.models, *sides, query.model, query.threshold, query.explain, limits)
+            # Not by null: an explanation says null of a side that was an embedding.
+            return Response(answer.model_dump_json(exclude_unset=True), media_type=JSON)
+
+        return await self._work(request, serving, read_pair, work, images=2)
 
     async def models(self, request: Request) -> Response:
         _refuse_query(request)
@@ -146,31 +171,38 @@ class HttpApi:
             raise Overloaded("The models are still being loaded and verified. Try again later.")
         return self._serving
 
-    async def _work(self, request: Request, serving: Serving, work: Callable[[bytes], Response]) -> Response:
-        """Read the image on the event loop and work on it in a thread, both within one deadline."""
+    async def _work(
+        self,
+        request: Request,
+        serving: Serving,
+        read: Callable[[Request, Settings], Awaitable[T]],
+        work: Callable[[T], Response],
+        images: int = 1,
+    ) -> Response:
+        """Read up to so many images on the event loop and work on them in a thread, both within one deadline."""
         seconds = serving.settings.deadline_seconds
         deadline = asyncio.get_running_loop().time() + seconds
         serving.queue.refuse_if_full()
         try:
-            with self._upload(), metrics.timed("read"):
+            with self._upload(images), metrics.timed("read"):
                 async with asyncio.timeout_at(deadline):
-                    image = await read_image(request, serving.settings)
+                    sent = await read(request, serving.settings)
         except TimeoutError:
             raise DeadlineExceeded(
                 f"The body took longer than {seconds:g} s to come in. Send a smaller file."
             ) from None
-        return await serving.queue.run(lambda: work(image), deadline)
+        return await serving.queue.run(lambda: work(sent), deadline)
 
     @contextmanager
-    def _upload(self) -> Iterator[None]:
+    def _upload(self, images: int) -> Iterator[None]:
         """Bound the memory that bodies take which are still coming in."""
-        if self._uploads >= MAX_UPLOADS:
-            raise Overloaded(f"{self._uploads} images are coming in, which is the limit. Try again later.")
-        self._uploads += 1
+        if self._uploads + images > MAX_UPLOADS:
+            raise Overloaded(f"{self._uploads} images are coming in, and {MAX_UPLOADS} may. Try again later.")
+        self._uploads += images
         try:
             yield
         finally:
-            self._uploads -= 1
+            self._uploads -= images
 
 
 def _json(answer: BaseModel) -> Response:

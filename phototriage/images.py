@@ -29,6 +29,9 @@ MAX_SIDE = 65_535  # the longest side that a JPEG can have; no other format need
 MAX_FULL_PASSES = 20  # over an image of as many pixels as are allowed; smaller images may take more
 MAX_INTERMEDIATE_PIXELS = 16_000_000
 
+# By which files of the formats that are read are found; what a file is, its bytes decide.
+IMAGE_SUFFIXES = frozenset([".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"])
+
 _FILTERS: Mapping[str, Image.Resampling] = {
     "box": Image.Resampling.BOX,
     "bilinear": Image.Resampling.BILINEAR,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -18,7 +19,13 @@ FILE_NAME = "manifest.json"
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
 FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+BaseName = Annotated[str, StringConstraints(pattern=r"^[^/\\]+$")]
 Role = Literal["logits", "gradient", "embedding", "latent", "reconstruction_error"]
+MainRole = Literal["logits", "embedding"]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+MAIN_ROLES: Mapping[str, MainRole] = {"classifier": "logits", "embedder": "embedding"}  # by kind
+PRIOR_ROUNDING = 1e-3  # a prior may be given to three digits
 
 
 class _Part(BaseModel):
@@ -42,6 +49,55 @@ class Metric(_Part):
     n: int = Field(ge=1)
     value: float
     interval: tuple[float, float] | None = None
+
+
+class Measured(_Part):
+    """A share that was measured. `interval` is the 95 % interval, (low, high)."""
+
+    value: Share
+    interval: tuple[Share, Share]
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        low, high = self.interval
+        if low > high:
+            raise ValueError(f"the interval's low end {low} is above its high end {high}")
+        return self
+
+
+class Tuning(_Part):
+    """How a threshold was chosen: labelled pairs, never a path to them, and what came out on held-out folds."""
+
+    data: BaseName
+    sha256: Sha256
+    pairs: int = Field(ge=2)
+    duplicates: int = Field(ge=1)  # among the pairs
+    folds: int = Field(ge=2)
+    aim: str = Field(min_length=1)  # what was maximised or held, such as "f1" or "precision=0.99"
+    precision: Measured
+    recall: Measured
+    f1: Measured
+
+
+class Decision(_Part):
+    """When two embeddings are of duplicates.
+
+    From the cosine similarity `threshold` on they are. The probability of it is 1 / (1 + exp(−(slope · similarity +
+    intercept))), where a share `prior` of all pairs are duplicates, as among those that it was tuned on.
+    """
+
+    threshold: float = Field(ge=-1, le=1)
+    slope: float = Field(gt=0, allow_inf_nan=False)
+    intercept: float = Field(allow_inf_nan=False)
+    prior: float = Field(gt=0, lt=1)
+    tuning: Tuning
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        share = self.tuning.duplicates / self.tuning.pairs
+        if abs(self.prior - share) > PRIOR_ROUNDING:
+            raise ValueError(f"the prior is {self.prior}, but {share:.4f} of the pairs tuned on are duplicates")
+        return self
 
 
 class Data(_Part):
@@ -77,6 +133,7 @@ class Manifest(_Part):
     outputs: tuple[Output, ...]
     labels: tuple[str, ...] = ()
     featout: FeatOutRule | None = None  # None: trained without FeatOut
+    decision: Decision | None = None  # an embedder's, and no other kind's
     metrics: tuple[Metric, ...] = ()
     data: Data
     training: Training
@@ -87,10 +144,41 @@ class Manifest(_Part):
             raise ValueError(f"a classifier needs at least two labels, this has {len(self.labels)}")
         if len(set(self.labels)) != len(self.labels):
             raise ValueError("labels repeat")
+        if self.kind == "embedder":
+            self._check_embedder()
+        elif self.decision is not None:
+            raise ValueError(f"a decision about duplicates is an embedder's, this is of kind {self.kind!r}")
         roles = [output.role for output in self.outputs]
         if len(set(roles)) != len(roles):
             raise ValueError("two outputs have the same role")
         return self
+
+    def _check_embedder(self) -> None:
+        if self.decision is None:
+            raise ValueError("an embedder needs a decision: tune its threshold")
+        if self.labels:
+            raise ValueError(f"an embedder has no labels, this has {len(self.labels)}")
+        shapes = {output.role: output.shape for output in self.outputs}
+        rule = self.input
+        embedding, gradient = shapes.get("embedding", ()), ("N", rule.height, rule.width, rule.channels)
+        if len(embedding) != 2 or not isinstance(embedding[1], int) or embedding[1] < 1:
+            raise ValueError(f"an embedder needs an output embedding of shape (N, dimension), this has {embedding}")
+        if shapes.get("gradient") != gradient:
+            raise ValueError(f"an embedder needs an output gradient of shape {gradient}")
+
+    @property
+    def main_role(self) -> MainRole:
+        """What the forward pass answers. Raises ModelFolderError for a kind that is not served."""
+        if self.kind not in MAIN_ROLES:
+            raise ModelFolderError(
+                f"{self.name} is of kind {self.kind!r}; only {'s and '.join(MAIN_ROLES)}s are served"
+            )
+        return MAIN_ROLES[self.kind]
+
+    @property
+    def width(self) -> int:
+        """Columns of the main output: labels of a classifier, dimensions of an embedding."""
+        return len(self.labels) if self.kind == "classifier" else int(self.output("embedding").shape[1])
 
     def output(self, role: Role) -> Output:
         """The output of that role; ModelFolderError if the model has none."""
@@ -101,7 +189,9 @@ class Manifest(_Part):
 
     def compute_version(self) -> str:
         """The first 16 hex digits of the SHA-256 of the canonical JSON without `version`."""
-        fields = self.model_dump(mode="json", exclude={"version"})
+        # A decision that is not there is left out, so that manifests older than the field keep their version.
+        absent = {"version"} if self.decision is not None else {"version", "decision"}
+        fields = self.model_dump(mode="json", exclude=absent)
         canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 

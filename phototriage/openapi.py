@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
 from phototriage import __doc__ as description
 from phototriage.errors import (
     DeadlineExceeded,
+    ForeignEmbedding,
     MalformedRequest,
     Overloaded,
     PhototriageError,
@@ -22,14 +23,19 @@ from phototriage.errors import (
 from phototriage.schemas import (
     ClassifyAnswer,
     ClassifyQuery,
+    DuplicatesAnswer,
+    DuplicatesQuery,
+    EmbedAnswer,
+    Embedding,
     Health,
+    ModelQuery,
     ModelsAnswer,
     Problem,
     SaliencyAnswer,
     SaliencyQuery,
     schema_of,
 )
-from phototriage.uploads import PART
+from phototriage.uploads import EMBEDDING_PARTS, IMAGE_PARTS, PART
 
 API_VERSION = "1"  # fields may be added to answers; what is renamed or removed makes a version 2
 
@@ -55,7 +61,7 @@ class Operation:
     summary: str
     answers: dict[str, type[BaseModel] | dict[str, Any]]
     query: type[BaseModel] | None = None
-    takes_image: bool = False
+    takes: Literal["nothing", "image", "pair"] = "nothing"
     errors: Errors = field(default=())
 
     @property
@@ -73,7 +79,7 @@ OPERATIONS = (
         "What is in this photo?",
         {"application/json": ClassifyAnswer},
         ClassifyQuery,
-        takes_image=True,
+        takes="image",
         errors=_IMAGE_ERRORS,
     ),
     Operation(
@@ -82,8 +88,26 @@ OPERATIONS = (
         "What did the model look at? Accept chooses between the mask alone and the mask with what it says.",
         {"application/json": SaliencyAnswer, "image/png": _BINARY},
         SaliencyQuery,
-        takes_image=True,
+        takes="image",
         errors=(*_IMAGE_ERRORS, UnknownLabel),
+    ),
+    Operation(
+        "post",
+        "/v1/embed",
+        "What is this photo to be known by? The answer can take its place in /v1/duplicates.",
+        {"application/json": EmbedAnswer},
+        ModelQuery,
+        takes="image",
+        errors=_IMAGE_ERRORS,
+    ),
+    Operation(
+        "post",
+        "/v1/duplicates",
+        "Are these two the same photo, if cropped, framed, recoloured or compressed anew?",
+        {"application/json": DuplicatesAnswer},
+        DuplicatesQuery,
+        takes="pair",
+        errors=(*_IMAGE_ERRORS, ForeignEmbedding),
     ),
     Operation(
         "get",
@@ -116,7 +140,7 @@ def document() -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": "Phototriage", "version": API_VERSION, "description": description},
         "paths": paths,
-        "components": {"schemas": schema_of([Problem, *sorted(answers, key=lambda model: model.__name__)])},
+        "components": {"schemas": schema_of([Problem, Embedding, *sorted(answers, key=lambda model: model.__name__)])},
     }
 
 
@@ -129,8 +153,8 @@ def _operation(operation: Operation) -> dict[str, Any]:
     }
     if operation.query is not None:
         result["parameters"] = _parameters(operation.query)
-    if operation.takes_image:
-        result["requestBody"] = _image_body()
+    if operation.takes != "nothing":
+        result["requestBody"] = _image_body() if operation.takes == "image" else _pair_body()
     return result
 
 
@@ -180,3 +204,19 @@ def _image_body() -> dict[str, Any]:
             "application/octet-stream": {"schema": {}},
         },
     }
+
+
+def _pair_body() -> dict[str, Any]:
+    """For each side an image as a file part, or an embedding as JSON."""
+    image = {"type": "string", "contentMediaType": "application/octet-stream"}
+    embedding = {"$ref": "#/components/schemas/Embedding"}
+    pairs = list(zip(IMAGE_PARTS, EMBEDDING_PARTS, strict=True))
+    form = {
+        "type": "object",
+        "properties": dict.fromkeys(IMAGE_PARTS, image) | dict.fromkeys(EMBEDDING_PARTS, embedding),
+        "allOf": [{"oneOf": [{"required": [name]} for name in pair]} for pair in pairs],
+        "additionalProperties": False,
+    }
+    media = dict.fromkeys(IMAGE_PARTS, "image/*") | dict.fromkeys(EMBEDDING_PARTS, "application/json")
+    encoding = {name: {"contentType": kind} for name, kind in media.items()}
+    return {"required": True, "content": {"multipart/form-data": {"schema": form, "encoding": encoding}}}

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from phototriage import golden, manifest, providers
 from phototriage.errors import ModelFolderError, UnknownModel
 from phototriage.forward_graph import forward_only
-from phototriage.manifest import Manifest
+from phototriage.manifest import MainRole, Manifest
 from phototriage.settings import Settings
 
-Kind = Literal["classifier"]
+Kind = Literal["classifier", "embedder"]
 Images = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
@@ -31,15 +31,17 @@ class OnnxModel:
     """One model folder, loaded. Runs may come from several threads at once.
 
     Two sessions: one of the whole graph, which also gives the input gradient, and one of its forward part, since
-    a run that fetches the logits of the whole graph still pays for much of the rest.
+    a run that fetches the main output of the whole graph still pays for much of the rest. The main output, K columns,
+    is a classifier's logits or an embedder's embedding.
     """
 
     def __init__(self, manifest: Manifest, forward: bytes, whole: bytes, settings: Settings) -> None:
         """`forward` and `whole` are serialised ONNX models. Raises ModelFolderError, ProviderUnavailable."""
         self.manifest = manifest
+        self.role: MainRole = manifest.main_role
         self._forward = open_session(forward, manifest.name, settings)
         self._whole = open_session(whole, manifest.name, settings)
-        self._logits = manifest.output("logits").name
+        self._main = manifest.output(self.role).name
         self._gradient = manifest.output("gradient").name
         _check_inputs(self._whole, manifest)
 
@@ -52,23 +54,34 @@ class OnnxModel:
         return self.manifest.labels
 
     def logits(self, images: Images) -> Floats:
-        """`images` uint8 (N, H, W, C) 0–255 → logits float32 (N, classes)."""
-        logits: Floats = self._forward.run([self._logits], {IMAGES: images})[0]
-        return logits
+        """A classifier's `images` uint8 (N, H, W, C) 0–255 → logits float32 (N, classes)."""
+        return self.forward(images)
+
+    def embed(self, images: Images) -> Floats:
+        """An embedder's `images` uint8 (N, H, W, C) 0–255 → embeddings float32 (N, dimension) of length 1."""
+        return self.forward(images)
+
+    def forward(self, images: Images) -> Floats:
+        """`images` uint8 (N, H, W, C) 0–255 → the main output float32 (N, K), whichever it is."""
+        answers: Floats = self._forward.run([self._main], {IMAGES: images})[0]
+        return answers
 
     def explain(self, images: Images, output_weights: Floats) -> tuple[Floats, Floats]:
-        """`images` uint8 (N, H, W, C), `output_weights` float32 (N, classes) → logits (N, classes) and the
-        gradient (N, H, W, C) of Σ weights · logits with respect to pixels in [0, 1]."""
+        """`images` uint8 (N, H, W, C), `output_weights` float32 (N, K) → the main output (N, K) and the gradient
+        (N, H, W, C) of Σ weights · output with respect to pixels in [0, 1].
+
+        With another image's embedding as weights the sum is the cosine similarity of the two.
+        """
         feeds = {IMAGES: images, OUTPUT_WEIGHTS: output_weights}
-        logits, gradient = self._whole.run([self._logits, self._gradient], feeds)
-        return logits, gradient
+        answers, gradient = self._whole.run([self._main, self._gradient], feeds)
+        return answers, gradient
 
     def warm_up(self) -> None:
-        rule, classes = self.manifest.input, len(self.labels)
+        rule = self.manifest.input
         images = np.zeros((1, rule.height, rule.width, rule.channels), np.uint8)
         for _ in range(WARM_UP_RUNS):
-            self.logits(images)
-            self.explain(images, np.ones((1, classes), np.float32))
+            self.forward(images)
+            self.explain(images, np.ones((1, self.manifest.width), np.float32))
 
 
 def load_model(folder: Path, settings: Settings) -> OnnxModel:
@@ -77,14 +90,13 @@ def load_model(folder: Path, settings: Settings) -> OnnxModel:
     Raises ModelFolderError, which names the file and the difference, or ProviderUnavailable.
     """
     contents = manifest.read(folder)
-    if contents.kind != "classifier":
-        raise ModelFolderError(f"{folder.name} is of kind {contents.kind!r}; only classifiers are served")
+    main = contents.output(contents.main_role).name
     for needed in (MODEL_FILE, golden.FILE_NAME):
         if needed not in contents.files:
             raise ModelFolderError(f"{folder.name}/{manifest.FILE_NAME} names no {needed}: export the model again")
     whole = (folder / MODEL_FILE).read_bytes()
     try:
-        cut = forward_only(onnx.load_model_from_string(whole), (contents.output("logits").name,))
+        cut = forward_only(onnx.load_model_from_string(whole), (main,))
         forward = cut.SerializeToString()
     except Exception as error:  # protobuf and onnx raise what they like at a file that was never a model
         raise ModelFolderError(f"{folder.name}/{MODEL_FILE} is not a model that can be read: {error}") from error
@@ -109,6 +121,8 @@ class Models:
     def get(self, name: str | None, kind: Kind = "classifier") -> OnnxModel:
         """The model of that name, or the default of the kind. Raises UnknownModel, which lists what there is."""
         names = [each for each, model in self.by_name.items() if model.manifest.kind == kind]
+        if not names:
+            raise UnknownModel(f"No {kind} is served here. Export one into the models directory and start again.")
         if name is None:
             return self.by_name[self.defaults[kind]]
         if name not in names:
@@ -131,20 +145,28 @@ def load_models(settings: Settings) -> Models:
     if not folders:
         raise ModelFolderError(f"The models directory {str(directory)!r} holds no model: train and export one")
     models = {folder.name: load_model(folder, settings) for folder in folders}
-    default = choose_default([model.manifest for model in models.values()], settings.default_classifier)
-    return Models(models, {"classifier": default})
+    manifests = [model.manifest for model in models.values()]
+    wanted: dict[Kind, str | None] = {
+        "classifier": settings.default_classifier,
+        "embedder": settings.default_embedder,
+    }
+    chosen = {kind: choose_default(manifests, name, kind) for kind, name in wanted.items()}
+    return Models(models, {kind: name for kind, name in chosen.items() if name is not None})
 
 
-def choose_default(manifests: list[Manifest], setting: str | None, kind: Kind = "classifier") -> str:
-    """The name of the kind's default: the setting, else the one whose manifest says so, else the only one.
+def choose_default(manifests: list[Manifest], setting: str | None, kind: Kind) -> str | None:
+    """The name of the kind's default: the setting, else the one whose manifest says so, else the only one; None if
+    there is no model of the kind.
 
-    Raises ModelFolderError, by name, where these leave none or several.
+    Raises ModelFolderError, by name, where several are left, or the setting names none.
     """
     names = [each.name for each in manifests if each.kind == kind]
     if setting is not None:
         if setting not in names:
             raise ModelFolderError(f"The default {kind} is set to {setting!r}; there is {', '.join(names) or 'none'}")
         return setting
+    if not names:
+        return None
     said = [each.name for each in manifests if each.kind == kind and each.default] or names
     if len(said) != 1:
         raise ModelFolderError(
@@ -173,10 +195,10 @@ def open_session(model: bytes, name: str, settings: Settings) -> onnxruntime.Inf
 
 def _check_inputs(session: onnxruntime.InferenceSession, manifest: Manifest) -> None:
     """Raise ModelFolderError where the graph's sides aren't those that the manifest says."""
-    rule, classes = manifest.input, len(manifest.labels)
+    rule = manifest.input
     expected = {
         IMAGES: ("tensor(uint8)", [rule.height, rule.width, rule.channels]),
-        OUTPUT_WEIGHTS: ("tensor(float)", [classes]),
+        OUTPUT_WEIGHTS: ("tensor(float)", [manifest.width]),
     }
     actual = {each.name: (each.type, list(each.shape[1:])) for each in session.get_inputs()}
     if actual != expected:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from phototriage.featout_rule import FeatOutRule
 from phototriage.input_rule import InputRule
-from phototriage.manifest import Data, Metric, Output, Training
+from phototriage.manifest import Data, Decision, Metric, Output, Training
 
 Method = Literal["gradient", "featout"]
 
@@ -30,6 +30,17 @@ class SaliencyQuery(ModelQuery):
         default="gradient", description="`gradient`: what the model leans on. `featout`: what FeatOut would remove"
     )
     target: str | None = Field(default=None, description="Label to explain; without it the predicted one")
+
+
+class DuplicatesQuery(ModelQuery):
+    threshold: float | None = Field(
+        default=None,
+        ge=-1,
+        le=1,
+        allow_inf_nan=False,
+        description="Similarity from which on two images are duplicates; without it the tuned one",
+    )
+    explain: bool = Field(default=False, description="Whether to show what in each image makes the two similar")
 
 
 class _Answer(BaseModel):
@@ -86,6 +97,48 @@ class SaliencyAnswer(_Answer):
     )
 
 
+class Embedding(_Answer):
+    """An image as a point on the unit sphere, by one version of one model; no other can compare it."""
+
+    model: str
+    version: str
+    dimension: int = Field(ge=1)
+    values: str = Field(
+        description="Little-endian float32 values in base64", json_schema_extra={"contentEncoding": "base64"}
+    )
+
+
+class EmbedAnswer(_Answer):
+    model: ModelName
+    embedding: Embedding = Field(description="To be sent to /v1/duplicates in place of the image")
+
+
+class MaskAnswer(_Answer):
+    """What in one image the similarity hangs on: the gradient of it, as /v1/saliency shows a label's."""
+
+    mask_png: str = Field(description="8-bit grey PNG in base64", json_schema_extra={"contentEncoding": "base64"})
+    width: int = Field(ge=1, description="Of the upright image and of the mask, in pixels")
+    height: int = Field(ge=1, description="Of the upright image and of the mask, in pixels")
+
+
+class Explanation(_Answer):
+    a: MaskAnswer | None = Field(description="null where an embedding was sent")
+    b: MaskAnswer | None = Field(description="null where an embedding was sent")
+
+
+class DuplicatesAnswer(_Answer):
+    model: ModelName
+    is_duplicate: bool = Field(description="Whether the similarity reaches the threshold")
+    similarity: float = Field(ge=-1, le=1, description="Cosine of the two embeddings")
+    threshold: float = Field(ge=-1, le=1)
+    threshold_source: Literal["tuned", "request"]
+    probability: float = Field(
+        ge=0, le=1, description="Of being duplicates, among pairs of which the model's prior share are"
+    )
+    margin: float = Field(description="The similarity less the threshold")
+    explanation: Explanation | None = Field(default=None, description="With explain=true only")
+
+
 class ModelInfo(_Answer):
     """A manifest, without its file format's own fields."""
 
@@ -99,6 +152,7 @@ class ModelInfo(_Answer):
     outputs: tuple[Output, ...]
     labels: tuple[str, ...]
     featout: FeatOutRule | None
+    decision: Decision | None = Field(description="When two images are duplicates, and how that was tuned")
     metrics: tuple[Metric, ...]
     data: Data
     training: Training

@@ -28,7 +28,10 @@ class Settings(BaseSettings):
 
     models_directory: Path = Field(default=Path("exported_models"), description="Folder of model folders")
     default_classifier: str | None = Field(
-        default=None, description="Model that answers where none is named; else the manifest's choice"
+        default=None, description="Classifier that answers where none is named; else the manifest's choice"
+    )
+    default_embedder: str | None = Field(
+        default=None, description="Embedder that answers where none is named; else the manifest's choice"
     )
     max_image_bytes: int = Field(default=20_000_000, ge=1, description="Size of one image file")
     max_image_pixels: int = Field(default=50_000_000, ge=1, description="Pixels of one image, checked before decoding")

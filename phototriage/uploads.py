@@ -1,31 +1,37 @@
-"""One image out of a request's body, raw or as a file part, within limits that hold while it streams in."""
+"""One image, or two sides of a comparison, out of a request's body, within limits that hold while it streams in."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from typing import TypeVar
 
-from python_multipart import MultipartParser
-from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 from starlette.requests import Request
 
+from phototriage.comparison import Side
+from phototriage.embedding import MAX_BYTES
 from phototriage.errors import MalformedRequest, PhototriageError, TooLarge
+from phototriage.form import Body, Field, Form, FormRule
 from phototriage.settings import Settings
 
+T = TypeVar("T")
+
+Take = tuple[int, Callable[[bytes], None], Callable[[], T]]  # most bytes of the body; what takes a piece; what ends it
+
 PART = "image"
-MAX_PART_HEADERS = 16
-MAX_PART_HEADER_BYTES = 4096
+IMAGE_PARTS = ("image_a", "image_b")
+EMBEDDING_PARTS = ("embedding_a", "embedding_b")
 RUN_OUT_SECONDS = 2.0
-EXPECTED = (
+EXPECTED_IMAGE = (
     f"Send multipart/form-data with one file part named {PART!r}, or the file itself as the body with a "
     "Content-Type of image/* or application/octet-stream"
 )
-
-# The parser logs each malformed request as a warning, with bytes of the client's in it.
-logging.getLogger("python_multipart").setLevel(logging.ERROR)
+EXPECTED_PAIR = (
+    "Send multipart/form-data with two parts: a file 'image_a' or the JSON 'embedding_a', and a file 'image_b' or the "
+    "JSON 'embedding_b'"
+)
 
 
 async def read_image(request: Request, settings: Settings) -> bytes:
@@ -35,9 +41,55 @@ async def read_image(request: Request, settings: Settings) -> bytes:
     isn't kept, but the rest of it is let run out for a while: a client that is still sending when the connection
     closes sees a broken connection, not the answer.
     """
+    return await _read(request, settings, _take_image)
+
+
+async def read_pair(request: Request, settings: Settings) -> tuple[Side, Side]:
+    """Read both sides of a comparison from a multipart body, a file or an embedding each. Errors as `read_image`."""
+    parts = await _read(request, settings, _take_pair)
+    a, b = (
+        Side(image, "image", parts[image]) if image in parts else Side(other, "embedding", parts[other])
+        for image, other in zip(IMAGE_PARTS, EMBEDDING_PARTS, strict=True)
+    )
+    return a, b
+
+
+def _take_image(content_type: bytes, boundary: bytes, settings: Settings) -> Take[bytes]:
+    if content_type.startswith(b"image/") or content_type == b"application/octet-stream":
+        body = Body(PART, min(settings.max_image_bytes, settings.max_request_bytes))
+        return body.limit, body.add, body.joined
+    _check_form(content_type, EXPECTED_IMAGE)
+    form = Form(boundary, FormRule(((Field(PART, settings.max_image_bytes),),), EXPECTED_IMAGE))
+    return settings.max_request_bytes, form.write, lambda: form.finish()[PART]
+
+
+def _take_pair(content_type: bytes, boundary: bytes, settings: Settings) -> Take[dict[str, bytes]]:
+    _check_form(content_type, EXPECTED_PAIR)
+    sides = tuple(
+        (Field(image, settings.max_image_bytes), Field(other, MAX_BYTES, may_be_text=True))
+        for image, other in zip(IMAGE_PARTS, EMBEDDING_PARTS, strict=True)
+    )
+    form = Form(boundary, FormRule(sides, EXPECTED_PAIR))
+    return settings.max_request_bytes, form.write, form.finish
+
+
+def _check_form(content_type: bytes, expected: str) -> None:
+    if content_type != b"multipart/form-data":
+        said = f"is {content_type.decode('latin-1')[:64]!r}" if content_type else "is missing"
+        raise MalformedRequest(f"The Content-Type {said}. {expected}.")
+
+
+async def _read(request: Request, settings: Settings, take: Callable[[bytes, bytes, Settings], Take[T]]) -> T:
+    """What `take` makes of the body, by its content type and boundary; of a refused one the rest runs out."""
     stream = request.stream()
     try:
-        return await _read(request, stream, settings)
+        content_type, parameters = parse_options_header(request.headers.get("content-type"))
+        _refuse_encoding(request)
+        limit, add, finish = take(content_type, parameters.get(b"boundary", b""), settings)
+        _check_length(request, limit)
+        async for chunk in _within(stream, limit):
+            add(chunk)
+        return finish()
     except PhototriageError:
         # Who expects "100 Continue" and hasn't had it is not sending.
         if "expect" not in request.headers:
@@ -56,24 +108,10 @@ async def _let_run_out(stream: AsyncIterator[bytes], limit: int) -> None:
                     return
 
 
-async def _read(request: Request, stream: AsyncIterator[bytes], settings: Settings) -> bytes:
-    content_type, parameters = parse_options_header(request.headers.get("content-type"))
+def _refuse_encoding(request: Request) -> None:
     encoding = request.headers.get("content-encoding", "identity")
     if encoding.strip().lower() != "identity":
         raise MalformedRequest(f"The body's Content-Encoding is {encoding[:64]!r}. Send the image as it is.")
-    if content_type == b"multipart/form-data":
-        form = _ImageForm(parameters.get(b"boundary", b""), settings.max_image_bytes)
-        limit, take, finish = settings.max_request_bytes, form.write, form.finish
-    elif content_type.startswith(b"image/") or content_type == b"application/octet-stream":
-        body = _Body("image", min(settings.max_image_bytes, settings.max_request_bytes))
-        limit, take, finish = body.limit, body.add, body.joined
-    else:
-        said = f"is {content_type.decode('latin-1')[:64]!r}" if content_type else "is missing"
-        raise MalformedRequest(f"The Content-Type {said}. {EXPECTED}.")
-    _check_length(request, limit)
-    async for chunk in _within(stream, limit):
-        take(chunk)
-    return finish()
 
 
 def _check_length(request: Request, limit: int) -> None:
@@ -90,101 +128,3 @@ async def _within(chunks: AsyncIterator[bytes], limit: int) -> AsyncIterator[byt
         if size > limit:
             raise TooLarge(f"The body has more than {limit} bytes, which is the limit. Send a smaller file.")
         yield chunk
-
-
-class _Body:
-    """Bytes that come in by and by, up to a limit."""
-
-    def __init__(self, what: str, limit: int) -> None:
-        self.limit = limit
-        self._what = what
-        self._chunks: list[bytes] = []
-        self._size = 0
-
-    def add(self, chunk: bytes) -> None:
-        self._size += len(chunk)
-        if self._size > self.limit:
-            raise TooLarge(
-                f"The {self._what} has more than {self.limit} bytes, which is the limit. Send a smaller file."
-            )
-        self._chunks.append(chunk)
-
-    def joined(self) -> bytes:
-        return b"".join(self._chunks)
-
-
-class _ImageForm:
-    """A multipart/form-data body of which exactly one part is taken, and any other is refused when it begins."""
-
-    def __init__(self, boundary: bytes, limit: int) -> None:
-        if not boundary:
-            raise MalformedRequest("The Content-Type multipart/form-data has no boundary. " + EXPECTED + ".")
-        callbacks: Mapping[str, Callable[..., None]] = {
-            "on_part_begin": self._begin_part,
-            "on_header_field": lambda data, start, end: self._field.extend(data[start:end]),
-            "on_header_value": lambda data, start, end: self._value.extend(data[start:end]),
-            "on_header_end": self._end_header,
-            "on_headers_finished": self._end_headers,
-            "on_part_data": lambda data, start, end: self._image.add(data[start:end]),
-            "on_end": self._end,
-        }
-        try:
-            self._parser = MultipartParser(
-                boundary,
-                callbacks,  # type: ignore[arg-type]  # its type names every callback, also those not needed
-                max_header_count=MAX_PART_HEADERS,
-                max_header_size=MAX_PART_HEADER_BYTES,
-            )
-        except FormParserError as error:
-            raise MalformedRequest("The multipart boundary is too long: 256 characters is the limit.") from error
-        self._image = _Body("image", limit)
-        self._headers: dict[bytes, bytes] = {}
-        self._field, self._value = bytearray(), bytearray()
-        self._parts = 0
-        self._complete = False
-
-    def write(self, chunk: bytes) -> None:
-        try:
-            self._parser.write(chunk)
-        except FormParserError as error:
-            raise MalformedRequest(
-                "The body doesn't follow multipart/form-data with the boundary that the Content-Type names. "
-                f"{EXPECTED}."
-            ) from error
-
-    def finish(self) -> bytes:
-        if self._complete and self._parts == 0:
-            raise MalformedRequest(f"The form has no parts. {EXPECTED}.")
-        if not self._complete:
-            raise MalformedRequest(
-                "The body ends before its closing multipart boundary. Send it whole, with the boundary that the "
-                "Content-Type names."
-            )
-        return self._image.joined()
-
-    def _begin_part(self) -> None:
-        self._headers.clear()
-
-    def _end_header(self) -> None:
-        self._headers[bytes(self._field).lower()] = bytes(self._value)
-        self._field.clear()
-        self._value.clear()
-
-    def _end_headers(self) -> None:
-        disposition, parameters = parse_options_header(self._headers.get(b"content-disposition", b""))
-        name = parameters.get(b"name", b"").decode("utf-8", "replace")
-        if disposition != b"form-data" or name != PART:
-            raise MalformedRequest(f"The form has a part named {name[:64]!r}. {EXPECTED}.")
-        if b"filename" not in parameters:
-            raise MalformedRequest(
-                f"The part {PART!r} is a text field, not a file; addresses are not fetched. {EXPECTED}."
-            )
-        encoding = self._headers.get(b"content-transfer-encoding", b"binary").strip().lower()
-        if encoding not in (b"binary", b"8bit", b"7bit"):
-            raise MalformedRequest(f"The part {PART!r} is encoded. Send the file's bytes as they are.")
-        self._parts += 1
-        if self._parts > 1:
-            raise MalformedRequest(f"The form has more than one part named {PART!r}. {EXPECTED}.")
-
-    def _end(self) -> None:
-        self._complete = True

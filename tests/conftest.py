@@ -13,14 +13,15 @@ import pytest
 
 from phototriage.runtime import Models, load_models
 from phototriage.settings import Settings
-from tests.tiny_models import write_model
+from tests.tiny_models import write_embedder, write_model
 
 
 @pytest.fixture(scope="session")
 def models_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A models directory that holds the tiny classifier as `tiny`. Don't write to it."""
+    """A models directory that holds the tiny models as `tiny` and `tiny_embedder`. Don't write to it."""
     directory = tmp_path_factory.mktemp("models")
     write_model(directory / "tiny")
+    write_embedder(directory / "tiny_embedder")
     return directory
 
 

@@ -32,11 +32,14 @@ def test_config_prints_every_setting(capsys: pytest.CaptureFixture[str], models_
     assert f"PHOTOTRIAGE_MODELS_DIRECTORY={models_directory}" in lines
     assert "PHOTOTRIAGE_MAX_IMAGE_BYTES=20000000" in lines
     assert "PHOTOTRIAGE_DEFAULT_CLASSIFIER=" in lines
+    assert "PHOTOTRIAGE_DEFAULT_EMBEDDER=" in lines
 
 
 def test_models_lists_them(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models"]) == 0
-    assert capsys.readouterr().out.split()[:2] == ["tiny", "classifier"]
+    classifier, embedder = (line.split("\t") for line in capsys.readouterr().out.splitlines())
+    assert (classifier[:2], classifier[4]) == (["tiny", "classifier"], "red, green, blue")
+    assert (embedder[:2], embedder[3:]) == (["tiny_embedder", "embedder"], ["default"])
 
 
 def test_classify_prints_what_the_api_answers(photo: Path, models: Models, capsys: pytest.CaptureFixture[str]) -> None:
@@ -90,3 +93,41 @@ def test_what_keeps_a_server_from_starting_exits_with_2(
     monkeypatch.setenv(f"PHOTOTRIAGE_{name}", value)
     assert main(["classify", str(photo)]) == 2
     assert value in capsys.readouterr().err
+
+
+def test_duplicates_writes_groups(photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "again.png").write_bytes(solid((255, 0, 0)))
+    output = tmp_path / "groups.csv"
+    assert main(["duplicates", str(tmp_path), "-o", str(output), "--model", "tiny_embedder"]) == 0
+    assert output.read_text() == ("group,path,size,minimum_similarity\n1,again.png,2,1.000000\n1,red.png,2,1.000000\n")
+    assert "groups: 1, with 2 of 2 images" in capsys.readouterr().out
+    (tmp_path / "cut.png").write_bytes(photo.read_bytes()[:60])
+    assert main(["duplicates", str(tmp_path), "-o", str(output)]) == 1
+    assert "cut.png: The PNG" in capsys.readouterr().err
+    assert len(output.read_text().splitlines()) == 3
+
+
+def test_compare_answers_pairs(photo: Path, tmp_path: Path) -> None:
+    pairs, output = tmp_path / "pairs.csv", tmp_path / "out.csv"
+    pairs.write_text("path_a,path_b\nred.png,red.png\n")
+    assert main(["compare", str(pairs), "-o", str(output), "--threshold", "-0.5"]) == 0
+    assert output.read_text().splitlines()[1] == "red.png,red.png,1,1.000000,0.880797,"
+    pairs.write_text("path_a,path_b\nred.png,none.png\n")
+    assert main(["compare", str(pairs), "-o", str(output)]) == 1
+    assert output.read_text().splitlines()[1] == "red.png,none.png,,,,path_b: No such file or directory"
+
+
+@pytest.mark.parametrize("command", ["duplicates", "compare"])
+def test_what_can_not_be_compared_exits_with_2(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = str(tmp_path / "out.csv")
+    assert main([command, str(tmp_path / "missing"), "-o", output]) == 2
+    assert "missing" in capsys.readouterr().err
+    assert main([command, str(tmp_path), "-o", output, "--model", "tiny"]) == 2
+    assert "No embedder is called 'tiny'; there is tiny_embedder" in capsys.readouterr().err
+    for threshold in ("1.5", "nan", "high"):
+        with pytest.raises(SystemExit) as caught:
+            main([command, str(tmp_path), "-o", output, "--threshold", threshold])
+        assert caught.value.code == 2
+        assert threshold in capsys.readouterr().err

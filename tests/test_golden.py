@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from phototriage.errors import ModelFolderError
 from phototriage.golden import FILE_NAME, Golden, correlation, replay, write
+from phototriage.manifest import MainRole
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (2, 8, 8, 3), np.uint8)
 WEIGHTS = np.eye(2, dtype=np.float32)
 LOGITS = np.array([[1, -2], [4, 0.5]], np.float32)
+EMBEDDINGS = np.array([[0.6, -0.8], [0.28, 0.96]], np.float32)
 GRADIENT = RNG.standard_normal((2, 8, 8, 3)).astype(np.float32)
 
 
@@ -23,13 +25,14 @@ GRADIENT = RNG.standard_normal((2, 8, 8, 3)).astype(np.float32)
 class Parrot:
     """A model that gives these answers."""
 
-    forward: NDArray[np.float32]
+    cut: NDArray[np.float32]
     whole: NDArray[np.float32]
     gradient: NDArray[np.float32]
+    role: MainRole = "logits"
 
-    def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def forward(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         assert np.array_equal(images, IMAGES)
-        return self.forward
+        return self.cut
 
     def explain(
         self, images: NDArray[np.uint8], output_weights: NDArray[np.float32]
@@ -67,6 +70,41 @@ def test_rounding_and_a_scaled_gradient_pass(folder: Path) -> None:
 def test_other_answers_are_refused_with_the_difference(folder: Path, model: Parrot, told: str) -> None:
     with pytest.raises(ModelFolderError, match=rf"model/golden\.npz.*{told}"):
         replay(model, folder)
+
+
+@pytest.fixture
+def embedder_folder(tmp_path: Path) -> Path:
+    path = tmp_path / "embedder"
+    path.mkdir()
+    write(Golden(IMAGES, WEIGHTS, EMBEDDINGS, GRADIENT, role="embedding"), path)
+    return path
+
+
+def test_an_embedders_vectors_go_by_its_role(folder: Path, embedder_folder: Path) -> None:
+    with np.load(embedder_folder / FILE_NAME) as kept:
+        assert set(kept) == {"images", "output_weights", "embedding", "gradient"}
+        assert np.array_equal(kept["embedding"], EMBEDDINGS)
+        assert kept["gradient"].shape == (2, 2, 2, 3)
+    with np.load(folder / FILE_NAME) as kept:
+        assert set(kept) == {"images", "output_weights", "logits", "gradient"}
+    replay(Parrot(EMBEDDINGS, EMBEDDINGS, GRADIENT, "embedding"), embedder_folder)
+
+
+def test_an_embedder_with_a_classifiers_vectors_is_refused(folder: Path) -> None:
+    with pytest.raises(ModelFolderError, match=r"can't be read.*embedding"):
+        replay(Parrot(LOGITS, LOGITS, GRADIENT, "embedding"), folder)
+
+
+def test_other_embeddings_are_refused_with_the_difference(embedder_folder: Path) -> None:
+    # The limit is .005 of the largest component, .96.
+    with pytest.raises(ModelFolderError, match=r"embedding of the forward graph differ by 0\.005 .* limit is 0\.0048"):
+        replay(Parrot(EMBEDDINGS + np.float32(0.005), EMBEDDINGS, GRADIENT, "embedding"), embedder_folder)
+
+
+def test_embeddings_that_are_not_of_length_1_are_refused(tmp_path: Path) -> None:
+    write(Golden(IMAGES, WEIGHTS, EMBEDDINGS * 2, GRADIENT, role="embedding"), tmp_path)
+    with pytest.raises(ModelFolderError, match=r"embedding of image 0 has length 2, it has to be 1 within 0\.001"):
+        replay(Parrot(EMBEDDINGS * 2, EMBEDDINGS * 2, GRADIENT, "embedding"), tmp_path)
 
 
 def test_a_missing_file_is_named(folder: Path) -> None:

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import io
+import json
+import math
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,13 +18,14 @@ from starlette.types import Message
 
 from phototriage import http_api, triage
 from phototriage.http_api import HttpApi
-from phototriage.runtime import Models
+from phototriage.runtime import Models, load_models
 from phototriage.settings import Settings
 from tests.asgi_client import AsgiClient
 from tests.hostile_files import bad_files, good_files
-from tests.tiny_models import solid
+from tests.tiny_models import solid, write_embedder, write_model
 
 RED = solid((255, 0, 0), height=20, width=30)
+BLACK = solid((0, 0, 0), height=20, width=30)
 PROBLEM = "application/problem+json"
 BAD = bad_files()
 GOOD = good_files()
@@ -108,6 +113,140 @@ def test_accept_chooses_the_saliency(client: AsgiClient, models: Models, accept:
             np.testing.assert_array_equal(np.asarray(image), triage.saliency(models, RED).mask)
 
 
+def pair(client: AsgiClient, query: str = "", **parts: Any) -> httpx.Response:
+    """Send the parts: bytes as a file, text as a field."""
+    files = {name: ("a.jpg", part) if isinstance(part, bytes) else (None, part) for name, part in parts.items()}
+    return client.post("/v1/duplicates" + query, files=files)
+
+
+def embedding_of(client: AsgiClient, data: bytes = RED, **changes: Any) -> str:
+    return json.dumps(post(client, "/v1/embed", data).json()["embedding"] | changes)
+
+
+def test_embed_gives_what_duplicates_takes(client: AsgiClient, models: Models) -> None:
+    response = post(client, "/v1/embed")
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "application/json"
+    answer = response.json()
+    version = models.get(None, "embedder").manifest.version
+    assert answer["model"] == {"name": "tiny_embedder", "version": version}
+    values = np.frombuffer(base64.b64decode(answer["embedding"].pop("values")), "<f4")
+    np.testing.assert_allclose(values, np.array([1, -1, -1]) / math.sqrt(3), rtol=1e-6)
+    assert answer["embedding"] == {"model": "tiny_embedder", "version": version, "dimension": 3}
+    assert (
+        client.post("/v1/embed?model=tiny_embedder", files={"image": ("a", RED)}).json()
+        == post(client, "/v1/embed").json()
+    )
+
+
+def test_duplicates_of_two_images(client: AsgiClient, models: Models) -> None:
+    response = pair(client, image_a=RED, image_b=BLACK)
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "application/json"
+    assert response.headers["cache-control"] == "no-store"
+    answer = response.json()
+    assert answer == {
+        "model": {"name": "tiny_embedder", "version": models.get(None, "embedder").manifest.version},
+        "is_duplicate": False,
+        "similarity": pytest.approx(1 / 3),
+        "threshold": 0.9,
+        "threshold_source": "tuned",
+        "probability": pytest.approx(1 / (1 + math.exp(8 - 10 / 3)), rel=1e-5),
+        "margin": pytest.approx(1 / 3 - 0.9),
+    }
+    same = pair(client, image_a=RED, image_b=RED).json()
+    assert (same["is_duplicate"], same["similarity"]) == (True, pytest.approx(1))
+
+
+def test_duplicates_by_another_threshold(client: AsgiClient) -> None:
+    answer = pair(client, "?threshold=0.3&model=tiny_embedder", image_a=RED, image_b=BLACK).json()
+    assert (answer["is_duplicate"], answer["threshold"], answer["threshold_source"]) == (True, 0.3, "request")
+
+
+def test_embeddings_stand_for_images(client: AsgiClient) -> None:
+    red, black = embedding_of(client, RED), embedding_of(client, BLACK)
+    sides: list[dict[str, Any]] = [
+        {"image_a": RED, "embedding_b": black},
+        {"embedding_a": red.encode(), "image_b": BLACK},
+        {"embedding_a": red, "embedding_b": black},
+    ]
+    for parts in sides:
+        response = pair(client, **parts)
+        assert response.status_code == 200
+        assert response.json()["similarity"] == pytest.approx(1 / 3)
+
+
+def test_duplicates_explained(client: AsgiClient) -> None:
+    answer = pair(client, "?explain=true", image_a=RED, embedding_b=embedding_of(client, BLACK)).json()
+    assert set(answer["explanation"]) == {"a", "b"}
+    assert answer["explanation"]["b"] is None
+    mask = answer["explanation"]["a"]
+    assert (mask["width"], mask["height"]) == (30, 20)
+    with Image.open(io.BytesIO(base64.b64decode(mask["mask_png"]))) as image:
+        assert (image.format, image.mode, image.size) == ("PNG", "L", (30, 20))
+        assert np.asarray(image).max() == 255
+    assert "explanation" not in pair(client, "?explain=false", image_a=RED, image_b=RED).json()
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"version": "0" * 16}, "Embed the image again"),
+        ({"dimension": 2}, "says 2 dimensions; tiny_embedder has 3"),
+        ({"values": "AAAA"}, "3 bytes; 3 float32 values have 12"),
+    ],
+)
+@pytest.mark.parametrize("side", ["embedding_a", "embedding_b"])
+def test_foreign_embeddings(client: AsgiClient, changes: dict[str, Any], told: str, side: str) -> None:
+    other = "image_b" if side == "embedding_a" else "image_a"
+    parts: dict[str, Any] = {side: embedding_of(client, **changes), other: RED}
+    response = pair(client, **parts)
+    detail = assert_problem(response, 422, "foreign_embedding")["detail"]
+    assert detail.startswith(f"{side}: ")
+    assert told in detail
+
+
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        ({"image_a": RED}, "no part named 'image_b' or 'embedding_b'"),
+        ({"image_a": RED, "image_b": "http://localhost:3000/livez"}, "'image_b' is a text field"),
+        ({"image_a": RED, "embedding_a": "{}", "image_b": RED}, "both 'image_a' and 'embedding_a'"),
+        ({"image_a": RED, "embedding_b": "http://localhost:3000/livez"}, "embedding_b: The embedding is not the JSON"),
+        ({"image": RED}, "part named 'image'"),
+    ],
+)
+def test_forms_without_two_sides(client: AsgiClient, parts: dict[str, Any], words: str) -> None:
+    assert words in assert_problem(pair(client, **parts), 400, "malformed_request")["detail"]
+
+
+def test_duplicates_takes_no_raw_body(client: AsgiClient) -> None:
+    assert "two parts" in assert_problem(post(client, "/v1/duplicates"), 400, "malformed_request")["detail"]
+
+
+def test_an_embedding_over_its_limit(client: AsgiClient) -> None:
+    response = pair(client, image_a=RED, embedding_b=b" " * 64_001)
+    assert "embedding_b has more than 64000 bytes" in assert_problem(response, 413, "too_large")["detail"]
+
+
+def test_where_no_embedder_is_served(tmp_path: Path) -> None:
+    write_model(tmp_path / "tiny")
+    settings = Settings(models_directory=tmp_path, threads=1, provider="cpu")
+    client = AsgiClient(slow_api(settings, load_models(settings)))
+    for response in (post(client, "/v1/embed"), pair(client, image_a=RED, image_b=RED)):
+        assert "No embedder is served" in assert_problem(response, 404, "unknown_model")["detail"]
+
+
+def test_where_only_an_embedder_is_served(tmp_path: Path) -> None:
+    write_embedder(tmp_path / "tiny")
+    settings = Settings(models_directory=tmp_path, threads=1, provider="cpu")
+    client = AsgiClient(slow_api(settings, load_models(settings)))
+    assert client.get("/readyz").status_code == 200
+    assert post(client, "/v1/embed").status_code == 200
+    for path in ("/v1/classify", "/v1/saliency"):
+        assert "No classifier is served" in assert_problem(post(client, path), 404, "unknown_model")["detail"]
+
+
 def test_models_are_listed(client: AsgiClient, models: Models) -> None:
     assert client.get("/v1/models").json() == triage.list_models(models).model_dump(mode="json")
 
@@ -169,6 +308,13 @@ def test_other_methods(client: AsgiClient, method: str, path: str) -> None:
         ("/v1/classify?%ff%00=1", "takes model, top_k"),
         ("/v1/saliency?method=magic", "method is 'magic'"),
         ("/v1/saliency?top_k=1", "takes model, method, target"),
+        ("/v1/embed?threshold=1", "takes model."),
+        ("/v1/duplicates?top_k=1", "takes model, threshold, explain"),
+        ("/v1/duplicates?threshold=1.01", "threshold is '1.01'"),
+        ("/v1/duplicates?threshold=-2", "threshold is '-2'"),
+        ("/v1/duplicates?threshold=nan", "threshold is 'nan'"),
+        ("/v1/duplicates?threshold=high", "threshold is 'high'"),
+        ("/v1/duplicates?explain=perhaps", "explain is 'perhaps'"),
     ],
 )
 def test_queries_that_do_not_fit(client: AsgiClient, path: str, words: str) -> None:
@@ -182,6 +328,9 @@ def test_queries_where_none_is_taken(client: AsgiClient) -> None:
 def test_unknown_model_and_label(client: AsgiClient) -> None:
     assert_problem(post(client, "/v1/classify?model=dogs"), 404, "unknown_model")
     assert_problem(post(client, "/v1/saliency?target=pink"), 422, "unknown_label")
+    assert_problem(post(client, "/v1/embed?model=tiny"), 404, "unknown_model")
+    response = pair(client, "?model=tiny", image_a=RED, image_b=RED)
+    assert "there is tiny_embedder" in assert_problem(response, 404, "unknown_model")["detail"]
 
 
 def test_addresses_are_not_fetched(client: AsgiClient) -> None:
@@ -205,12 +354,21 @@ def test_bad_files_are_refused(client: AsgiClient, name: str) -> None:
     assert_problem(post(client, "/v1/classify", data), status, code)
     files = {"image": (name, data, "image/jpeg")}
     assert_problem(client.post("/v1/saliency", files=files), status, code)
+    assert_problem(post(client, "/v1/embed", data), status, code)
+    for side, other in (("image_a", "image_b"), ("image_b", "image_a")):
+        parts: dict[str, Any] = {side: data, other: RED}
+        detail = assert_problem(pair(client, **parts), status, code)["detail"]
+        assert side in detail
+        assert other not in detail
 
 
 @pytest.mark.parametrize("name", GOOD)
 def test_good_files_are_answered(client: AsgiClient, name: str) -> None:
     assert post(client, "/v1/classify", GOOD[name]).status_code == 200
     assert post(client, "/v1/saliency", GOOD[name], accept="image/png").status_code == 200
+    answer = pair(client, "?explain=true", image_a=GOOD[name], image_b=GOOD[name])
+    assert answer.json()["similarity"] == pytest.approx(1)
+    assert post(client, "/v1/embed", GOOD[name]).status_code == 200
 
 
 def test_a_bug_of_ours_is_a_problem_without_a_trace(
@@ -280,10 +438,14 @@ def test_a_client_that_goes_away_is_counted_and_not_logged(
 
 
 def test_uploads_are_bounded(settings: Settings, models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_api, "MAX_UPLOADS", 0)
-    response = post(AsgiClient(slow_api(settings, models)), "/v1/classify")
+    monkeypatch.setattr(http_api, "MAX_UPLOADS", 1)
+    client = AsgiClient(slow_api(settings, models))
+    assert post(client, "/v1/classify").status_code == 200
+    response = pair(client, image_a=RED, image_b=RED)  # two images at once
     assert "coming in" in assert_problem(response, 503, "overloaded")["detail"]
     assert response.headers["retry-after"] == "1"
+    monkeypatch.setattr(http_api, "MAX_UPLOADS", 0)
+    assert_problem(post(client, "/v1/classify"), 503, "overloaded")
 
 
 def test_more_than_the_queue_holds_is_refused_and_the_rest_is_answered(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 from phototriage.errors import ModelFolderError
 from phototriage.input_rule import InputRule
 from phototriage.manifest import Data, Manifest, Output, Training, read, sha256_of, write
+from tests.tiny_models import decision
 
 EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
@@ -91,6 +93,83 @@ def test_a_renamed_folder_is_refused(folder: Path) -> None:
     other = folder.rename(folder.parent / "other")
     with pytest.raises(ModelFolderError, match="rename the folder"):
         read(other)
+
+
+def embedder(**changes: object) -> Manifest:
+    outputs = (
+        Output(role="embedding", name="embedding", shape=("N", 2)),
+        Output(role="gradient", name="gradient", shape=("N", 8, 8, 3)),
+    )
+    return manifest(**{"kind": "embedder", "labels": (), "outputs": outputs, "decision": decision()} | changes)
+
+
+def test_an_embedder_has_its_decision_and_its_width(tmp_path: Path) -> None:
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    (folder / "model.onnx").write_bytes(b"")
+    write(embedder(), folder)
+    assert read(folder).decision == decision()
+    assert (embedder().main_role, embedder().width) == ("embedding", 2)
+    assert (manifest().main_role, manifest().width) == ("logits", 2)
+
+
+def test_another_threshold_is_another_version() -> None:
+    assert embedder(decision=decision(threshold=0.8)).sealed().version != embedder().sealed().version
+
+
+def test_a_manifest_without_a_decision_has_the_version_it_had_before_there_were_any() -> None:
+    # The canonical JSON as it was then: without the field, not with a null in it.
+    fields = json.loads(manifest().model_dump_json(exclude={"version", "decision"}))
+    canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"))
+    assert manifest().compute_version() == hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def test_the_shipped_classifier_still_verifies() -> None:
+    folder = Path(__file__).parents[1] / "exported_models" / "cats_dogs"
+    assert read(folder).decision is None
+    assert "decision" not in json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"decision": None}, "needs a decision"),
+        ({"labels": ("a", "b")}, "has no labels"),
+        ({"outputs": (Output(role="gradient", name="g", shape=("N", 8, 8, 3)),)}, "output embedding"),
+        ({"outputs": (Output(role="embedding", name="e", shape=("N", 2)),)}, "output gradient"),
+        ({"outputs": (Output(role="embedding", name="e", shape=("N", "D")),)}, "output embedding"),
+        ({"kind": "autoencoder"}, "a decision about duplicates is an embedder's"),
+        ({"kind": "classifier", "labels": ("a", "b")}, "a decision about duplicates is an embedder's"),
+    ],
+)
+def test_an_embedder_that_is_none_is_refused(changes: dict[str, object], told: str) -> None:
+    with pytest.raises(ValidationError, match=told):
+        embedder(**changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"threshold": 1.01},
+        {"threshold": float("nan")},
+        {"slope": 0},
+        {"slope": float("inf")},
+        {"intercept": float("nan")},
+        {"prior": 0},
+        {"prior": 0.3},  # 25 of the 100 pairs are duplicates
+        {"tuning": decision().tuning.model_dump() | {"data": "a/pairs"}},
+        {"tuning": decision().tuning.model_dump() | {"data": "a\\pairs"}},
+        {"tuning": decision().tuning.model_dump() | {"f1": {"value": 0.5, "interval": (0.6, 0.4)}}},
+        {"tuning": decision().tuning.model_dump() | {"f1": {"value": 1.5, "interval": (0, 1)}}},
+    ],
+)
+def test_a_decision_that_is_none_is_refused(changes: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        decision(**changes)
+
+
+def test_a_prior_may_be_rounded() -> None:
+    assert decision(prior=0.2504).prior == 0.2504
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
+from jsonschema import ValidationError as SchemaError
+from pydantic import BaseModel
 from starlette.routing import Route
 
 from phototriage import openapi
 from phototriage.http_api import HttpApi
 from phototriage.runtime import Models
-from phototriage.schemas import ClassifyQuery, SaliencyQuery
+from phototriage.schemas import ClassifyQuery, DuplicatesQuery, ModelQuery, SaliencyQuery
 from phototriage.settings import Settings
 from tests.asgi_client import AsgiClient
 from tests.hostile_files import bad_files
@@ -92,7 +95,7 @@ def test_live_answers_fit(client: AsgiClient, path: str) -> None:
     assert_fits(client.get(path).json(), content["application/json"]["schema"])
 
 
-@pytest.mark.parametrize("path", ["/v1/classify", "/v1/saliency", "/v1/saliency?method=featout"])
+@pytest.mark.parametrize("path", ["/v1/classify", "/v1/saliency", "/v1/saliency?method=featout", "/v1/embed"])
 @pytest.mark.parametrize("raw", [True, False])
 def test_live_answers_about_images_fit(client: AsgiClient, path: str, raw: bool) -> None:
     body: dict[str, Any] = (
@@ -102,7 +105,7 @@ def test_live_answers_about_images_fit(client: AsgiClient, path: str, raw: bool)
     assert_fits(client.post(path, **body).json(), content["application/json"]["schema"])
 
 
-@pytest.mark.parametrize("path", ["/v1/classify", "/v1/saliency"])
+@pytest.mark.parametrize("path", ["/v1/classify", "/v1/saliency", "/v1/embed"])
 def test_live_problems_are_announced_and_fit(client: AsgiClient, path: str) -> None:
     responses = DOCUMENT["paths"][path]["post"]["responses"]
     for data, status, _ in bad_files().values():
@@ -111,8 +114,42 @@ def test_live_problems_are_announced_and_fit(client: AsgiClient, path: str) -> N
         assert_fits(answer.json(), content[answer.headers["content-type"]]["schema"])
 
 
-@pytest.mark.parametrize(("path", "query"), [("/v1/classify", ClassifyQuery), ("/v1/saliency", SaliencyQuery)])
-def test_parameters_are_those_that_the_route_reads(path: str, query: type[ClassifyQuery | SaliencyQuery]) -> None:
+def test_live_answers_about_pairs_fit_and_so_do_the_forms(client: AsgiClient) -> None:
+    operation = DOCUMENT["paths"]["/v1/duplicates"]["post"]
+    answer = operation["responses"]["200"]["content"]["application/json"]["schema"]
+    form = operation["requestBody"]["content"]["multipart/form-data"]["schema"]
+    embedding = client.post("/v1/embed", files={"image": ("a", RED)}).json()["embedding"]
+    as_json = json.dumps(embedding)
+    for explain in ("true", "false"):
+        files = {"image_a": ("a", RED), "embedding_b": (None, as_json)}
+        assert_fits(client.post(f"/v1/duplicates?explain={explain}", files=files).json(), answer)
+    assert_fits({"image_a": "bytes", "embedding_b": embedding}, form)
+    assert_fits({"image_a": "bytes", "image_b": "bytes"}, form)
+    for wrong in ({"image_a": ""}, {"image_a": "", "image_b": "", "embedding_b": embedding}, {"image": ""}):
+        with pytest.raises(SchemaError):
+            assert_fits(wrong, form)
+    assert set(operation["requestBody"]["content"]) == {"multipart/form-data"}
+
+
+def test_live_problems_about_pairs_are_announced_and_fit(client: AsgiClient) -> None:
+    responses = DOCUMENT["paths"]["/v1/duplicates"]["post"]["responses"]
+    for data, status, _ in bad_files().values():
+        answer = client.post("/v1/duplicates", files={"image_a": ("a", RED), "image_b": ("b", data)})
+        content = responses[str(status)]["content"]
+        assert_fits(answer.json(), content[answer.headers["content-type"]]["schema"])
+    assert "foreign_embedding" in responses["422"]["description"]
+
+
+@pytest.mark.parametrize(
+    ("path", "query"),
+    [
+        ("/v1/classify", ClassifyQuery),
+        ("/v1/saliency", SaliencyQuery),
+        ("/v1/embed", ModelQuery),
+        ("/v1/duplicates", DuplicatesQuery),
+    ],
+)
+def test_parameters_are_those_that_the_route_reads(path: str, query: type[BaseModel]) -> None:
     parameters = DOCUMENT["paths"][path]["post"]["parameters"]
     assert {each["name"] for each in parameters} == set(query.model_fields)
     for each in parameters:

@@ -12,7 +12,18 @@ from phototriage.errors import ModelFolderError, UnknownModel
 from phototriage.manifest import Output
 from phototriage.runtime import Models, load_model, load_models
 from phototriage.settings import Settings
-from tests.tiny_models import PEAK, SIDE, SIDE_LENGTH, input_rule, tiny_golden, tiny_graph, write_model
+from tests.tiny_models import (
+    PEAK,
+    SIDE,
+    SIDE_LENGTH,
+    embedder_golden,
+    embedder_graph,
+    input_rule,
+    tiny_golden,
+    tiny_graph,
+    write_embedder,
+    write_model,
+)
 
 IMAGES = np.stack([np.full((SIDE_LENGTH, SIDE_LENGTH, 3), colour, np.uint8) for colour in [(255, 0, 0), (0, 51, 102)]])
 
@@ -106,8 +117,8 @@ def test_an_output_that_the_graph_lacks_is_named(tmp_path: Path) -> None:
 
 
 def test_other_kinds_are_refused(tmp_path: Path) -> None:
-    write_model(tmp_path / "tiny", kind="embedder")
-    with pytest.raises(ModelFolderError, match="tiny is of kind 'embedder'"):
+    write_model(tmp_path / "tiny", kind="autoencoder")
+    with pytest.raises(ModelFolderError, match="tiny is of kind 'autoencoder'; only classifiers and embedders"):
         load_models(settings_for(tmp_path))
 
 
@@ -173,6 +184,88 @@ def test_unknown_names_are_told_what_there_is(two: Path) -> None:
         load_models(settings_for(two)).get("third")
 
 
+def test_an_embedding_is_the_direction_from_grey(models: Models) -> None:
+    embedder = models.get(None, "embedder")
+    assert (embedder.name, embedder.role, embedder.manifest.width) == ("tiny_embedder", "embedding", 3)
+    # (0, 51, 102) is (-.5, -.3, -.1) from grey, of length √.35.
+    expected = [np.array([1, -1, -1]) / 3**0.5, np.array([-0.5, -0.3, -0.1]) / 0.35**0.5]
+    np.testing.assert_allclose(embedder.embed(IMAGES), expected, rtol=1e-5)
+
+
+def test_the_gradient_of_a_similarity_is_that_of_a_small_step(models: Models) -> None:
+    embedder = models.get(None, "embedder")
+    images = np.random.default_rng(2).integers(60, 110, (1, SIDE_LENGTH, SIDE_LENGTH, 3), np.uint8)
+    other = np.array([[0.6, 0, -0.8]], np.float32)
+    _, gradient = embedder.explain(images, other)
+    brighter = images.copy()
+    brighter[..., 1] += 1  # 1/255 in green, everywhere
+    step = float(((embedder.embed(brighter) - embedder.embed(images)) @ other.T)[0, 0])
+    assert step == pytest.approx(float(gradient[..., 1].sum()) / 255, rel=0.03)
+
+
+def test_an_embedders_golden_vectors_are_replayed(tmp_path: Path) -> None:
+    folder = tmp_path / "tiny"
+    written = write_embedder(folder)
+    kept = embedder_golden()
+    golden.write(replace(kept, answers=kept.answers[::-1]), folder)
+    files = {**written.files, "golden.npz": manifest.sha256_of(folder / "golden.npz")}
+    manifest.write(written.model_copy(update={"files": files}), folder)
+    with pytest.raises(ModelFolderError, match=r"tiny/golden\.npz: embedding of the forward graph differ by"):
+        load_models(settings_for(tmp_path))
+
+
+def test_an_embedder_that_does_not_normalise_is_refused(tmp_path: Path) -> None:
+    write_embedder(tmp_path / "tiny", length=1.01)
+    with pytest.raises(ModelFolderError, match=r"tiny/golden\.npz: the embedding of image 0 has length 1\.01"):
+        load_models(settings_for(tmp_path))
+
+
+def test_a_dimension_that_is_not_the_graphs_is_told(tmp_path: Path) -> None:
+    outputs = (
+        Output(role="embedding", name="embedding", shape=("N", 4)),
+        Output(role="gradient", name="gradient", shape=("N", 16, 16, 3)),
+    )
+    write_embedder(tmp_path / "tiny", outputs=outputs)
+    with pytest.raises(ModelFolderError, match=r"\[3\].*\[4\]"):
+        load_models(settings_for(tmp_path))
+
+
+def test_classifiers_alone_serve_no_embedder(tmp_path: Path) -> None:
+    write_model(tmp_path / "tiny")
+    models = load_models(settings_for(tmp_path))
+    for name in (None, "tiny"):
+        with pytest.raises(UnknownModel, match="No embedder is served"):
+            models.get(name, "embedder")
+
+
+def test_embedders_alone_start_and_serve_no_classifier(tmp_path: Path) -> None:
+    write_embedder(tmp_path / "tiny")
+    models = load_models(settings_for(tmp_path))
+    assert models.get(None, "embedder").name == "tiny"
+    with pytest.raises(UnknownModel, match="No classifier is served"):
+        models.get(None)
+
+
+def test_defaults_go_by_kind(two: Path) -> None:
+    for name in ("third", "fourth"):
+        write_embedder(two / name)
+    with pytest.raises(
+        ModelFolderError, match=r"Which embedder is the default, of fourth, third\? Set PHOTOTRIAGE_DEFAULT_EMBEDDER"
+    ):
+        load_models(settings_for(two))
+    models = load_models(settings_for(two, default_embedder="third"))
+    assert models.defaults == {"classifier": "second", "embedder": "third"}
+    assert models.get("fourth", "embedder").name == "fourth"
+    with pytest.raises(UnknownModel, match="No embedder is called 'first'; there is fourth, third"):
+        models.get("first", "embedder")
+
+
+def test_a_default_embedder_that_is_not_there(tmp_path: Path) -> None:
+    write_model(tmp_path / "tiny")
+    with pytest.raises(ModelFolderError, match="default embedder is set to 'tiny'; there is none"):
+        load_models(settings_for(tmp_path, default_embedder="tiny"))
+
+
 def test_models_are_warm_when_they_are_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_model(tmp_path / "tiny")
     calls = []
@@ -181,5 +274,6 @@ def test_models_are_warm_when_they_are_loaded(tmp_path: Path, monkeypatch: pytes
     assert calls == ["tiny"]
 
 
-def test_the_tiny_graph_is_a_valid_model() -> None:
-    onnx.checker.check_model(tiny_graph(), full_check=True)
+@pytest.mark.parametrize("graph", [tiny_graph(), embedder_graph()])
+def test_the_tiny_graphs_are_valid_models(graph: onnx.ModelProto) -> None:
+    onnx.checker.check_model(graph, full_check=True)

@@ -16,7 +16,7 @@ from phototriage.errors import MalformedRequest, TooLarge, UndecodableImage, Unk
 from phototriage.images import ImageLimits
 from phototriage.runtime import Models, load_models
 from phototriage.settings import Settings
-from tests.tiny_models import LABELS, PEAK, input_rule, solid, write_model
+from tests.tiny_models import LABELS, PEAK, decision, input_rule, solid, write_model
 
 RED = solid((255, 0, 0))
 
@@ -151,10 +151,28 @@ def test_answer_holds_the_mask_as_grey_png(models: Models) -> None:
     assert 0 < answer.summary.entropy < 1
 
 
+def test_embed_gives_the_direction_of_the_mean_colour(models: Models) -> None:
+    answer = triage.embed(models, RED)
+    vector = np.frombuffer(base64.b64decode(answer.embedding.values), "<f4")
+    np.testing.assert_allclose(vector, np.array([1, -1, -1]) / math.sqrt(3), rtol=1e-6)
+    assert answer.embedding.dimension == 3
+    version = models.get("tiny_embedder", "embedder").manifest.version
+    assert (answer.model.name, answer.model.version) == ("tiny_embedder", version)
+    assert (answer.embedding.model, answer.embedding.version) == ("tiny_embedder", version)
+
+
+def test_embed_takes_embedders_alone(models: Models) -> None:
+    with pytest.raises(UnknownModel, match="No embedder is called 'tiny'; there is tiny_embedder"):
+        triage.embed(models, RED, "tiny")
+    with pytest.raises(UnknownModel, match="No classifier is called 'tiny_embedder'; there is tiny"):
+        triage.classify(models, RED, "tiny_embedder")
+
+
 def test_models_are_listed_without_paths(models: Models, settings: Settings) -> None:
     answer = triage.list_models(models)
-    (info,) = answer.models
-    assert info.name == "tiny"
-    assert info.default is True
-    assert info.labels == LABELS
+    classifier, embedder = answer.models
+    assert (classifier.name, embedder.name) == ("tiny", "tiny_embedder")
+    assert classifier.default is embedder.default is True
+    assert (classifier.labels, classifier.decision) == (LABELS, None)
+    assert (embedder.labels, embedder.decision) == ((), decision())
     assert str(settings.models_directory) not in answer.model_dump_json()

@@ -8,9 +8,10 @@ import pytest
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message
 
+from phototriage.comparison import Side
 from phototriage.errors import MalformedRequest, TooLarge
 from phototriage.settings import Settings
-from phototriage.uploads import read_image
+from phototriage.uploads import read_image, read_pair
 
 IMAGE = b"\xff\xd8 not quite --a JPEG\r\n--bound \r\n" + bytes(range(256)) * 4
 SETTINGS = Settings(max_image_bytes=2000, max_request_bytes=3000, threads=1)
@@ -30,6 +31,10 @@ def read(
     **headers: str,
 ) -> bytes:
     """Run `read_image` on a body that comes in pieces of `size` bytes."""
+    return asyncio.run(read_image(request_of(body, content_type, size, **headers), settings))
+
+
+def request_of(body: bytes, content_type: str | None, size: int = 10_000, **headers: str) -> Request:
     lines = {"content-type": content_type, **{name.replace("_", "-"): value for name, value in headers.items()}}
     scope = {
         "type": "http",
@@ -43,7 +48,7 @@ def read(
     async def receive() -> Message:
         return next(pieces)
 
-    return asyncio.run(read_image(Request(scope, receive), settings))
+    return Request(scope, receive)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 64, 10_000])
@@ -171,3 +176,90 @@ def test_the_parsers_warnings_with_the_clients_bytes_stay_out_of_the_log(caplog:
     with caplog.at_level(logging.WARNING), pytest.raises(MalformedRequest):
         read(b"secret", "multipart/form-data; boundary=boundary")
     assert caplog.records == []
+
+
+A, B = (b'Content-Disposition: form-data; name="image_%b"; filename="cat.jpg"' % side for side in (b"a", b"b"))
+TEXT_A, TEXT_B = (b'Content-Disposition: form-data; name="embedding_%b"' % side for side in (b"a", b"b"))
+FILE_B = TEXT_B + b'; filename="b.json"\r\nContent-Type: application/json'
+PAIR_SETTINGS = Settings(max_image_bytes=2000, max_request_bytes=5000, threads=1)
+JSON = b'{"model": "tiny"}'
+
+
+def read_both(
+    body: bytes, content_type: str | None = "multipart/form-data; boundary=boundary", size: int = 10_000, **headers: str
+) -> tuple[Side, Side]:
+    return asyncio.run(read_pair(request_of(body, content_type, size, **headers), PAIR_SETTINGS))
+
+
+@pytest.mark.parametrize("size", [1, 3, 64, 10_000])
+def test_two_files_in_pieces_of_any_size(size: int) -> None:
+    expected = (Side("image_a", "image", IMAGE), Side("image_b", "image", b"other"))
+    assert read_both(form((A, IMAGE), (B, b"other")), size=size) == expected
+
+
+def test_parts_come_in_any_order() -> None:
+    assert read_both(form((B, b"b"), (A, b"a"))) == read_both(form((A, b"a"), (B, b"b")))
+
+
+@pytest.mark.parametrize("header", [TEXT_B, FILE_B])
+def test_an_embedding_is_a_text_field_or_a_file(header: bytes) -> None:
+    expected = (Side("image_a", "image", IMAGE), Side("embedding_b", "embedding", JSON))
+    assert read_both(form((A, IMAGE), (header, JSON))) == expected
+
+
+def test_two_embeddings() -> None:
+    kinds = [side.kind for side in read_both(form((TEXT_A, JSON), (TEXT_B, JSON)))]
+    assert kinds == ["embedding", "embedding"]
+
+
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        ([(A, IMAGE)], "no part named 'image_b' or 'embedding_b'"),
+        ([(TEXT_B, JSON)], "no part named 'image_a' or 'embedding_a'"),
+        ([(A, IMAGE), (A, IMAGE), (B, IMAGE)], "more than one part named 'image_a'"),
+        ([(TEXT_B, JSON), (TEXT_B, JSON)], "more than one part named 'embedding_b'"),
+        ([(A, IMAGE), (TEXT_A, JSON), (B, IMAGE)], "both 'image_a' and 'embedding_a'"),
+        ([(FILE_B, JSON), (B, IMAGE)], "both 'embedding_b' and 'image_b'"),
+        ([(HEADER, IMAGE)], "part named 'image'"),
+        ([(A, IMAGE), (B, IMAGE), (b'Content-Disposition: form-data; name="c"', b"")], "part named 'c'"),
+        ([(A, IMAGE), (B.partition(b"; filename")[0], b"http://localhost/")], "'image_b' is a text field, not a file"),
+        ([(A, IMAGE), (TEXT_B + b"\r\nContent-Transfer-Encoding: base64", JSON)], "'embedding_b' is encoded"),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 10_000])
+def test_parts_that_are_not_one_of_each_side(parts: list[tuple[bytes, bytes]], words: str, size: int) -> None:
+    with pytest.raises(MalformedRequest, match=words) as caught:
+        read_both(form(*parts), size=size)
+    assert "Send" in caught.value.detail
+
+
+@pytest.mark.parametrize("content_type", ["image/png", "application/octet-stream", "application/json", None])
+def test_two_sides_come_in_no_raw_body(content_type: str | None) -> None:
+    with pytest.raises(MalformedRequest, match=r"Content-Type .* with two parts"):
+        read_both(IMAGE, content_type)
+
+
+def test_an_empty_form_has_no_sides() -> None:
+    with pytest.raises(MalformedRequest, match="no parts"):
+        read_both(b"--boundary--\r\n")
+    with pytest.raises(MalformedRequest, match="ends before"):
+        read_both(form((A, IMAGE), (B, IMAGE), end=b""))
+
+
+def test_each_part_has_its_own_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("phototriage.uploads.MAX_BYTES", 100)
+    assert read_both(form((A, bytes(2000)), (B, bytes(2000))))[1].content == bytes(2000)
+    assert read_both(form((A, bytes(2000)), (TEXT_B, bytes(100))))[1].content == bytes(100)
+    with pytest.raises(TooLarge, match="image_b has more than 2000 bytes"):
+        read_both(form((A, bytes(2000)), (B, bytes(2001))), size=100)
+    with pytest.raises(TooLarge, match="embedding_b has more than 100 bytes"):
+        read_both(form((A, bytes(2000)), (FILE_B, bytes(101))), size=100)
+
+
+def test_both_sides_count_towards_the_request() -> None:
+    roomy = (A + b"\r\nX-Long: " + b"x" * 600, bytes(2000)), (B + b"\r\nX-Long: " + b"x" * 600, bytes(2000))
+    with pytest.raises(TooLarge, match="more than 5000 bytes"):
+        read_both(form(*roomy), size=100)
+    with pytest.raises(TooLarge, match="5001 bytes, and the limit is 5000"):
+        read_both(b"", content_length="5001")
