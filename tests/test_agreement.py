@@ -67,24 +67,36 @@ def test_one_image_on_a_kink_is_allowed_and_two_of_24_are_not() -> None:
     correlations = np.ones(24)
     correlations[0] = 0.9
     errors = np.full(24, 1e-6)
-    Agreement(1e-6, correlations, errors, errors).check()
+    Agreement(1e-6, correlations, correlations, errors, errors).check()
     correlations[1] = 0.9
     with pytest.raises(DisagreementError, match="2 of 24"):
-        Agreement(1e-6, correlations, errors, errors).check()
+        Agreement(1e-6, correlations, correlations, errors, errors).check()
+
+
+def test_of_drawn_images_one_in_eight_may_sit_on_a_kink() -> None:
+    errors, correlations = np.full(24, 1e-6), np.ones(24)
+    correlations[:3] = 0.995
+    Agreement(1e-6, correlations, correlations, errors, errors, drawn=True).check()
+    correlations[3] = 0.995
+    with pytest.raises(DisagreementError, match="4 of 24"):
+        Agreement(1e-6, correlations, correlations, errors, errors, drawn=True).check()
+    correlations[:4] = (0.98, 1, 1, 1)
+    with pytest.raises(DisagreementError, match=r"least is 0\.98"):
+        Agreement(1e-6, correlations, correlations, errors, errors, drawn=True).check()
 
 
 def test_a_noisy_gradient_is_refused() -> None:
     errors = np.full(24, 1e-6)
     with pytest.raises(DisagreementError, match=r"3\.00 times"):
-        Agreement(1e-6, np.ones(24), 3 * errors, errors).check()
+        Agreement(1e-6, np.ones(24), np.ones(24), 3 * errors, errors).check()
 
 
 def test_answers_that_are_not_finite_are_refused() -> None:
     errors = np.full(24, 1e-6)
     with pytest.raises(DisagreementError, match="nan"):
-        Agreement(float("nan"), np.ones(24), errors, errors).check()
+        Agreement(float("nan"), np.ones(24), np.ones(24), errors, errors).check()
     with pytest.raises(DisagreementError, match="24 of 24"):
-        Agreement(0.0, np.full(24, np.nan), errors, errors).check()
+        Agreement(0.0, np.full(24, np.nan), np.full(24, np.nan), errors, errors).check()
 
 
 def test_drawn_images_repeat_and_differ() -> None:

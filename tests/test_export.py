@@ -10,6 +10,7 @@ import torch
 
 from phototriage import manifest
 from phototriage.images import ImageLimits, prepare
+from phototriage.manifest import MainRole
 from phototriage.runtime import load_model
 from phototriage.settings import Settings
 from tests.drawings import encoded
@@ -75,8 +76,8 @@ def test_a_graph_that_disagrees_is_not_written(
     before = (tmp_path / "shapes" / "manifest.json").read_bytes()
     honest = exporting.explainer
 
-    def tampered(model: bytes) -> Explain:
-        explain = honest(model)
+    def tampered(model: bytes, role: MainRole) -> Explain:
+        explain = honest(model, role)
 
         def wrong(images: Images, weights: Floats) -> tuple[Floats, Floats]:
             logits, gradient = explain(images, weights)
@@ -107,8 +108,8 @@ def test_an_unknown_run_is_told(runs: Path, tmp_path: Path, capsys: pytest.Captu
 
 
 def test_the_first_classifier_is_the_default_and_stays_it(runs: Path, tmp_path: Path) -> None:
-    assert is_default("shapes", tmp_path, wanted=False)
+    assert is_default("shapes", "classifier", tmp_path, wanted=False)
     assert export(runs, tmp_path) == 0
-    assert is_default("shapes", tmp_path, wanted=False)
-    assert not is_default("another", tmp_path, wanted=False)
-    assert is_default("another", tmp_path, wanted=True)
+    assert is_default("shapes", "classifier", tmp_path, wanted=False)
+    assert not is_default("another", "classifier", tmp_path, wanted=False)
+    assert is_default("another", "classifier", tmp_path, wanted=True)

@@ -11,6 +11,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor, nn
@@ -19,7 +20,8 @@ from phototriage.forward_graph import forward_only
 from phototriage.golden import correlation
 from phototriage.input_rule import InputRule
 from training.drawn_images import drawn_images
-from training.gradient_graph import build_onnx
+from training.embedder_network import Embedder, EmbedderSpec
+from training.gradient_graph import build_onnx, folded
 from training.layer_gradients import UnsupportedLayer
 from training.networks import Classifier, NetworkSpec, Trunk, norms
 
@@ -197,3 +199,41 @@ def test_a_layer_without_a_rule_is_named(layer: nn.Module, told: str) -> None:
     network = nn.Sequential(layer, nn.AdaptiveAvgPool2d(1))
     with pytest.raises(UnsupportedLayer, match=told):
         build_onnx(network, rule_of(16, grey=True))
+
+
+def test_an_embedder_against_float64() -> None:
+    """Pooling of several stages, cube roots and unit length have gradients too."""
+    torch.manual_seed(0)
+    network = Embedder(EmbedderSpec(dimension=6)).eval()
+    network.trunk.load_packaged()
+    images = drawn_images(3, 64, 64, 3)
+    weights = np.random.default_rng(1).normal(size=(3, 6)).astype(np.float32)
+    model = build_onnx(network, rule_of(64), "embedding")
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    embedding, gradient = session.run(["embedding", "gradient"], {"images": images, "output_weights": weights})
+    expected_embedding, expected = exact(folded(network), images, weights)
+    np.testing.assert_allclose(embedding, expected_embedding, atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(embedding, axis=1), 1, atol=1e-5)
+    for one, truth in zip(gradient, expected, strict=True):
+        assert correlation(one, truth) > 0.9999
+
+
+class _Head(nn.Module):
+    """What `HeadWriter` writes, on the mean of each channel and that of its square."""
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        means = F.adaptive_avg_pool2d(pixels, 1).flatten(1)
+        squares = F.adaptive_avg_pool2d(pixels.pow(2), 1).flatten(1)
+        return F.normalize(torch.cat([means, (squares + 0.1).pow(0.5)], 1))
+
+
+def test_powers_concatenation_and_unit_length_exactly() -> None:
+    images = drawn_images(5, 8, 8, 3)
+    weights = np.random.default_rng(2).normal(size=(5, 6)).astype(np.float32)
+    session = onnxruntime.InferenceSession(
+        build_onnx(_Head(), rule_of(8), "embedding").SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    embedding, gradient = session.run(None, {"images": images, "output_weights": weights})
+    expected_embedding, expected = exact(_Head(), images, weights)
+    np.testing.assert_allclose(embedding, expected_embedding, rtol=1e-5)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-7)

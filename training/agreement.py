@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from phototriage.errors import PhototriageError
 from phototriage.golden import correlation
 from training.featout import input_gradients
 from training.gradient_graph import folded
-from training.networks import Classifier
 
 Images = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -25,6 +25,9 @@ BATCH_SIZES = (1, 3, 8)
 LOGITS_TOLERANCE = 1e-4
 LEAST_CORRELATION = 0.9999
 CORRELATED_SHARE = 0.99
+# Drawn images are few, and their flat areas put more units on a kink than photos do: on one processor 2 of 24 differ,
+# on another none. A wrong layer shows in all of them.
+DRAWN_SHARE, LEAST_OF_DRAWN = 0.875, 0.99
 ERROR_RATIO = 2.0
 
 
@@ -39,15 +42,18 @@ class DisagreementError(PhototriageError):
 class Agreement:
     """What the comparison came to.
 
-    logits: largest difference, relative to the largest logit. correlations (n,): of the gradients of ONNX Runtime
-    and of torch in float32, an image each. errors and torch_errors (n,): distance of either from torch in float64,
-    relative to that one's length.
+    logits: largest difference, relative to the largest logit (or component of an embedding). correlations (n,): of
+    the gradients of ONNX Runtime and of torch in float32, an image each, batch norms folded in torch as in the graph;
+    unfolded (n,): the same with the network as it was trained, which rounds otherwise. errors and torch_errors (n,):
+    distance of either from torch in float64, relative to that one's length. drawn: of drawn images, not photos.
     """
 
     logits: float
     correlations: NDArray[np.float64]
+    unfolded: NDArray[np.float64]
     errors: NDArray[np.float64]
     torch_errors: NDArray[np.float64]
+    drawn: bool = False
 
     @property
     def error_ratio(self) -> float:
@@ -59,15 +65,16 @@ class Agreement:
         """Raise DisagreementError, with the figures, where a tolerance is exceeded.
 
         The gradient of a ReLU network jumps where a unit sits on its kink; there two correct evaluations differ.
-        So one image in a hundred may fall short, and always one.
+        So one photo in a hundred may fall short, and always one; of drawn images one in eight, but never by much.
         """
         if not self.logits <= LOGITS_TOLERANCE:
             raise DisagreementError(
                 f"logits differ by {self.logits:.2e} of the largest, the limit is {LOGITS_TOLERANCE:.0e}"
             )
         short = int((~(self.correlations >= LEAST_CORRELATION)).sum())
-        allowed = max(1, int((1 - CORRELATED_SHARE) * len(self.correlations)))
-        if short > allowed:
+        share = DRAWN_SHARE if self.drawn else CORRELATED_SHARE
+        allowed = max(1, int((1 - share) * len(self.correlations)))
+        if short > allowed or (self.drawn and not self.correlations.min() >= LEAST_OF_DRAWN):
             raise DisagreementError(
                 f"{short} of {len(self.correlations)} gradients have a correlation below {LEAST_CORRELATION} with "
                 f"torch's, the least is {self.correlations.min():.6f}; {allowed} may"
@@ -81,23 +88,23 @@ class Agreement:
     def text(self) -> str:
         """One line with the figures."""
         return (
-            f"logits within {self.logits:.1e} of the largest; gradient correlation at least "
-            f"{np.quantile(self.correlations, 0.01):.6f} for 99 %, median error against float64 "
+            f"outputs within {self.logits:.1e} of the largest; gradient correlation of {LEAST_CORRELATION} or more for "
+            f"{100 * (self.correlations >= LEAST_CORRELATION).mean():.1f} % with batch norms folded in torch as in the "
+            f"graph, for {100 * (self.unfolded >= LEAST_CORRELATION).mean():.1f} % with the network as trained; at "
+            f"least {np.quantile(self.correlations, 0.01):.6f} for 99 %; median error against float64 "
             f"{np.median(self.errors):.1e} (torch-float32: {np.median(self.torch_errors):.1e}); "
             f"n = {len(self.correlations)}, batches of {', '.join(map(str, BATCH_SIZES))}"
         )
 
 
-def compare(network: Classifier, explain: Explain, images: Images) -> Agreement:
+def compare(network: nn.Module, explain: Explain, images: Images, *, drawn: bool = False) -> Agreement:
     """Run `images` uint8 (n, H, W, C) through `explain` in batches of 1, 3 and 8 by turns, and through torch in
-    float32 and float64, batch norms folded as in the graph; what is explained is the logit that torch predicts.
-
+    float32 and float64, batch norms folded as in the graph; what is explained is the output that is largest in torch.
     """
     exact_network = folded(network)
     rounded_network = copy.deepcopy(exact_network).float()  # the weights that the graph has
-    classes = network.spec.classes
     logits_difference, largest = 0.0, 0.0
-    correlations, errors, torch_errors = [], [], []
+    correlations, unfolded, errors, torch_errors = [], [], [], []
     start = turn = 0
     while start < len(images):
         batch = images[start : start + BATCH_SIZES[turn % len(BATCH_SIZES)]]
@@ -105,19 +112,22 @@ def compare(network: Classifier, explain: Explain, images: Images) -> Agreement:
         pixels = torch.from_numpy(batch.transpose(0, 3, 1, 2).copy()) / 255
         with torch.no_grad():
             targets = rounded_network(pixels).argmax(1)
+        as_trained, _ = input_gradients(network, pixels, targets)
         gradients, logits = input_gradients(rounded_network, pixels, targets)
         exact, _ = input_gradients(exact_network, pixels.double(), targets)
-        weights = np.eye(classes, dtype=np.float32)[targets.numpy()]
+        weights = np.eye(logits.shape[1], dtype=np.float32)[targets.numpy()]
         found_logits, found = explain(batch, weights)
         logits_difference = max(logits_difference, float(np.abs(found_logits - logits.numpy()).max()))
         largest = max(largest, float(logits.abs().max()))
-        for one, own, truth in zip(
-            found, gradients.permute(0, 2, 3, 1).numpy(), exact.permute(0, 2, 3, 1).numpy(), strict=True
+        for one, own, trained, truth in zip(
+            found, *(each.permute(0, 2, 3, 1).numpy() for each in (gradients, as_trained, exact)), strict=True
         ):
             correlations.append(correlation(one, own))
+            unfolded.append(correlation(one, trained))
             errors.append(_distance(one, truth))
             torch_errors.append(_distance(own, truth))
-    return Agreement(logits_difference / largest, np.array(correlations), np.array(errors), np.array(torch_errors))
+    kept = [np.array(values) for values in (correlations, unfolded, errors, torch_errors)]
+    return Agreement(logits_difference / largest, kept[0], kept[1], kept[2], kept[3], drawn)
 
 
 def _distance(found: NDArray[np.floating], truth: NDArray[np.floating]) -> float:

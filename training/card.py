@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from phototriage.manifest import Manifest, Metric
 
+CARD = "CARD.md"
 TEMPLATE = """# {name}
 
 {description}
 
 | | |
 | --- | --- |
-| labels | {labels} |
-| input | {input} |
-| network | {network} |
-| FeatOut | {featout} |
+{facts}
 | trained on | {data} |
 | licence of the images | {licence} |
 
@@ -34,34 +32,72 @@ ONNX Runtime against torch on the trained weights, when this was exported: {agre
 Random seed {seed}, {hardware}; {packages}.
 
 ## Limits
-- It knows its labels only: a photo of anything else gets one of them too.
-- Probabilities are the softmax of the logits; they are not calibrated.
+{limits}
 - The weights carry the licence of the images that they were trained on. A model of your own photos is one command
   away: see README.md, "Train your own".
 """
+CLASSIFIER_LIMITS = """- It knows its labels only: a photo of anything else gets one of them too.
+- Probabilities are the softmax of the logits; they are not calibrated."""
+EMBEDDER_LIMITS = """- The probability is calibrated on pairs of which the share that the table names were
+  duplicates; where duplicates are rarer, it is too high. The threshold can be tuned on pairs of your own without
+  training: `python -m training.tune_threshold`.
+- Two photos of one scene, taken one after the other, are different photos; the more alike they are, the more often it
+  errs."""
 
 
-def card(manifest: Manifest, network: str, agreement: str, command: str) -> str:
+def card(manifest: Manifest, network: str, agreement: str) -> str:
     """Markdown from what the manifest holds; `agreement` is the line that the export measured."""
-    rule, featout = manifest.input, manifest.featout
+    rule = manifest.input
+    facts = {"input": f"{rule.width}×{rule.height} {rule.colour}, {rule.resize}, {rule.aspect}", "network": network}
+    facts |= _of_kind(manifest)
     packages = ", ".join(f"{name} {version}" for name, version in manifest.training.packages.items())
     splits = ", ".join(f"{count:,} {split}" for split, count in manifest.data.images.items())
     return TEMPLATE.format(
         name=manifest.name,
         description=manifest.description,
-        labels=", ".join(manifest.labels),
-        input=f"{rule.width}×{rule.height} {rule.colour}, {rule.resize}, {rule.aspect}",
-        network=network,
-        featout=", ".join(f"{key} {value}" for key, value in featout) if featout else "not used",
+        facts="\n".join(f"| {name} | {value} |" for name, value in facts.items()),
         data=f"{manifest.data.name} ({splits}; sha256 {manifest.data.sha256[:16]}…)",
         licence=manifest.data.licence,
         metrics="\n".join(_row(metric) for metric in manifest.metrics),
         agreement=agreement,
-        command=command,
+        command=manifest.training.command,
         seed=manifest.training.random_seed,
         hardware=manifest.training.hardware,
         packages=packages,
+        limits=CLASSIFIER_LIMITS if manifest.kind == "classifier" else EMBEDDER_LIMITS,
     )
+
+
+def retold(text: str, manifest: Manifest) -> str:
+    """A card's text with the facts of the manifest's kind put in anew."""
+    facts = {f"| {name} | ": f"| {name} | {value} |" for name, value in _of_kind(manifest).items()}
+
+    def line(old: str) -> str:
+        return next((new for start, new in facts.items() if old.startswith(start)), old)
+
+    return "\n".join(line(old) for old in text.split("\n"))
+
+
+def _of_kind(manifest: Manifest) -> dict[str, str]:
+    """What only this kind of model has to say."""
+    decision = manifest.decision
+    if decision is None:
+        featout = manifest.featout
+        return {
+            "labels": ", ".join(manifest.labels),
+            "FeatOut": ", ".join(f"{key} {value}" for key, value in featout) if featout else "not used",
+        }
+    tuning = decision.tuning
+    figures = ", ".join(
+        f"{name} {one.value:.4f} [{one.interval[0]:.4f}, {one.interval[1]:.4f}]"
+        for name, one in (("precision", tuning.precision), ("recall", tuning.recall), ("F1", tuning.f1))
+    )
+    return {
+        "embedding": f"{manifest.output('embedding').shape[1]} numbers, of unit length",
+        "duplicates from a cosine of": f"{decision.threshold}, for {tuning.aim}",
+        "tuned on": f"{tuning.data}: {tuning.pairs:,} pairs, {tuning.duplicates:,} of them duplicates; on "
+        f"{tuning.folds} held-out folds {figures}",
+    }
 
 
 def _row(metric: Metric) -> str:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import Literal
 import torch
 
 from phototriage.errors import PhototriageError
-from phototriage.manifest import Data, Metric, Training
+from phototriage.manifest import Data, Metric
 from training.data import load
 from training.dataset import Dataset
 from training.evaluation import accuracy_metric, predict
@@ -30,7 +29,7 @@ from training.layouts import Split
 from training.networks import Classifier, EfficientNetLite0, MobileNetV3Small, NetworkSpec
 from training.options import Options, hardware, parse
 from training.progress import Progress
-from training.run import ClassifierRun, RunError, package_versions, read_run, write_atomically, write_run
+from training.run import ClassifierRun, RunError, claim_folder, read_run, training_record, write_atomically, write_run
 
 START = "start.pt"
 INTERRUPTED = 130  # what shells report for Ctrl-C
@@ -54,19 +53,10 @@ def prepare_folder(folder: Path, options: Options, data: Dataset, given: argpars
     A finished run is taken up again only if it has not seen the test split yet and now may.
     """
     fingerprint = json.dumps(options.model_dump(mode="json") | {"data": data.sha256}, indent=2, sort_keys=True)
-    marker = folder / "options.json"
-    if given.restart and folder.exists():
-        shutil.rmtree(folder)
-    finished = (folder / "run.json").exists()
+    finished = (folder / "run.json").exists() and not given.restart
     if finished and (given.skip_test or any(one.split == "test" for one in read_run(folder)[0].metrics)):
         raise RunError(f"{folder} holds a finished training: choose another --name, or --restart to train it again")
-    if marker.exists() and marker.read_text(encoding="utf-8") != fingerprint:
-        raise RunError(
-            f"{folder} holds an unfinished training with other settings or data: choose another --name, give the "
-            f"settings that {marker} lists, or --restart"
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    marker.write_text(fingerprint, encoding="utf-8")
+    claim_folder(folder, fingerprint, restart=given.restart)
 
 
 class Job:
@@ -170,12 +160,8 @@ class Job:
                 licence=options.licence,
                 images=self.data.counts(),
             ),
-            training=Training(
-                command=self.command,
-                settings=options.model_dump(mode="json"),
-                random_seed=options.fit.seed,
-                packages=package_versions(),
-                hardware=hardware(self.device),
+            training=training_record(
+                self.command, options.model_dump(mode="json"), options.fit.seed, hardware(self.device)
             ),
         )
 

@@ -22,28 +22,38 @@ from phototriage import golden, manifest
 from phototriage.errors import ModelFolderError, PhototriageError
 from phototriage.golden import Golden
 from phototriage.images import ImageLimits, prepare
-from phototriage.manifest import Manifest, Output
+from phototriage.manifest import MAIN_ROLES, MainRole, Manifest, Output
 from training.agreement import Explain, Floats, Images, compare
-from training.card import card
+from training.card import CARD, card
 from training.data import load
 from training.drawn_images import drawn_images
+from training.embedder_network import Embedder
 from training.featout import input_gradients
 from training.gradient_graph import build_onnx
 from training.networks import Classifier
-from training.run import RUNS, ClassifierRun, read_run
+from training.run import RUNS, ClassifierRun, EmbedderRun, read_any_run
 
 MODELS = Path("exported_models")
 MODEL_FILE = "model.onnx"
 DRAWN, GOLDEN = 24, 4  # images for the comparison, unless --check gives photos; golden inputs
 
 
-def export(run: ClassifierRun, network: Classifier, models: Path, images: Images, default: bool) -> Manifest:
-    """Check the graph on `images` uint8 (n, H, W, C) and write the model folder, whole or not at all.
+def export(
+    run: ClassifierRun | EmbedderRun,
+    network: Classifier | Embedder,
+    models: Path,
+    images: Images,
+    default: bool,
+    drawn: bool = False,
+) -> Manifest:
+    """Check the graph on `images` uint8 (n, H, W, C), drawn ones or photos, and write the model folder, whole or not
+    at all.
 
     Raises DisagreementError.
     """
-    model = build_onnx(network, run.input).SerializeToString()
-    agreement = compare(network, explainer(model), images)
+    role, count = MAIN_ROLES[run.kind], answers_of(run)
+    model = build_onnx(network, run.input, role).SerializeToString()
+    agreement = compare(network, explainer(model, role), images, drawn=drawn)
     print(agreement.text(), file=sys.stderr)
     agreement.check()
     models.mkdir(parents=True, exist_ok=True)
@@ -52,54 +62,64 @@ def export(run: ClassifierRun, network: Classifier, models: Path, images: Images
     part.mkdir()
     (part / MODEL_FILE).write_bytes(model)
     golden.write(golden_vectors(network, run), part)
-    rule, classes = run.input, len(run.labels)
+    rule = run.input
     described = Manifest(
         name=run.name,
-        kind="classifier",
+        kind=run.kind,
         default=default,
-        description=f"Tells {_listed(run.labels)} apart.",
+        description=_description(run),
         files={name: manifest.sha256_of(part / name) for name in (MODEL_FILE, golden.FILE_NAME)},
         input=rule,
         outputs=(
-            Output(role="logits", name="logits", shape=("N", classes)),
+            Output(role=role, name=role, shape=("N", count)),
             Output(role="gradient", name="gradient", shape=("N", rule.height, rule.width, rule.channels)),
         ),
-        labels=run.labels,
-        featout=run.featout,
+        labels=run.labels if isinstance(run, ClassifierRun) else (),
+        featout=run.featout if isinstance(run, ClassifierRun) else None,
+        decision=run.decision if isinstance(run, EmbedderRun) else None,
         metrics=run.metrics,
         data=run.data,
         training=run.training,
     )
-    (part / "CARD.md").write_text(
-        card(described, run.network.trunk, agreement.text(), run.training.command), encoding="utf-8"
-    )
+    (part / CARD).write_text(card(described, network.trunk_name, agreement.text()), encoding="utf-8")
     written = manifest.write(described, part)
     _replace(folder, part)
     return written
 
 
-def explainer(model: bytes) -> Explain:
+def answers_of(run: ClassifierRun | EmbedderRun) -> int:
+    """How many numbers the model answers for an image."""
+    return len(run.labels) if isinstance(run, ClassifierRun) else run.network.dimension
+
+
+def _description(run: ClassifierRun | EmbedderRun) -> str:
+    if isinstance(run, ClassifierRun):
+        return f"Tells {_listed(run.labels)} apart."
+    return "Tells whether two photos are the same one, reposted."
+
+
+def explainer(model: bytes, role: MainRole = "logits") -> Explain:
     """A serialised graph as a function of images and output weights, on the CPU."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
     def explain(images: Images, output_weights: Floats) -> tuple[Floats, Floats]:
-        logits, gradient = session.run(["logits", "gradient"], {"images": images, "output_weights": output_weights})
-        return logits, gradient
+        answers, gradient = session.run([role, "gradient"], {"images": images, "output_weights": output_weights})
+        return answers, gradient
 
     return explain
 
 
-def golden_vectors(network: Classifier, run: ClassifierRun) -> Golden:
-    """Drawn inputs and torch's answers; each explains another label."""
-    rule, classes = run.input, len(run.labels)
+def golden_vectors(network: Classifier | Embedder, run: ClassifierRun | EmbedderRun) -> Golden:
+    """Drawn inputs and torch's answers; each explains another output."""
+    rule, count = run.input, answers_of(run)
     images = drawn_images(GOLDEN, rule.height, rule.width, rule.channels, seed=1)
-    targets = torch.arange(GOLDEN) % classes
+    targets = torch.arange(GOLDEN) % count
     pixels = torch.from_numpy(images.transpose(0, 3, 1, 2).copy()) / 255
-    gradients, logits = input_gradients(network, pixels, targets)
-    weights = np.eye(classes, dtype=np.float32)[targets.numpy()]
-    return Golden(images, weights, logits.numpy(), gradients.permute(0, 2, 3, 1).numpy())
+    gradients, answers = input_gradients(network, pixels, targets)
+    weights = np.eye(count, dtype=np.float32)[targets.numpy()]
+    return Golden(images, weights, answers.numpy(), gradients.permute(0, 2, 3, 1).numpy(), MAIN_ROLES[run.kind])
 
 
 def _replace(folder: Path, part: Path) -> None:
@@ -112,8 +132,9 @@ def _replace(folder: Path, part: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def is_default(name: str, models: Path, wanted: bool) -> bool:
-    """Whether the model is to answer where none is named: as asked, as before, or if it is the only classifier."""
+def is_default(name: str, kind: str, models: Path, wanted: bool) -> bool:
+    """Whether the model is to answer where none is named: as asked, as before, or if it is the only one of
+    its kind."""
     if wanted:
         return True
     others = False
@@ -124,11 +145,11 @@ def is_default(name: str, models: Path, wanted: bool) -> bool:
             continue
         if found.name == name:
             return found.default
-        others |= found.kind == "classifier"
+        others |= found.kind == kind
     return not others
 
 
-def check_images(run: ClassifierRun, photos: Path | None, count: int = 200) -> Images:
+def check_images(run: ClassifierRun | EmbedderRun, photos: Path | None, count: int = 200) -> Images:
     """uint8 (n, H, W, C): the first photos of a folder or tar as serving would feed them, or drawn images."""
     rule = run.input
     if photos is None:
@@ -154,9 +175,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--default", action="store_true", help="let this model answer where none is named")
     given = parser.parse_args(arguments)
     try:
-        run, network = read_run(given.runs / given.name)
+        run, network = read_any_run(given.runs / given.name)
         images = check_images(run, given.check)
-        written = export(run, network, given.models, images, is_default(run.name, given.models, given.default))
+        default = is_default(run.name, run.kind, given.models, given.default)
+        written = export(run, network, given.models, images, default, drawn=given.check is None)
     except PhototriageError as error:
         print(f"error: nothing was written: {error.detail}", file=sys.stderr)
         return 1

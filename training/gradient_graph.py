@@ -1,4 +1,4 @@
-"""A trained network as one ONNX graph that answers its logits and, as an ordinary output, its input gradient.
+"""A trained network as one ONNX graph that answers its logits, or embedding, and as an ordinary output its gradient.
 
 torch.fx traces the network, and every layer writes its forward nodes and then, in reverse, its gradient's: so the
 cost of each node stays in our hands, and neither torch's private tracers nor its exporter are involved.
@@ -12,36 +12,39 @@ import operator
 from typing import Any
 
 import onnx
+import torch
 import torch.nn.functional as F
 from onnx import TensorProto, helper
 from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from phototriage.input_rule import InputRule
-from training.layer_gradients import GraphWriter, Pads, UnsupportedLayer, Value
+from training.head_gradients import HeadWriter
+from training.layer_gradients import Pads, UnsupportedLayer, Value
 
 OPSET = 20
 IR_VERSION = 10  # the newest that ONNX Runtime 1.20 reads
 PASSED_THROUGH = (nn.Dropout, nn.Identity)  # they do nothing in evaluation
 
 
-def build_onnx(network: nn.Module, rule: InputRule) -> onnx.ModelProto:
-    """The ONNX model of a network (N, C, H, W) in [0, 1] → logits (N, classes), in evaluation mode.
+def build_onnx(network: nn.Module, rule: InputRule, output: str = "logits") -> onnx.ModelProto:
+    """The ONNX model of a network (N, C, H, W) in [0, 1] → (N, K), in evaluation mode: a classifier's logits or an
+    embedder's embedding, called `output`.
 
-    Inputs: `images` uint8 (N, H, W, C); `output_weights` float32 (N, classes).
-    Outputs: `logits` float32 (N, classes); `gradient` float32 (N, H, W, C), of sum(output_weights · logits) with
-    respect to pixels scaled to [0, 1], signed, each image by itself.
+    Inputs: `images` uint8 (N, H, W, C); `output_weights` float32 (N, K).
+    Outputs: `output` float32 (N, K); `gradient` float32 (N, H, W, C), of sum(output_weights · output) with respect
+    to pixels scaled to [0, 1], signed, each image by itself.
     At a kink (an activation of exactly 0 or 6) the slope is 0, as in torch.
     Raises UnsupportedLayer, which names the layer, for a network with others than those of `training.networks`.
     """
     traced = folded(network)
-    writer = GraphWriter()
+    writer = HeadWriter()
     planes = writer.node("Cast", writer.node("Transpose", "images", perm=[0, 3, 1, 2]), to=TensorProto.FLOAT)
     pixels = Value(writer.node("Div", planes, writer.floats(255.0)), (rule.channels, rule.height, rule.width))
-    logits: Value = _Lowering(traced, writer).run(pixels)
-    writer.nodes.append(helper.make_node("Identity", [logits.name], ["logits"], "logits"))
+    last: Value = _Lowering(traced, writer).run(pixels)
+    writer.nodes.append(helper.make_node("Identity", [last.name], [output], output))
 
-    gradient = writer.backward(logits, Value("output_weights", logits.shape))[pixels.name]
+    gradient = writer.backward(last, Value("output_weights", last.shape))[pixels.name]
     writer.nodes.append(helper.make_node("Transpose", [gradient.name], ["gradient"], "gradient", perm=[0, 2, 3, 1]))
 
     def declare(name: str, kind: int, *shape: int) -> onnx.ValueInfoProto:
@@ -51,8 +54,8 @@ def build_onnx(network: nn.Module, rule: InputRule) -> onnx.ModelProto:
     graph = helper.make_graph(
         writer.nodes,
         "phototriage",
-        [declare("images", TensorProto.UINT8, *size), declare("output_weights", TensorProto.FLOAT, *logits.shape)],
-        [declare("logits", TensorProto.FLOAT, *logits.shape), declare("gradient", TensorProto.FLOAT, *size)],
+        [declare("images", TensorProto.UINT8, *size), declare("output_weights", TensorProto.FLOAT, *last.shape)],
+        [declare(output, TensorProto.FLOAT, *last.shape), declare("gradient", TensorProto.FLOAT, *size)],
         writer.weights,
     )
     opsets = [helper.make_opsetid("", OPSET)]
@@ -62,13 +65,17 @@ def build_onnx(network: nn.Module, rule: InputRule) -> onnx.ModelProto:
 
 
 def folded(network: nn.Module) -> fx.GraphModule:
-    """A float64 copy in evaluation mode, with every batch norm put into the convolution before it.
+    """A float64 copy in evaluation mode, with every batch norm put into the convolution before it, and without the
+    casts to float32 that training in bfloat16 needs.
 
     Raises UnsupportedLayer for a batch norm elsewhere.
     """
     traced = fx.symbolic_trace(copy.deepcopy(network).double().eval())
     modules = dict(traced.named_modules())
     for node in list(traced.graph.nodes):
+        if node.op == "call_method" and node.target == "float":
+            node.replace_all_uses_with(node.args[0])
+            traced.graph.erase_node(node)
         if node.op != "call_module" or not isinstance(modules[node.target], nn.BatchNorm2d):
             continue
         source = node.args[0]
@@ -86,7 +93,7 @@ def folded(network: nn.Module) -> fx.GraphModule:
 class _Lowering(fx.Interpreter):
     """Runs the traced network on `Value`s: every call writes nodes instead of computing."""
 
-    def __init__(self, traced: fx.GraphModule, writer: GraphWriter) -> None:
+    def __init__(self, traced: fx.GraphModule, writer: HeadWriter) -> None:
         super().__init__(traced)
         self._writer = writer
         # Padding isn't written: it goes into the convolution that takes it. Padded name → (value, its pads).
@@ -138,6 +145,12 @@ class _Lowering(fx.Interpreter):
     def call_function(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Value:
         if target is F.adaptive_avg_pool2d and args[1] in (1, (1, 1)):
             return self._writer.average(args[0])
+        if target is F.relu:
+            return self._writer.clamp(args[0], math.inf)
+        if target is F.normalize and len(args) == 1 and kwargs.get("p", 2) == 2 and kwargs.get("dim", 1) == 1:
+            return self._writer.unit(args[0])
+        if target is torch.cat and args[1:] == (1,):
+            return self._writer.concatenate(args[0])
         name = getattr(target, "__name__", str(target))
         if len(args) != 2 or kwargs:
             raise UnsupportedLayer(f"function {name!r} has no gradient rule")
@@ -157,4 +170,6 @@ class _Lowering(fx.Interpreter):
     def call_method(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Value:
         if target == "flatten" and args[1:] == (1,):
             return self._writer.flatten(args[0])
+        if target == "pow" and isinstance(args[1], (int, float)):
+            return self._writer.power(args[0], args[1])
         raise UnsupportedLayer(f"method {target!r} has no gradient rule")

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
+from phototriage.images import IMAGE_SUFFIXES
 from training.files import DataError
 
 Split = Literal["train", "val", "test"]
@@ -19,10 +20,6 @@ SPLIT_NAMES: dict[str, Split] = {
     "test": "test",
     "testing": "test",
 }
-# Of the formats that phototriage.images reads.
-IMAGE_SUFFIXES = frozenset(
-    [".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"],
-)
 
 
 class NoClassesError(DataError):

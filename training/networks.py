@@ -193,6 +193,10 @@ class Classifier(nn.Module):
         """Trunk features averaged over the image: (N, features)."""
         return F.adaptive_avg_pool2d(self.trunk(pixels), 1).flatten(1)
 
+    @property
+    def trunk_name(self) -> str:
+        return self.spec.trunk
+
     def stages(self) -> list[nn.Module]:
         """The trunk's units from input to output, for freezing."""
         return list(self.trunk.stages)

@@ -112,7 +112,7 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[argparse.Namespace, O
     add("--restart", action="store_true", help="throw an earlier run of this name away")
     add("--skip-test", action="store_true", help="leave the test split unseen, to compare settings")
     given = parser.parse_args(arguments)
-    given.command = _command(sys.argv[1:] if arguments is None else arguments, given.data)
+    given.command = recorded_command("classifier", sys.argv[1:] if arguments is None else arguments, [given.data])
     try:
         return given, _options(given)
     except (ValidationError, ValueError) as error:
@@ -122,8 +122,9 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[argparse.Namespace, O
 LOCAL = {"--runs": 1, "--workers": 1, "--device": 1, "--restart": 0, "--skip-test": 0}  # how many values each takes
 
 
-def _command(arguments: Sequence[str], data: Path) -> str:
-    """The command for the record: without what doesn't decide the result, and with the data's base name."""
+def recorded_command(module: str, arguments: Sequence[str], data: Sequence[Path]) -> str:
+    """The command for the record: without what doesn't decide the result, and with the data's base names."""
+    names = {str(path): path.name for path in data if str(path) != "."}
     kept, skip = [], 0
     for argument in arguments:
         name = argument.partition("=")[0]
@@ -132,8 +133,10 @@ def _command(arguments: Sequence[str], data: Path) -> str:
         elif name in LOCAL:
             skip = 0 if "=" in argument else LOCAL[name]
         else:
-            kept.append(argument.replace(str(data), data.name) if str(data) != "." else argument)
-    return shlex.join(["python", "-m", "training.classifier", *kept])
+            for path, base in names.items():
+                argument = argument.replace(path, base)
+            kept.append(argument)
+    return shlex.join(["python", "-m", f"training.{module}", *kept])
 
 
 def _options(given: argparse.Namespace) -> Options:
@@ -176,13 +179,13 @@ def _options(given: argparse.Namespace) -> Options:
             erasing="random" if given.random_erasing else "featout" if rule else "none",
             featout=rule,
             augmentation=not given.no_augmentation,
-            bf16=_use_bf16(given.precision, torch.device(given.device)),
+            bf16=use_bf16(given.precision, torch.device(given.device)),
             seed=given.seed,
         ),
     )
 
 
-def _use_bf16(precision: str, device: torch.device) -> bool:
+def use_bf16(precision: str, device: torch.device) -> bool:
     """Whether to compute in bfloat16: as asked, or where the hardware does."""
     if precision != "auto":
         return precision == "bf16"

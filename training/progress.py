@@ -42,14 +42,14 @@ class Progress:
         left = ((self.epochs - epoch) * steps - step) * (images / step) / max(rate, 1e-9)
         print(
             f"{self.title}epoch {epoch + 1}/{self.epochs}  {step}/{steps}  loss {loss:.4f}  accuracy {accuracy:.4f}  "
-            f"{rate:.0f} images/s  about {_duration(left)} left",
+            f"{rate:.0f} images/s  about {duration(left)} left",
             file=sys.stderr,
             flush=True,
         )
 
     def epoch(self, result: Epoch) -> None:
         print(
-            f"{self.title}epoch {result.epoch + 1}/{self.epochs} done in {_duration(result.seconds)}: "
+            f"{self.title}epoch {result.epoch + 1}/{self.epochs} done in {duration(result.seconds)}: "
             f"loss {result.loss:.4f}  validation loss {result.val_loss:.4f}  accuracy {result.val_accuracy:.4f}"
             f"{'  (best)' if result.best else ''}",
             file=sys.stderr,
@@ -77,6 +77,6 @@ def _strip(pixels: Tensor) -> np.ndarray:
     return np.concatenate((shown.numpy() * 255).round().astype(np.uint8), axis=1)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes}:{rest:02} min"

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import platform
+import shutil
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import nn
 
 from phototriage.errors import PhototriageError
 from phototriage.featout_rule import FeatOutRule
 from phototriage.input_rule import InputRule
-from phototriage.manifest import Data, Metric, Name, Training
+from phototriage.manifest import Data, Decision, Metric, Name, Training
+from training.embedder_network import Embedder, EmbedderSpec
 from training.networks import Classifier, NetworkSpec
 
 RUNS = Path("runs")
@@ -26,19 +30,29 @@ class RunError(PhototriageError):
     title = "The training run can't be used"
 
 
-class ClassifierRun(BaseModel):
+class _Run(BaseModel):
     """`runs/NAME/run.json`: all that the export writes into the manifest. The weights lie beside it in `best.pt`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: Name
-    network: NetworkSpec
     input: InputRule
-    labels: tuple[str, ...]
-    featout: FeatOutRule | None
     metrics: tuple[Metric, ...]
     data: Data
     training: Training
+
+
+class ClassifierRun(_Run):
+    kind: Literal["classifier"] = "classifier"
+    network: NetworkSpec
+    labels: tuple[str, ...]
+    featout: FeatOutRule | None
+
+
+class EmbedderRun(_Run):
+    kind: Literal["embedder"] = "embedder"
+    network: EmbedderSpec
+    decision: Decision
 
 
 def write_atomically(path: Path, state: dict[str, Any]) -> None:
@@ -48,7 +62,24 @@ def write_atomically(path: Path, state: dict[str, Any]) -> None:
     part.replace(path)
 
 
-def write_run(run: ClassifierRun, folder: Path) -> None:
+def claim_folder(folder: Path, fingerprint: str, *, restart: bool) -> None:
+    """Make a run's folder, or check that the one there is of the same settings and data.
+
+    `fingerprint` is kept in `options.json`. Raises RunError where another is there and it isn't to restart.
+    """
+    marker = folder / "options.json"
+    if restart and folder.exists():
+        shutil.rmtree(folder)
+    if marker.exists() and marker.read_text(encoding="utf-8") != fingerprint:
+        raise RunError(
+            f"{folder} holds an unfinished training with other settings or data: choose another --name, give the "
+            f"settings that {marker} lists, or --restart"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    marker.write_text(fingerprint, encoding="utf-8")
+
+
+def write_run(run: ClassifierRun | EmbedderRun, folder: Path) -> None:
     """Write `run.json`, the last file of a finished training."""
     part = folder / "run.json.part"
     part.write_text(run.model_dump_json(indent=2) + "\n", encoding="utf-8")
@@ -56,19 +87,54 @@ def write_run(run: ClassifierRun, folder: Path) -> None:
 
 
 def read_run(folder: Path) -> tuple[ClassifierRun, Classifier]:
-    """The finished run and its trained network in eval mode on the CPU. RunError if it isn't finished."""
+    """A classifier's finished run and its trained network in eval mode on the CPU. RunError if it isn't finished."""
+    run = _read(folder, ClassifierRun)
+    return run, _trained(Classifier(run.network), folder)
+
+
+def read_embedder_run(folder: Path) -> tuple[EmbedderRun, Embedder]:
+    """As `read_run`, of an embedder."""
+    run = _read(folder, EmbedderRun)
+    return run, _trained(Embedder(run.network), folder)
+
+
+def read_any_run(folder: Path) -> tuple[ClassifierRun, Classifier] | tuple[EmbedderRun, Embedder]:
+    """Whatever `run.json` says it is."""
     try:
-        run = ClassifierRun.model_validate_json((folder / "run.json").read_bytes())
+        kind = json.loads((folder / "run.json").read_bytes()).get("kind")
+    except (OSError, ValueError, AttributeError):
+        kind = None  # `read_run` tells what is wrong
+    return read_embedder_run(folder) if kind == "embedder" else read_run(folder)
+
+
+Run = TypeVar("Run", bound=BaseModel)
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def _read(folder: Path, model: type[Run]) -> Run:
+    try:
+        return model.model_validate_json((folder / "run.json").read_bytes())
     except FileNotFoundError:
-        raise RunError(f"{folder} holds no finished training: run `python -m training.classifier` first") from None
+        raise RunError(
+            f"{folder} holds no finished training: run `python -m training.classifier` or `training.embedder` first"
+        ) from None
     except ValidationError as error:
         raise RunError(f"{folder / 'run.json'} doesn't fit this version: {error}") from error
-    network = Classifier(run.network)
+
+
+def _trained(network: Network, folder: Path) -> Network:
     network.load_state_dict(torch.load(folder / "best.pt", map_location="cpu", weights_only=True))
-    return run, network.eval()
+    return network.eval()
+
+
+def training_record(command: str, settings: dict[str, Any], seed: int, hardware: str) -> Training:
+    """What a manifest says of how to make the model again."""
+    return Training(
+        command=command, settings=settings, random_seed=seed, packages=package_versions(), hardware=hardware
+    )
 
 
 def package_versions() -> dict[str, str]:
     """Versions of what decides the result."""
-    names = ("torch", "torchvision", "numpy", "pillow", "onnx", "onnxscript", "scikit-learn")
+    names = ("torch", "torchvision", "numpy", "pillow", "onnx", "onnxscript", "pytorch-metric-learning", "scikit-learn")
     return {"python": platform.python_version()} | {name: version(name) for name in names}

@@ -1,0 +1,203 @@
+"""Choose the threshold of an exported embedder on labelled pairs of your own; nothing is trained.
+
+    python -m training.tune_threshold --model my_embedder --pairs pairs.csv --aim f1|precision=0.99
+
+pairs.csv has the columns path_a,path_b,is_same (1 or 0) and perhaps fold; paths are relative to it. Writes threshold,
+calibrated probability and the record of the tuning into the model's manifest, which makes a new version. Figures are
+of folds that keep photos of one group together: what is_same joins, and what looks the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phototriage import manifest
+from phototriage.errors import PhototriageError
+from phototriage.images import ImageLimits, decode, resize
+from phototriage.manifest import Decision
+from phototriage.runtime import OnnxModel, load_model
+from phototriage.settings import Settings
+from training.card import CARD, retold
+from training.export import MODELS
+from training.look_alikes import Fingerprint, find_look_alikes
+from training.splits import connect
+from training.thresholds import FOLDS, TuningError, choose_folds, parse_aim, tune
+
+BATCH = 16
+SHOWN = 10  # rows in a message
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table, its paths as places in the list of distinct images."""
+
+    line: int
+    left: int
+    right: int
+    same: bool
+    fold: str | None
+
+
+@dataclass(frozen=True)
+class Table:
+    images: tuple[Path, ...]
+    rows: tuple[Row, ...]
+    sha256: str
+
+    @property
+    def same(self) -> NDArray[np.bool_]:
+        return np.array([row.same for row in self.rows])
+
+
+def read_table(path: Path) -> Table:
+    """Raises TuningError, with the lines, for missing columns or files, labels other than 0 and 1, or one class."""
+    content = path.read_bytes()
+    reader = csv.DictReader(content.decode("utf-8-sig").splitlines(), skipinitialspace=True)
+    missing = {"path_a", "path_b", "is_same"} - set(reader.fieldnames or ())
+    if missing:
+        raise TuningError(
+            f"{path.name} has no column {', '.join(sorted(missing))}; it needs path_a, path_b and is_same."
+        )
+    images: dict[Path, int] = {}
+    rows, unlabelled, absent = [], [], []
+    for line, cells in enumerate(reader, start=2):
+        label = (cells["is_same"] or "").strip()
+        sides = [path.parent / (cells[name] or "").strip() for name in ("path_a", "path_b")]
+        if label not in ("0", "1"):
+            unlabelled.append(line)
+        absent += [line for side in sides if not side.is_file()]
+        left, right = (images.setdefault(side, len(images)) for side in sides)
+        rows.append(Row(line, left, right, label == "1", (cells.get("fold") or "").strip() or None))
+    if unlabelled:
+        raise TuningError(f"{path.name}: is_same must be 1 or 0; it isn't in {_lines(unlabelled)}.")
+    if absent:
+        raise TuningError(
+            f"{path.name}: a file is missing in {_lines(sorted(set(absent)))}. Paths start from the table."
+        )
+    if len({row.same for row in rows}) < 2:
+        raise TuningError(f"{path.name} has {len(rows):,} pairs of one class; a threshold needs duplicates and others.")
+    return Table(tuple(images), tuple(rows), hashlib.sha256(content).hexdigest())
+
+
+def measure(table: Table, model: OnnxModel) -> tuple[NDArray[np.float64], list[str]]:
+    """Similarity (n,) of each pair, each image embedded once as it would be served, and each image's photo group.
+
+    Raises TuningError with the lines whose image can't be read.
+    """
+    embeddings, prints, unreadable = [], [], {}
+    waiting = []
+    for place, path in enumerate(table.images):
+        try:
+            image = decode(path.read_bytes(), ImageLimits())
+        except PhototriageError as error:
+            unreadable[place] = error.detail
+            continue
+        prints.append(Fingerprint.of(image))
+        waiting.append(resize(image, model.manifest.input).pixels)
+        if len(waiting) == BATCH or place == len(table.images) - 1:
+            embeddings.append(model.forward(np.stack(waiting)))
+            waiting = []
+            print(f"embedded {place + 1:,} of {len(table.images):,} images", file=sys.stderr)
+    if unreadable:
+        lines = [row.line for row in table.rows if {row.left, row.right} & unreadable.keys()]
+        raise TuningError(f"An image can't be read in {_lines(lines)}: {next(iter(unreadable.values()))}")
+    vectors = np.concatenate(embeddings).astype(np.float64)
+    left, right = (np.array(side) for side in zip(*((row.left, row.right) for row in table.rows), strict=True))
+    edges = find_look_alikes(prints, near=True).edges + [(row.left, row.right) for row in table.rows if row.same]
+    hashes = [one.pixels for one in prints]
+    groups = [hashes[root] for root in connect(len(prints), edges)]
+    found: NDArray[np.float64] = (vectors[left] * vectors[right]).sum(1)
+    return found, groups
+
+
+def folds_of(table: Table, groups: Sequence[str], count: int) -> NDArray[np.int64]:
+    """(n, 2): the fold of either side, the table's own or by the group's hash.
+
+    Raises TuningError with the lines of a photo group that the table has in two folds.
+    """
+    given = [row.fold for row in table.rows]
+    if not any(given):
+        return choose_folds([(groups[row.left], groups[row.right]) for row in table.rows], table.same, count)
+    if not all(given):
+        lacking = [row.line for row in table.rows if row.fold is None]
+        raise TuningError(f"The column fold is empty in {_lines(lacking)}. Fill it, or leave the column out.")
+    homes: dict[str, str] = {}
+    strays = [
+        row.line
+        for row in table.rows
+        for side in (row.left, row.right)
+        if homes.setdefault(groups[side], row.fold or "") != row.fold
+    ]
+    if strays:
+        raise TuningError(
+            f"The same photo, or one that looks the same, is in two folds, from {_lines(sorted(set(strays)))} on. "
+            "Keep the pairs of a photo in one fold, or leave the column out."
+        )
+    numbers = {name: number for number, name in enumerate(sorted(set(homes.values())))}
+    return np.array([[numbers[row.fold or ""]] * 2 for row in table.rows])
+
+
+def write(decision: Decision, folder: Path) -> str:
+    """Put the decision into the folder's manifest and card. Returns the new version."""
+    described = manifest.read(folder).model_copy(update={"decision": decision})
+    card = folder / CARD
+    if card.is_file():
+        part = card.with_name(CARD + ".part")
+        part.write_text(retold(card.read_text(encoding="utf-8"), described), encoding="utf-8")
+        part.replace(card)
+    return manifest.write(described, folder).version
+
+
+def _lines(numbers: Sequence[int]) -> str:
+    shown = ", ".join(map(str, numbers[:SHOWN]))
+    more = f" and {len(numbers) - SHOWN:,} more" if len(numbers) > SHOWN else ""
+    return f"line{'s' if len(numbers) > 1 else ''} {shown}{more}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command. 0 when written, 1 with a message when not."""
+    parser = argparse.ArgumentParser(prog="python -m training.tune_threshold", description=__doc__.split("\n")[0])
+    add = parser.add_argument
+    add("--model", required=True, help="name of an exported embedder")
+    add("--pairs", type=Path, required=True, help="CSV table with path_a,path_b,is_same[,fold]")
+    add("--aim", default="f1", help="f1, or precision=P: the best recall at that precision or more")
+    add("--folds", type=int, default=FOLDS, help="at most, where the table has none")
+    add("--models", type=Path, default=MODELS)
+    given = parser.parse_args(arguments)
+    folder = given.models / given.model
+    try:
+        parse_aim(given.aim)
+        model = load_model(folder, Settings(provider="cpu"))
+        if model.manifest.kind != "embedder":
+            raise TuningError(f"{given.model} is a {model.manifest.kind}; only an embedder has a threshold.")
+        table = read_table(given.pairs)
+        similarities, groups = measure(table, model)
+        folds = folds_of(table, groups, given.folds)
+        decision = tune(similarities, table.same, folds, given.aim, data=given.pairs.name, sha256=table.sha256)
+        version = write(decision, folder)
+    except (PhototriageError, OSError, UnicodeDecodeError) as error:
+        reason = error.detail if isinstance(error, PhototriageError) else error
+        print(f"error: nothing was written: {reason}", file=sys.stderr)
+        return 1
+    tuning = decision.tuning
+    print(f"{given.model}: threshold {decision.threshold}, version {version}")
+    for name in ("precision", "recall", "f1"):
+        one = getattr(tuning, name)
+        print(
+            f"{name} on {tuning.folds} held-out folds: {one.value:.4f} [{one.interval[0]:.4f}, {one.interval[1]:.4f}]"
+        )
+    print("The server takes it up at its next start: make serve")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
