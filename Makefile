@@ -8,7 +8,7 @@ DEV := .venv-dev
 PEERS := .venv-peers
 BENTOML := $(CURDIR)/$(SERVING)/bentoml
 
-.PHONY: serve train check test bench bench-decoders clean
+.PHONY: serve train check test bench bench-decoders bench-duplicates clean
 
 serve: $(SERVING)/installed
 	BENTOML_DO_NOT_TRACK=True BENTOML_HOME=$(BENTOML) $(SERVING)/bin/bentoml serve service:Phototriage --host $(HOST) --port $(PORT)
@@ -32,6 +32,17 @@ bench: $(DEV)/installed
 bench-decoders: $(PEERS)/installed
 	$(PEERS)/bin/python -m benchmarks.decoders
 
+# Where the photos are: make bench-duplicates HOUSES=… CALTECH=… CATS_DOGS=…
+HOUSES ?= house_photos.tar
+CALTECH ?= caltech101.tar
+CATS_DOGS ?= cats_dogs.tar
+DUPLICATES ?= exported_models/near_duplicates
+
+bench-duplicates: $(DEV)/installed-bench
+	$(DEV)/bin/python -m benchmarks.duplicates --houses $(HOUSES) --caltech $(CALTECH) --on test --model $(DUPLICATES) --picture docs/duplicates_pr.png
+	$(DEV)/bin/python -m benchmarks.false_positives --data $(CATS_DOGS) --model $(DUPLICATES)
+	$(DEV)/bin/python -m benchmarks.embed_cost --model $(DUPLICATES)
+
 $(SERVING)/installed: pyproject.toml
 	$(PYTHON) -m venv $(SERVING)
 	$(SERVING)/bin/pip install --quiet --editable .
@@ -42,6 +53,11 @@ $(SERVING)/installed: pyproject.toml
 $(DEV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(DEV)
 	$(DEV)/bin/pip install --quiet --editable '.[train,dev]'
+	touch $@
+
+# Hashes that near-duplicate models are measured against need nothing that training doesn't have.
+$(DEV)/installed-bench: $(DEV)/installed
+	$(DEV)/bin/pip install --quiet --editable '.[train,dev,bench]'
 	touch $@
 
 # Decoders that Pillow is measured against, in an environment of their own.

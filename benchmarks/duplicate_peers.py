@@ -1,0 +1,178 @@
+"""Ways to tell near-duplicates, each from pictures to codes and from codes to similarities.
+
+Hashes are compared plain and mirrored. `imagehash` (pHash) and `pdqhash` (PDQ) are optional: `pip install -e .[bench]`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from torch import Tensor, nn
+
+from benchmarks.duplicate_pairs import TRUNK_RULE, published_trunk
+from phototriage import duplicates
+from phototriage.errors import ModelFolderError
+from phototriage.images import resize
+from phototriage.input_rule import InputRule
+from phototriage.runtime import load_model
+from phototriage.settings import Settings
+from training.batches import to_pixels
+from training.embedder_network import Embedder, EmbedderSpec
+from training.embedder_start import fit_head
+from training.options import use_bf16
+from training.pairs import dhash
+from training.photos import Photos
+
+Codes = NDArray[Any]
+Similarities = NDArray[np.float64]
+Images = Sequence[Image.Image]
+
+
+class Peer(Protocol):
+    """A method. `own_threshold`: the one that it comes with, if any."""
+
+    name: str
+    own_threshold: float | None
+
+    def describe(self, images: Images) -> Codes:
+        """RGB pictures to codes, a row each."""
+
+    def similarities(self, left: Codes, right: Codes) -> Similarities:
+        """(n,) of each row of `left` with that row of `right`, 1 for the same picture."""
+
+
+class Hash:
+    """A perceptual hash, compared with the other picture's and with its mirror image's."""
+
+    own_threshold: float | None = None
+
+    def __init__(self, name: str, bits_of: Callable[[Image.Image], NDArray[np.bool_]]) -> None:
+        """bits_of: an RGB picture to its bits, bool (bits,)."""
+        self.name, self._bits_of = name, bits_of
+
+    def describe(self, images: Images) -> Codes:
+        """(n, 2, bits) bool: plain, mirrored."""
+        return np.stack([[self._bits_of(image), self._bits_of(ImageOps.mirror(image))] for image in images])
+
+    def similarities(self, left: Codes, right: Codes) -> Similarities:
+        """1 less the share of differing bits, of the better of both ways round."""
+        differing: Similarities = (left[:, :1] != right).mean(2, dtype=np.float64)
+        closest: Similarities = 1 - differing.min(1)
+        return closest
+
+
+class Embedding:
+    """A network whose embeddings are compared by their cosine."""
+
+    def __init__(
+        self,
+        name: str,
+        embed: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
+        rule: InputRule,
+        own_threshold: float | None = None,
+    ) -> None:
+        """embed: uint8 (n, H, W, 3), resized by the rule, to float32 (n, D)."""
+        self.name, self.own_threshold = name, own_threshold
+        self._embed, self._rule = embed, rule
+
+    def describe(self, images: Images) -> Codes:
+        return self._embed(np.stack([resize(image, self._rule).pixels for image in images]))
+
+    def similarities(self, left: Codes, right: Codes) -> Similarities:
+        return duplicates.similarities(left, right)
+
+
+class TrunkMean(nn.Module):
+    """A trunk's last maps, averaged over the image: no training of ours."""
+
+    def __init__(self, trunk: nn.Module) -> None:
+        super().__init__()
+        self.trunk = trunk
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return F.normalize(F.adaptive_avg_pool2d(self.trunk(pixels), 1).flatten(1))
+
+
+def in_torch(network: nn.Module) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
+    """The network, in evaluation mode, as a function of arrays."""
+    network.eval()
+
+    def embed(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            images = torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy())
+            found: NDArray[np.float32] = network(to_pixels(images, torch.device("cpu"))).numpy()
+        return found
+
+    return embed
+
+
+def exported(folder: Path) -> Embedding:
+    """A model folder, run as it is served. Raises ModelFolderError, also for another kind than an embedder."""
+    model = load_model(folder, Settings())
+    decision = model.manifest.decision
+    if decision is None:
+        raise ModelFolderError(f"{folder.name} is a {model.manifest.kind}, and only an embedder tells duplicates")
+    return Embedding(model.name, model.embed, model.manifest.input, decision.threshold)
+
+
+def perceptual_hash() -> Hash:
+    """pHash of 64 bits. Raises ImportError without imagehash."""
+    library = import_module("imagehash")
+    return Hash("pHash", lambda image: np.asarray(library.phash(image).hash, bool).ravel())
+
+
+def difference_hash() -> Hash:
+    """dHash of 64 bits."""
+    shifts = np.arange(63, -1, -1, dtype=np.uint64)
+    return Hash("dHash", lambda image: (np.uint64(dhash(image)) >> shifts & np.uint64(1)).astype(bool))
+
+
+def pdq() -> Hash:
+    """PDQ of 256 bits. Raises ImportError without pdqhash."""
+    library = import_module("pdqhash")
+    return Hash("PDQ", lambda image: np.asarray(library.compute(np.asarray(image.convert("RGB")))[0], bool))
+
+
+def raw_trunk() -> Embedding:
+    return Embedding("raw Lite0", in_torch(TrunkMean(published_trunk().trunk)), TRUNK_RULE)
+
+
+def frozen_trunk_head(photos: Photos, seed: int) -> Embedding:
+    """A linear head by discriminant analysis on the published trunk, fitted to reposts of the train photos."""
+    torch.manual_seed(seed)
+    network = Embedder(EmbedderSpec()).eval()
+    network.trunk.load_packaged()
+    cpu = torch.device("cpu")
+    print("a head on the frozen trunk is fitted to views of train photos: minutes", file=sys.stderr, flush=True)
+    fit_head(network, photos, TRUNK_RULE, device=cpu, workers=0, bf16=use_bf16("auto", cpu), seed=seed)
+    return Embedding("frozen trunk, head", in_torch(network), TRUNK_RULE)
+
+
+NAMES = ("phash", "dhash", "pdq", "trunk", "head")
+
+
+def peers(names: Sequence[str], photos: Photos, seed: int) -> tuple[list[Peer], list[str]]:
+    """The peers of these names, and what was left out and why."""
+    makers: Mapping[str, Callable[[], Peer]] = {
+        "phash": perceptual_hash,
+        "dhash": difference_hash,
+        "pdq": pdq,
+        "trunk": raw_trunk,
+        "head": lambda: frozen_trunk_head(photos, seed),
+    }
+    found, missing = [], []
+    for name in names:
+        try:
+            found.append(makers[name]())
+        except ImportError as error:
+            missing.append(f"{name} is left out: {error}")
+    return found, missing

@@ -1,0 +1,113 @@
+"""The near-duplicate figures as Markdown and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from benchmarks.duplicate_scores import Column, Measured
+from benchmarks.intervals import Figure
+
+Kinds = Mapping[tuple[bool, str], Figure]
+
+
+@dataclass(frozen=True)
+class Result:
+    """All figures of one column. kinds: by part, such as "houses, hard", then by (same, kind)."""
+
+    column: Column
+    measured: Measured
+    kinds: Mapping[str, Kinds]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that is printed. differences: by column, the reference's figures less that column's."""
+
+    results: Sequence[Result]
+    reference: str
+    differences: Mapping[str, Mapping[str, Figure]]
+    notes: Sequence[str]
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "columns": [
+                {
+                    **asdict(one.column),
+                    "figures": {name: figure._asdict() for name, figure in one.measured.figures.items()},
+                    "kinds": [
+                        {"part": part, "same": same, "kind": kind, **figure._asdict()}
+                        for part, kinds in one.kinds.items()
+                        for (same, kind), figure in kinds.items()
+                    ],
+                }
+                for one in self.results
+            ],
+            "reference": self.reference,
+            "differences": {
+                column: {name: figure._asdict() for name, figure in rows.items()}
+                for column, rows in self.differences.items()
+            },
+            "notes": list(self.notes),
+        }
+
+
+def markdown(report: Report) -> str:
+    """Notes, then three tables."""
+    results = report.results
+    header = [one.column.name for one in results]
+    thresholds = [f"{one.column.threshold:.4f} ({one.column.tuned})" for one in results]
+    rows = [["threshold", "", *thresholds]]
+    for name in results[0].measured.figures:
+        cells = [one.measured.figures[name] for one in results]
+        rows.append([name, f"{cells[0].n:,}", *(with_interval(cell) for cell in cells)])
+    parts = [
+        "\n".join(f"- {note}" for note in report.notes),
+        table(["", "n", *header], rows),
+        *([_differences(report)] if report.differences else []),
+        "Share of pairs called duplicates: recall where they are of one photo, false alarms where not.",
+        table(["pairs", "of one photo", "kind", "n", *header], _kind_rows(results)),
+    ]
+    return "\n\n".join(parts)
+
+
+def with_interval(figure: Figure) -> str:
+    """.968 (.955–.979): three decimals, no leading zero."""
+    return f"{short(figure.value)} ({short(figure.low)}–{short(figure.high)})"
+
+
+def signed(figure: Figure) -> str:
+    """+.012 (−.003 to +.027)."""
+    value, low, high = (("−" if part.startswith("-") else "+") + part.lstrip("-") for part in map(short, figure[:3]))
+    return f"{value} ({low} to {high})"
+
+
+def short(value: float) -> str:
+    """Three decimals, no leading zero."""
+    text = f"{value:.3f}"
+    return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def _differences(report: Report) -> str:
+    columns = list(report.differences)
+    rows = [
+        [name, f"{figure.n:,}", *(signed(report.differences[column][name]) for column in columns)]
+        for name, figure in report.differences[columns[0]].items()
+    ]
+    return f"{report.reference} minus each of the others, on the same photos:\n\n" + table(["", "n", *columns], rows)
+
+
+def _kind_rows(results: Sequence[Result]) -> list[list[str]]:
+    rows = []
+    for part, kinds in results[0].kinds.items():
+        for (same, kind), figure in kinds.items():
+            cells = [with_interval(one.kinds[part][same, kind]) for one in results]
+            rows.append([part, "yes" if same else "no", kind, f"{figure.n:,}", *cells])
+    return rows

@@ -1,0 +1,142 @@
+"""How often two different photos are called duplicates: every pair of a set that no model of ours was trained on.
+
+    python -m benchmarks.false_positives --data cats_dogs.tar --model exported_models/near_duplicates
+
+Prints the count per million pairs, at the manifest's threshold, and each pair that is called. Pairs that
+`training.look_alikes` takes for the same picture don't count; they are listed. A picture of the pairs that count, to
+look at, goes to runs/: in a large set some do show the same scene, which only looking can tell.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+from benchmarks.duplicate_peers import exported
+from benchmarks.intervals import rate
+from phototriage.duplicates import NearPairs, near_pairs
+from phototriage.errors import PhototriageError
+from phototriage.images import ImageLimits, decode
+from training.data import load
+from training.dataset import Dataset
+from training.options import hardware
+from training.run import RUNS
+
+BATCH = 32
+MILLION = 1e6
+CELL, CAPTION, GAP, COLUMNS = 160, 18, 6, 4  # pixels; pairs in a row
+MAX_PAIRS = 100  # in the picture
+
+
+class Called(NamedTuple):
+    """Pairs called duplicates, the most similar first: different pictures, and those known to be the same; and how
+    many pairs of different pictures there are."""
+
+    different: NearPairs
+    same: NearPairs
+    pairs: int
+
+
+def call(embeddings: NDArray[np.float32], groups: NDArray[np.int64], threshold: float) -> Called:
+    """embeddings (N, D); groups (N,): the same number for pictures known to be the same."""
+    near = near_pairs(embeddings, threshold)
+    order = np.argsort(-near.similarity, kind="stable")
+    same = groups[near.first[order]] == groups[near.second[order]]
+    sizes = np.unique(groups, return_counts=True)[1].astype(np.int64)
+    count = len(groups)
+    pairs = count * (count - 1) // 2 - int((sizes * (sizes - 1) // 2).sum())
+    return Called(_rows(near, order[~same]), _rows(near, order[same]), pairs)
+
+
+def _rows(near: NearPairs, rows: NDArray[np.int64]) -> NearPairs:
+    return NearPairs(near.first[rows], near.second[rows], near.similarity[rows])
+
+
+def embed_all(folder: Path, data: Dataset) -> tuple[NDArray[np.float32], float]:
+    """Embeddings (N, D) of all images of a set, as served, and the manifest's threshold."""
+    model = exported(folder)
+    assert model.own_threshold is not None
+    found = []
+    began = time.monotonic()
+    for start in range(0, len(data), BATCH):
+        rows = range(start, min(start + BATCH, len(data)))
+        found.append(model.describe([decode(data.read(row), ImageLimits()) for row in rows]))
+        print(
+            f"{rows.stop:,} of {len(data):,}, {time.monotonic() - began:.0f} s", file=sys.stderr, end="\r", flush=True
+        )
+    print(file=sys.stderr)
+    return np.concatenate(found), model.own_threshold
+
+
+def montage(data: Dataset, pairs: NearPairs) -> Image.Image:
+    """Pairs side by side, each under its similarity and keys, on white."""
+    count = min(len(pairs.first), MAX_PAIRS)
+    width, height = 2 * CELL + GAP, CELL + 2 * CAPTION + GAP
+    columns, rows = min(COLUMNS, count), -(-count // COLUMNS)
+    sheet = Image.new("RGB", (columns * (width + GAP), rows * height), "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=12)
+    for place in range(count):
+        left, top = place % COLUMNS * (width + GAP), place // COLUMNS * height
+        numbers = (int(pairs.first[place]), int(pairs.second[place]))
+        keys = "  ".join(data.records[number].key for number in numbers)
+        draw.text((left, top), f"{pairs.similarity[place]:.4f}", "black", font)
+        draw.text((left, top + CAPTION), keys, "black", font)
+        for side, number in enumerate(numbers):
+            view = ImageOps.contain(data.image(number).convert("RGB"), (CELL, CELL))
+            sheet.paste(view, (left + side * CELL, top + 2 * CAPTION))
+    return sheet
+
+
+def listed(data: Dataset, pairs: NearPairs) -> list[str]:
+    """A line a pair."""
+    rows = zip(pairs.first.tolist(), pairs.second.tolist(), pairs.similarity.tolist(), strict=True)
+    return [f"{value:.4f} {data.records[a].key} {data.records[b].key}" for a, b, value in rows]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.false_positives", description=__doc__.split("\n")[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder or tar of photos")
+    parser.add_argument("--model", type=Path, required=True, help="folder of an exported embedder")
+    parser.add_argument("--to", type=Path, default=RUNS / "false_positives.png", help="the picture of called pairs")
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    given = parser.parse_args(arguments)
+    try:
+        data = load(given.data, labelled=False)
+        embeddings, threshold = embed_all(given.model, data)
+    except PhototriageError as error:
+        print(f"error: {error.detail}", file=sys.stderr)
+        return 1
+    names = {record.group: place for place, record in enumerate(data.records)}
+    groups = np.array([names[record.group] for record in data.records], np.int64)
+    found = call(embeddings, groups, threshold)
+    figure = rate(len(found.different.first), found.pairs, MILLION)
+    print(
+        f"{data.name}: {len(found.different.first):,} of {found.pairs:,} pairs of different photos called duplicates, "
+        f"at {threshold}: {figure.value:.3f} per million ({figure.low:.3f} to {figure.high:.3f}, pairs as independent)"
+    )
+    print(f"{len(data):,} photos; {hardware(torch.device('cpu'))}; onnxruntime {onnxruntime.__version__}")
+    print("\n".join(["called, and counted:", *listed(data, found.different)]))
+    print("\n".join(["called, and known to be the same picture:", *listed(data, found.same)]))
+    if len(found.different.first):
+        given.to.parent.mkdir(parents=True, exist_ok=True)
+        montage(data, found.different).save(given.to)
+        print(f"to look at: {given.to}")
+    if given.json:
+        record = {"per_million": figure._asdict(), "called": len(found.different.first), "threshold": threshold}
+        given.json.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
