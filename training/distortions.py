@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
@@ -59,6 +58,7 @@ _KINDS: Mapping[str, Mapping[str, Distortion]] = {
 }
 _ORDER: Mapping[str, int] = {name: i for i, name in enumerate(name for kind in _KINDS.values() for name in kind)}
 
+# What depends on name, severity and generator alone, not on the photo: two photos can wear the very same one.
 OVERLAYS: tuple[str, ...] = tuple(name for kind in ("watermark", "logo", "border", "page") for name in _KINDS[kind])
 
 
@@ -95,27 +95,6 @@ def draw_chain(rng: np.random.Generator, length: int, among: Collection[str]) ->
         raise ValueError(f"A chain of {length} was asked for; the names given are of {len(kinds)} kinds.")
     drawn = [pick(kinds[i], rng) for i in rng.choice(len(kinds), length, replace=False)]
     return tuple(sorted(drawn, key=_ORDER.__getitem__))
-
-
-@dataclass(frozen=True)
-class Overlay:
-    """One particular watermark, logo, border or page; `family` is one of `OVERLAYS`.
-
-    Its look depends on nothing else than these three, and its place and size on the photo's size: photos of one size
-    wear the very same one.
-    """
-
-    family: str
-    seed: int
-    severity: float
-
-    def __post_init__(self) -> None:
-        if self.family not in OVERLAYS:
-            raise ValueError(f"There is no overlay {self.family!r}. There are: {', '.join(OVERLAYS)}.")
-        _check_severity(self.severity)
-
-    def on(self, photo: Image.Image) -> Image.Image:
-        return distort(photo, self.family, self.severity, np.random.default_rng(self.seed))
 
 
 def _strong(photo: Image.Image, severity: float, rng: np.random.Generator) -> Image.Image:
