@@ -24,6 +24,7 @@ from phototriage.errors import ModelFolderError
 from phototriage.images import resize
 from phototriage.input_rule import InputRule
 from phototriage.runtime import load_model
+from phototriage.second_look import SecondLook
 from phototriage.settings import Settings
 from training.batches import to_pixels
 from training.embedder_network import Embedder, EmbedderSpec
@@ -79,16 +80,17 @@ class Embedding:
         embed: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
         rule: InputRule,
         own_threshold: float | None = None,
+        second_look: SecondLook | None = None,
     ) -> None:
         """embed: uint8 (n, H, W, 3), resized by the rule, to float32 (n, D)."""
         self.name, self.own_threshold = name, own_threshold
-        self._embed, self._rule = embed, rule
+        self._embed, self._rule, self.second_look = embed, rule, second_look
 
     def describe(self, images: Images) -> Codes:
         return self._embed(np.stack([resize(image, self._rule).pixels for image in images]))
 
     def similarities(self, left: Codes, right: Codes) -> Similarities:
-        return duplicates.similarities(left, right)
+        return duplicates.similarities(left, right, self.second_look)
 
 
 class TrunkMean(nn.Module):
@@ -121,7 +123,7 @@ def exported(folder: Path) -> Embedding:
     decision = model.manifest.decision
     if decision is None:
         raise ModelFolderError(f"{folder.name} is a {model.manifest.kind}, and only an embedder tells duplicates")
-    return Embedding(model.name, model.embed, model.manifest.input, decision.threshold)
+    return Embedding(model.name, model.embed, model.manifest.input, decision.threshold, decision.second_look)
 
 
 def perceptual_hash() -> Hash:

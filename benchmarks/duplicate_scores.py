@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.intervals import RESAMPLES, Figure, Rows, over_resamples, percentiles, resamples, share
-from training.pair_metrics import average_precision, best_threshold, counts_at, recall_at_precision
+from training.pair_metrics import average_precision, best_f1, best_threshold, counts_at, recall_at_precision
 from training.pairs import SHARED, Pair
 from training.photos import Photos
 
@@ -99,7 +99,7 @@ def headline(everyday: Part, hard: Part, elsewhere: Mapping[str, Part], threshol
     figures["noisy thumbnails recognised"] = _called((hard,), THUMBNAIL, threshold)
     for name, part in elsewhere.items():
         row(f"{name}: F1 at the same threshold", part, at_threshold)
-        row(f"{name}: best F1 there", part, _best_f1)
+        row(f"{name}: best F1 there", part, best_f1)
     return Measured(figures, drawn)
 
 
@@ -140,10 +140,6 @@ def _precision(similarities: Similarities, same: NDArray[np.bool_], threshold: f
 
 def _recall(similarities: Similarities, same: NDArray[np.bool_], threshold: float) -> float:
     return counts_at(similarities, same, threshold).recall
-
-
-def _best_f1(similarities: Similarities, same: NDArray[np.bool_]) -> float:
-    return counts_at(similarities, same, best_threshold(similarities, same)).f1
 
 
 def _recall_at_precision(similarities: Similarities, same: NDArray[np.bool_]) -> float:

@@ -23,11 +23,12 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from benchmarks.duplicate_peers import exported
+from benchmarks.duplicate_peers import Embedding, exported
 from benchmarks.intervals import rate
 from phototriage.duplicates import NearPairs, near_pairs
 from phototriage.errors import PhototriageError
 from phototriage.images import ImageLimits, decode
+from phototriage.second_look import SecondLook
 from training.data import load
 from training.dataset import Dataset
 from training.options import hardware
@@ -48,9 +49,11 @@ class Called(NamedTuple):
     pairs: int
 
 
-def call(embeddings: NDArray[np.float32], groups: NDArray[np.int64], threshold: float) -> Called:
+def call(
+    embeddings: NDArray[np.float32], groups: NDArray[np.int64], threshold: float, look: SecondLook | None = None
+) -> Called:
     """embeddings (N, D); groups (N,): the same number for pictures known to be the same."""
-    near = near_pairs(embeddings, threshold)
+    near = near_pairs(embeddings, threshold, look)
     order = np.argsort(-near.similarity, kind="stable")
     same = groups[near.first[order]] == groups[near.second[order]]
     sizes = np.unique(groups, return_counts=True)[1].astype(np.int64)
@@ -63,10 +66,9 @@ def _rows(near: NearPairs, rows: NDArray[np.int64]) -> NearPairs:
     return NearPairs(near.first[rows], near.second[rows], near.similarity[rows])
 
 
-def embed_all(folder: Path, data: Dataset) -> tuple[NDArray[np.float32], float]:
-    """Embeddings (N, D) of all images of a set, as served, and the manifest's threshold."""
+def embed_all(folder: Path, data: Dataset) -> tuple[NDArray[np.float32], Embedding]:
+    """Embeddings (N, D) of all images of a set, as served, and the model that gave them."""
     model = exported(folder)
-    assert model.own_threshold is not None
     found = []
     began = time.monotonic()
     for start in range(0, len(data), BATCH):
@@ -76,7 +78,7 @@ def embed_all(folder: Path, data: Dataset) -> tuple[NDArray[np.float32], float]:
             f"{rows.stop:,} of {len(data):,}, {time.monotonic() - began:.0f} s", file=sys.stderr, end="\r", flush=True
         )
     print(file=sys.stderr)
-    return np.concatenate(found), model.own_threshold
+    return np.concatenate(found), model
 
 
 def montage(data: Dataset, pairs: NearPairs) -> Image.Image:
@@ -113,13 +115,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         data = load(given.data, labelled=False)
-        embeddings, threshold = embed_all(given.model, data)
+        embeddings, model = embed_all(given.model, data)
     except PhototriageError as error:
         print(f"error: {error.detail}", file=sys.stderr)
         return 1
     names = {record.group: place for place, record in enumerate(data.records)}
     groups = np.array([names[record.group] for record in data.records], np.int64)
-    found = call(embeddings, groups, threshold)
+    threshold = model.own_threshold
+    assert threshold is not None
+    found = call(embeddings, groups, threshold, model.second_look)
     figure = rate(len(found.different.first), found.pairs, MILLION)
     print(
         f"{data.name}: {len(found.different.first):,} of {found.pairs:,} pairs of different photos called duplicates, "

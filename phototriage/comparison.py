@@ -51,7 +51,7 @@ def duplicates(
     """Whether two images are duplicates, by the named embedder or the default one.
 
     `threshold` in [−1, 1] takes the place of the tuned one. With `explain` each image gets a mask of the gradient of
-    the similarity, all zero where the two are equal. Raises UnknownModel and, with the name of the side, what
+    the embeddings' cosine, all zero where the two are equal. Raises UnknownModel and, with the name of the side, what
     `images.decode` and `embedding.decode` raise.
     """
     chosen = models.get(model, "embedder")
@@ -59,7 +59,7 @@ def duplicates(
     prepared = {i: _prepare(chosen, side, limits) for i, side in enumerate((a, b)) if side.kind == "image"}
     with timed("model"):
         vectors = _vectors(chosen, prepared, given)
-    answer = judge(chosen, similarity(vectors[0], vectors[1]), threshold)
+    answer = judge(chosen, similarity(vectors[0], vectors[1], chosen.manifest.second_look), threshold)
     if not explain:
         return answer
     equal = 1 - answer.similarity < LEAST_DIFFERENCE
@@ -92,7 +92,7 @@ def decision_of(model: OnnxModel) -> Decision:
 
 def _decode(model: OnnxModel, side: Side) -> NDArray[np.float32]:
     with _told_of(side):
-        return embedding.decode(side.content, name_of(model), model.manifest.width)
+        return embedding.decode(side.content, name_of(model), model.manifest.embedding_parts)
 
 
 def _prepare(model: OnnxModel, side: Side, limits: ImageLimits) -> Prepared:
@@ -119,11 +119,11 @@ def _vectors(model: OnnxModel, prepared: dict[int, Prepared], given: dict[int, N
 
 def _explain(model: OnnxModel, prepared: dict[int, Prepared], vectors: Vectors, equal: bool) -> dict[int, MaskAnswer]:
     """Masks by side, all zero where the embeddings are `equal`. The weights of an image's outputs are the other
-    image's embedding, so that their sum is the similarity."""
+    image's embedding, so that their sum is the cosine."""
     if not prepared:
         return {}
     with timed("model"):
-        weights = np.stack([vectors[1 - i] for i in prepared])
+        weights = np.stack([vectors[1 - i][: model.manifest.width] for i in prepared])
         _, gradients = model.explain(np.stack([each.pixels for each in prepared.values()]), weights)
     masks = {}
     for (i, each), gradient in zip(prepared.items(), gradients, strict=True):

@@ -1,19 +1,24 @@
 """Embeddings to similarity, decision, probability and groups of duplicates: NumPy only.
 
-Embeddings are float32 (N, D) of length 1; a similarity is their cosine, in [−1, 1]. Similarities are float64 and
-don't depend on where in an array an embedding stands, so a pair gets one answer, alone or among thousands.
+Embeddings are float32 (N, D). Without a second look they have length 1, and a similarity is their cosine; with one,
+the last `layout.DIMENSION` columns are the layout, and it lifts the cosine of the others. Similarities are float64 in
+[−1, 1], and don't depend on where in an array an embedding stands, so a pair gets one answer, alone or among
+thousands.
 """
 
 from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from phototriage import candidates, layout
+from phototriage.second_look import SecondLook
 
 Floats = NDArray[np.float32]
 Similarities = NDArray[np.float64]
@@ -21,6 +26,7 @@ Indices = NDArray[np.int64]
 
 LENGTH_TOLERANCE = 1e-3  # of an embedding, whose length is 1
 BLOCK = 1024  # rows of a block: a product of two takes 4 MB
+EXACT_EMBEDDINGS = 300_000  # up to which comparing all takes no longer (RESULTS.md)
 EXACT_ROWS = 4096  # pairs whose similarity is worked out at once in float64
 
 
@@ -40,18 +46,25 @@ class Group:
     minimum_similarity: float
 
 
-def similarities(left: Floats, right: Floats) -> Similarities:
-    """Cosine of each row of `left` (N, D) with that row of `right` (N, D): float64 (N), exactly 1 for equal rows."""
+def similarities(left: Floats, right: Floats, look: SecondLook | None = None) -> Similarities:
+    """Of each row of `left` (N, D) with that row of `right` (N, D): float64 (N), exactly 1 for equal rows."""
     a, b = left.astype(np.float64), right.astype(np.float64)
+    if look is None:
+        return _cosines(a, b)
+    seen, placed = slice(None, -layout.DIMENSION), slice(-layout.DIMENSION, None)
+    return look.similarity(_cosines(a[:, seen], b[:, seen]), layout.agreement(a[:, placed], b[:, placed]))
+
+
+def _cosines(a: Similarities, b: Similarities) -> Similarities:
     # The root of the product of squares, not the product of roots: for equal rows it is their square exactly.
     lengths = np.sqrt((a * a).sum(axis=1) * (b * b).sum(axis=1))
     cosines: Similarities = np.clip((a * b).sum(axis=1) / lengths, -1, 1)
     return cosines
 
 
-def similarity(left: Floats, right: Floats) -> float:
-    """Cosine of two embeddings (D)."""
-    return float(similarities(left[np.newaxis], right[np.newaxis])[0])
+def similarity(left: Floats, right: Floats, look: SecondLook | None = None) -> float:
+    """Of two embeddings (D)."""
+    return float(similarities(left[np.newaxis], right[np.newaxis], look)[0])
 
 
 def is_duplicate(similarity: float, threshold: float) -> bool:
@@ -73,12 +86,36 @@ def probability(similarity: float, slope: float, intercept: float) -> float:
     return math.exp(exponent) / (1 + math.exp(exponent))
 
 
-def near_pairs(embeddings: Floats, threshold: float, block: int = BLOCK) -> NearPairs:
+def near_pairs(embeddings: Floats, threshold: float, look: SecondLook | None = None, block: int = BLOCK) -> NearPairs:
     """All pairs among `embeddings` (N, D) whose similarity is at least `threshold`: an exact search.
 
-    Beyond the pairs themselves it takes memory for one product of two blocks of rows, whatever N is.
+    Beyond the pairs themselves it takes memory for a few products of two blocks of rows, whatever N is.
     """
-    parts = list(_near_blocks(np.ascontiguousarray(embeddings, np.float32), threshold, block))
+    return _joined(_near_blocks(np.ascontiguousarray(embeddings, np.float32), threshold, look, block))
+
+
+def near_pairs_of_many(
+    embeddings: Floats, threshold: float, look: SecondLook | None = None, exact: int = EXACT_EMBEDDINGS
+) -> NearPairs:
+    """As `near_pairs`, but of more than `exact` embeddings only those pairs of which one is among the other's nearest,
+    if usearch is installed: where the exact search would take too long."""
+    if len(embeddings) <= exact or not candidates.available():
+        return near_pairs(embeddings, threshold, look)
+    found = candidates.find_candidates(embeddings, look is not None)
+    return _joined(
+        _exact(
+            embeddings,
+            found.first[start : start + EXACT_ROWS],
+            found.second[start : start + EXACT_ROWS],
+            threshold,
+            look,
+        )
+        for start in range(0, len(found.first), EXACT_ROWS)
+    )
+
+
+def _joined(blocks: Iterable[NearPairs]) -> NearPairs:
+    parts = list(blocks)
     if not parts:
         return NearPairs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
     first, second, found = (np.concatenate(column) for column in zip(*parts, strict=True))
@@ -86,25 +123,31 @@ def near_pairs(embeddings: Floats, threshold: float, block: int = BLOCK) -> Near
     return NearPairs(first[order], second[order], found[order])
 
 
-def _near_blocks(embeddings: Floats, threshold: float, block: int) -> Iterator[NearPairs]:
+def _near_blocks(embeddings: Floats, threshold: float, look: SecondLook | None, block: int) -> Iterator[NearPairs]:
     # The float32 product only sorts out what can't reach the threshold. It is off by at most D roundings, and by the
     # lengths, which float32 keeps near 1; what it lets through is then worked out in float64.
     slack = (embeddings.shape[1] + 8) * float(np.finfo(np.float32).eps)
-    lengths = np.linalg.norm(embeddings, axis=1)
+    split = embeddings.shape[1] if look is None else embeddings.shape[1] - layout.DIMENSION
+    seen, placed = np.ascontiguousarray(embeddings[:, :split]), np.ascontiguousarray(embeddings[:, split:])
+    if look is not None:
+        slack *= 1 + look.weight / (1 - look.floor)  # by which an error of the agreement grows
+    lengths = np.linalg.norm(seen, axis=1)
     for i in range(0, len(embeddings), block):
         for j in range(i, len(embeddings), block):
             rows, columns = slice(i, i + block), slice(j, j + block)
-            least = np.float32(threshold - slack) * np.outer(lengths[rows], lengths[columns])
-            near = embeddings[rows] @ embeddings[columns].T >= least
-            first, second = np.nonzero(np.triu(near, 1) if i == j else near)
+            near = seen[rows] @ seen[columns].T
+            near /= np.outer(lengths[rows], lengths[columns])
+            if look is not None:
+                near = look.similarity(near, layout.agreements(placed[rows], placed[columns]))
+            reached = near >= np.float32(threshold - slack)
+            first, second = np.nonzero(np.triu(reached, 1) if i == j else reached)
             for start in range(0, len(first), EXACT_ROWS):
-                yield _exact(
-                    embeddings, first[start : start + EXACT_ROWS] + i, second[start : start + EXACT_ROWS] + j, threshold
-                )
+                part = slice(start, start + EXACT_ROWS)
+                yield _exact(embeddings, first[part] + i, second[part] + j, threshold, look)
 
 
-def _exact(embeddings: Floats, first: Indices, second: Indices, threshold: float) -> NearPairs:
-    found = similarities(embeddings[first], embeddings[second])
+def _exact(embeddings: Floats, first: Indices, second: Indices, threshold: float, look: SecondLook | None) -> NearPairs:
+    found = similarities(embeddings[first], embeddings[second], look)
     reached = found >= threshold
     return NearPairs(first[reached], second[reached], found[reached])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +25,9 @@ def encode(vector: NDArray[np.float32], model: ModelName) -> Embedding:
     return Embedding(model=model.name, version=model.version, dimension=len(vector), values=values)
 
 
-def decode(text: bytes, model: ModelName, dimension: int) -> NDArray[np.float32]:
-    """The embedding float32 (D), of length 1, in the JSON object that `encode` made for that model, or in the whole
-    answer of /v1/embed, which is what a file holds that it was saved to.
+def decode(text: bytes, model: ModelName, parts: Sequence[int]) -> NDArray[np.float32]:
+    """The embedding float32 (D) in the JSON object that `encode` made for that model, or in the whole answer of
+    /v1/embed, which is what a file holds that it was saved to. D is the sum of `parts`, each of length 1.
 
     Raises MalformedRequest if `text` is not such an object, and ForeignEmbedding if it is of another model or
     version, or of another size, or if its values can't be an embedding.
@@ -45,6 +46,7 @@ def decode(text: bytes, model: ModelName, dimension: int) -> NDArray[np.float32]
             f"The embedding is of model {given.model[:64]!r}, version {given.version[:64]!r}; it is compared by "
             f"{model.name!r}, version {model.version!r}. Embed the image again."
         )
+    dimension = sum(parts)
     if given.dimension != dimension:
         raise ForeignEmbedding(
             f"The embedding says {given.dimension} dimensions; {model.name} has {dimension}. Embed the image again."
@@ -55,13 +57,21 @@ def decode(text: bytes, model: ModelName, dimension: int) -> NDArray[np.float32]
             f"{np.count_nonzero(~np.isfinite(vector))} of the embedding's {dimension} values are not finite, and all "
             "have to be. Send it as /v1/embed gave it."
         )
-    length = float(np.linalg.norm(vector.astype(np.float64)))
-    if abs(length - 1) > LENGTH_TOLERANCE:
-        raise ForeignEmbedding(
-            f"The embedding has length {length:.4g}, and it has to be 1 within {LENGTH_TOLERANCE}. Send it as "
-            "/v1/embed gave it."
-        )
+    _check_lengths(vector, parts)
     return vector
+
+
+def _check_lengths(vector: NDArray[np.float32], parts: Sequence[int]) -> None:
+    """Raise ForeignEmbedding unless the first part has length 1 and the others 1 or, of a plain surface, 0."""
+    edges = np.cumsum(parts)
+    for end, size in zip(edges, parts, strict=True):
+        length = float(np.linalg.norm(vector[end - size : end].astype(np.float64)))
+        if abs(length - 1) > LENGTH_TOLERANCE and (end == size or length):
+            place = "" if len(parts) == 1 else f"'s part of values {end - size + 1} to {end}"
+            raise ForeignEmbedding(
+                f"The embedding{place} has length {length:.4g}, and it has to be 1 within {LENGTH_TOLERANCE}. Send it "
+                "as /v1/embed gave it."
+            )
 
 
 def _whole_answer(text: bytes) -> Embedding | None:

@@ -51,7 +51,7 @@ def embed_files(
 ) -> Embedded:
     """The embeddings of image files, in their order, with BATCH images in memory at once. `paths` that are relative
     start at `root`. Files that can't be read are left out and told of."""
-    vectors = np.empty((len(paths), model.manifest.width), np.float32)
+    vectors = np.empty((len(paths), sum(model.manifest.embedding_parts)), np.float32)
     kept: list[Path] = []
     failures: dict[Path, str] = {}
     for start in range(0, len(paths), BATCH):

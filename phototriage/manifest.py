@@ -10,9 +10,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from phototriage import layout
 from phototriage.errors import ModelFolderError
 from phototriage.featout_rule import FeatOutRule
 from phototriage.input_rule import InputRule
+from phototriage.second_look import SecondLook
 
 FILE_NAME = "manifest.json"
 
@@ -82,14 +84,16 @@ class Tuning(_Part):
 class Decision(_Part):
     """When two embeddings are of duplicates.
 
-    From the cosine similarity `threshold` on they are. The probability of it is 1 / (1 + exp(−(slope · similarity +
-    intercept))), where a share `prior` of all pairs are duplicates, as among those that it was tuned on.
+    From the similarity `threshold` on they are. The similarity is their cosine, or where there is a second look what
+    that makes of it. The probability is 1 / (1 + exp(−(slope · similarity + intercept))), where a share `prior` of all
+    pairs are duplicates, as among those that it was tuned on.
     """
 
     threshold: float = Field(ge=-1, le=1)
     slope: float = Field(gt=0, allow_inf_nan=False)
     intercept: float = Field(allow_inf_nan=False)
     prior: float = Field(gt=0, lt=1)
+    second_look: SecondLook | None = None
     tuning: Tuning
 
     @model_validator(mode="after")
@@ -165,6 +169,8 @@ class Manifest(_Part):
             raise ValueError(f"an embedder needs an output embedding of shape (N, dimension), this has {embedding}")
         if shapes.get("gradient") != gradient:
             raise ValueError(f"an embedder needs an output gradient of shape {gradient}")
+        if self.second_look is not None and not layout.fits(rule.height, rule.width):
+            raise ValueError(f"a second look needs an input whose sides are multiples or divisors of {layout.CELLS}")
 
     @property
     def main_role(self) -> MainRole:
@@ -180,6 +186,16 @@ class Manifest(_Part):
         """Columns of the main output: labels of a classifier, dimensions of an embedding."""
         return len(self.labels) if self.kind == "classifier" else int(self.output("embedding").shape[1])
 
+    @property
+    def second_look(self) -> SecondLook | None:
+        return None if self.decision is None else self.decision.second_look
+
+    @property
+    def embedding_parts(self) -> tuple[int, ...]:
+        """Numbers of an embedding as it is given out and compared: the network's, and the layout's if there is a
+        second look. Each part has length 1."""
+        return (self.width,) if self.second_look is None else (self.width, layout.DIMENSION)
+
     def output(self, role: Role) -> Output:
         """The output of that role; ModelFolderError if the model has none."""
         for output in self.outputs:
@@ -189,9 +205,11 @@ class Manifest(_Part):
 
     def compute_version(self) -> str:
         """The first 16 hex digits of the SHA-256 of the canonical JSON without `version`."""
-        # A decision that is not there is left out, so that manifests older than the field keep their version.
+        # What is not there is left out, so that manifests older than a field keep their version.
         absent = {"version"} if self.decision is not None else {"version", "decision"}
         fields = self.model_dump(mode="json", exclude=absent)
+        if self.decision is not None and self.second_look is None:
+            del fields["decision"]["second_look"]
         canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 

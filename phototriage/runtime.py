@@ -12,7 +12,7 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from phototriage import golden, manifest, providers
+from phototriage import golden, layout, manifest, providers
 from phototriage.errors import ModelFolderError, UnknownModel
 from phototriage.forward_graph import forward_only
 from phototriage.manifest import MainRole, Manifest
@@ -58,8 +58,12 @@ class OnnxModel:
         return self.forward(images)
 
     def embed(self, images: Images) -> Floats:
-        """An embedder's `images` uint8 (N, H, W, C) 0–255 → embeddings float32 (N, dimension) of length 1."""
-        return self.forward(images)
+        """An embedder's `images` uint8 (N, H, W, C) 0–255 → embeddings float32 (N, D), to be given out and compared.
+
+        D is the sum of the manifest's `embedding_parts`, each of length 1: the graph's output, and the layout.
+        """
+        found = self.forward(images)
+        return found if self.manifest.second_look is None else np.hstack([found, layout.describe(images)])
 
     def forward(self, images: Images) -> Floats:
         """`images` uint8 (N, H, W, C) 0–255 → the main output float32 (N, K), whichever it is."""
@@ -70,7 +74,7 @@ class OnnxModel:
         """`images` uint8 (N, H, W, C), `output_weights` float32 (N, K) → the main output (N, K) and the gradient
         (N, H, W, C) of Σ weights · output with respect to pixels in [0, 1].
 
-        With another image's embedding as weights the sum is the cosine similarity of the two.
+        With the first part of another image's embedding as weights the sum is the cosine of the two.
         """
         feeds = {IMAGES: images, OUTPUT_WEIGHTS: output_weights}
         answers, gradient = self._whole.run([self._main, self._gradient], feeds)

@@ -114,7 +114,7 @@ class EmbedAnswer(_Answer):
 
 
 class MaskAnswer(_Answer):
-    """What in one image the similarity hangs on: the gradient of it, as /v1/saliency shows a label's."""
+    """What in one image the embeddings' cosine hangs on: the gradient of it, as /v1/saliency shows a label's."""
 
     mask_png: str = Field(description="8-bit grey PNG in base64", json_schema_extra={"contentEncoding": "base64"})
     width: int = Field(ge=1, description="Of the upright image and of the mask, in pixels")
@@ -129,7 +129,7 @@ class Explanation(_Answer):
 class DuplicatesAnswer(_Answer):
     model: ModelName
     is_duplicate: bool = Field(description="Whether the similarity reaches the threshold")
-    similarity: float = Field(ge=-1, le=1, description="Cosine of the two embeddings")
+    similarity: float = Field(ge=-1, le=1, description="Cosine of the two embeddings, raised where their layouts agree")
     threshold: float = Field(ge=-1, le=1)
     threshold_source: Literal["tuned", "request"]
     probability: float = Field(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from phototriage import layout
 from phototriage.duplicates import (
     Group,
     NearPairs,
@@ -20,6 +21,7 @@ from phototriage.duplicates import (
     similarities,
     similarity,
 )
+from phototriage.second_look import SecondLook
 
 Floats = NDArray[np.float32]
 
@@ -109,7 +111,34 @@ def test_near_pairs_are_those_of_all_pairs_whatever_the_block(block: int, thresh
         if similarity(vectors[i], vectors[j]) >= threshold
     ]
     assert expected
-    assert list(zip(*(column.tolist() for column in near_pairs(vectors, threshold, block)), strict=True)) == expected
+    assert (
+        list(zip(*(column.tolist() for column in near_pairs(vectors, threshold, block=block)), strict=True)) == expected
+    )
+
+
+@pytest.mark.parametrize("block", [1, 7, 100])
+@pytest.mark.parametrize("threshold", [0.95, 0.5, -0.2])
+def test_near_pairs_with_a_second_look_are_those_of_all_pairs(block: int, threshold: float) -> None:
+    look = SecondLook(floor=0.2, weight=0.9)
+    rng = np.random.default_rng(5)
+    images = rng.integers(0, 256, (8, 32, 32, 3), np.uint8)[rng.integers(0, 8, 64)]
+    images[1::2] = images[1::2, :, ::-1]
+    images[0] = 99  # a plain surface, which has no layout
+    vectors = np.hstack([unit_vectors(64, 5, 0.3, seed=1), layout.describe(images)])
+    expected = [
+        (i, j, similarity(vectors[i], vectors[j], look))
+        for i, j in combinations(range(64), 2)
+        if similarity(vectors[i], vectors[j], look) >= threshold
+    ]
+    seen = np.ascontiguousarray(vectors[:, : -layout.DIMENSION])
+    assert len(expected) > len(near_pairs(seen, threshold).first) > 0
+    found = near_pairs(vectors, threshold, look, block)
+    assert list(zip(*(column.tolist() for column in found), strict=True)) == expected
+
+
+def test_a_second_look_at_equal_embeddings_gives_exactly_1() -> None:
+    vectors = np.hstack([unit_vectors(200, 200, 1, seed=0), unit_vectors(1600, 9, 1, seed=1).reshape(200, 64)])
+    assert (similarities(vectors, vectors, SecondLook()) == 1).all()
 
 
 def test_a_chain_is_not_one_group() -> None:

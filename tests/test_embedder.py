@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,16 +15,19 @@ from PIL import ImageOps
 
 from phototriage import manifest
 from phototriage.runtime import load_model
+from phototriage.second_look import SecondLook
 from phototriage.settings import Settings
 from tests.drawings import drawing, encoded, write_folder
-from training import export, tune_threshold
+from training import embedder, export, tune_threshold
 from training.embedder import main
 from training.embedder_fit import EmbedderFit, EmbedderSettings
 from training.embedder_network import Embedder, EmbedderSpec
 from training.embedder_options import parse
-from training.embedder_start import labelled_pairs
+from training.embedder_start import fit_head, labelled_pairs
 from training.photos import load_photos
 from training.run import read_embedder_run
+from training.thresholds import TuningError
+from training.thresholds import tune as tune_decision
 
 SMALL = [
     *("--size", "64", "--epochs", "2", "--small-epochs", "1", "--small-size", "32", "--couples", "4"),
@@ -66,9 +71,10 @@ def test_the_exported_model_is_served_with_its_decision(models: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), np.uint8)
     embeddings = model.forward(images)
     assert embeddings.shape == (3, 16)
+    assert model.embed(images).shape == (3, sum(model.manifest.embedding_parts))
     np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-5)
     card = (models / "mine" / "CARD.md").read_text(encoding="utf-8")
-    assert f"duplicates from a cosine of | {model.manifest.decision.threshold}" in card
+    assert f"duplicates from a similarity of | {model.manifest.decision.threshold}" in card
 
 
 def test_a_repost_is_nearer_than_another_photo(models: Path, photos: Path) -> None:
@@ -90,6 +96,50 @@ def test_a_finished_training_is_not_overwritten(
     assert "finished training" in printed
     assert "skipped" in printed
     assert "broken.jpg" in printed
+
+
+@pytest.mark.parametrize(("scores", "kept"), [((2.0, 3.0), True), ((2.0, 1.0), False), ((2.0, 2.0), False)])
+def test_the_last_head_is_taken_if_validation_likes_it_better(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scores: tuple[float, float], kept: bool
+) -> None:
+    trained: list[torch.Tensor] = []
+
+    def doubled(network: Embedder, *given: Any, most: int = 0, **named: Any) -> None:
+        """Of the last head all weights double, which no embedding shows; the first is as ever."""
+        if not most:
+            fit_head(network, *given, **named)
+            return
+        trained.append(network.head.weight.detach().clone())
+        with torch.no_grad():
+            network.head.weight.mul_(2)
+            network.head.bias.mul_(2)
+
+    given = iter(scores)
+    monkeypatch.setattr(embedder, "fit_head", doubled)
+    monkeypatch.setattr(embedder.Job, "_score", lambda job, validation: next(given))
+    assert train(photos, tmp_path) == 0
+    record, network = read_embedder_run(tmp_path / "mine")
+    assert torch.equal(network.head.weight, trained[0] * (2 if kept else 1))
+    # Started again without its last file, it does nothing of that twice.
+    (tmp_path / "mine" / "run.json").unlink()
+    assert train(photos, tmp_path) == 0
+    again, network = read_embedder_run(tmp_path / "mine")
+    assert len(trained) == 1
+    assert torch.equal(network.head.weight, trained[0] * (2 if kept else 1))
+    assert again.decision == record.decision
+
+
+def test_a_second_look_is_taken_where_it_pays(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def decided(looked: float, plain: float) -> SecondLook | None:
+        shutil.rmtree(tmp_path / "mine", ignore_errors=True)
+        given = iter((looked, plain))
+        monkeypatch.setattr(embedder, "best_f1", lambda *_: next(given))
+        monkeypatch.setattr(embedder.Job, "_score", lambda job, validation: 0.0)
+        assert train(photos, tmp_path, "--epochs", "1") == 0
+        return read_embedder_run(tmp_path / "mine")[0].decision.second_look
+
+    assert decided(0.9, 0.8) == SecondLook()
+    assert decided(0.9, 0.9) is None
 
 
 def test_a_training_that_was_stopped_goes_on_exactly(photos: Path, tmp_path: Path) -> None:
@@ -172,6 +222,13 @@ def test_a_threshold_is_tuned_without_training(models: Path, table: Path, capsys
     assert strict.threshold >= after.decision.threshold
     load_model(models / "mine", Settings(provider="cpu"))
     assert "held-out folds" in capsys.readouterr().out
+
+
+def test_similarities_that_tell_nothing_are_no_decision() -> None:
+    same = np.arange(40) % 4 == 0
+    folds = np.repeat(np.arange(40) // 20, 2).reshape(40, 2)
+    with pytest.raises(TuningError, match="no more alike"):
+        tune_decision(np.where(same, 0.1, 0.9), same, folds, "f1", data="drawn", sha256="0" * 64)
 
 
 @pytest.mark.parametrize(

@@ -33,21 +33,21 @@ def test_the_values_are_little_endian_float32() -> None:
 
 
 def test_what_was_encoded_is_decoded_bit_by_bit() -> None:
-    found = decode(text(), MODEL, 3)
+    found = decode(text(), MODEL, (3,))
     assert found.dtype == np.float32
     assert np.array_equal(found, VECTOR)
 
 
 def test_the_whole_answer_is_taken_as_it_was_saved() -> None:
     answer = EmbedAnswer(model=MODEL, embedding=encode(VECTOR, MODEL))
-    assert np.array_equal(decode(answer.model_dump_json().encode(), MODEL, 3), VECTOR)
+    assert np.array_equal(decode(answer.model_dump_json().encode(), MODEL, (3,)), VECTOR)
     foreign = EmbedAnswer(model=MODEL, embedding=encode(VECTOR, ModelName(name="tiny", version="abd")))
     with pytest.raises(ForeignEmbedding, match="version 'abd'"):
-        decode(foreign.model_dump_json().encode(), MODEL, 3)
+        decode(foreign.model_dump_json().encode(), MODEL, (3,))
 
 
 def test_rounding_of_the_length_is_let_through() -> None:
-    assert decode(text(values=values(0.6005, 0, -0.8005)), MODEL, 3)[0] == np.float32(0.6005)
+    assert decode(text(values=values(0.6005, 0, -0.8005)), MODEL, (3,))[0] == np.float32(0.6005)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_rounding_of_the_length_is_let_through() -> None:
 )
 def test_foreign_embeddings_are_refused(changes: dict[str, object], told: str) -> None:
     with pytest.raises(ForeignEmbedding, match=told):
-        decode(text(**changes), MODEL, 3)
+        decode(text(**changes), MODEL, (3,))
 
 
 @pytest.mark.parametrize(
@@ -92,4 +92,27 @@ def test_foreign_embeddings_are_refused(changes: dict[str, object], told: str) -
 )
 def test_other_texts_are_malformed(content: bytes, told: str) -> None:
     with pytest.raises(MalformedRequest, match=f"not the JSON object that /v1/embed gives: {told}"):
-        decode(content, MODEL, 3)
+        decode(content, MODEL, (3,))
+
+
+def of_parts(*numbers: float) -> bytes:
+    return json.dumps(encode(np.array(numbers, np.float32), MODEL).model_dump()).encode()
+
+
+@pytest.mark.parametrize("last", [(0, -1), (0, 0)])  # a plain surface has no layout
+def test_an_embedding_of_two_parts(last: tuple[float, float]) -> None:
+    assert decode(of_parts(0.6, 0.8, *last), MODEL, (2, 2)) == pytest.approx([0.6, 0.8, *last])
+
+
+@pytest.mark.parametrize(
+    ("numbers", "told"),
+    [
+        ((0, 0, 0, 1), "part of values 1 to 2 has length 0,"),
+        ((1, 0, 0, 0.5), "part of values 3 to 4 has length 0.5,"),
+        ((0.6, 0, 0.8, 0), "part of values 1 to 2 has length 0.6,"),
+        ((1, 0, 0), "3 dimensions; tiny has 4"),
+    ],
+)
+def test_each_part_has_its_own_length(numbers: tuple[float, ...], told: str) -> None:
+    with pytest.raises(ForeignEmbedding, match=told):
+        decode(of_parts(*numbers), MODEL, (2, 2))

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from phototriage.errors import ModelFolderError
 from phototriage.input_rule import InputRule
 from phototriage.manifest import Data, Manifest, Output, Training, read, sha256_of, write
+from phototriage.second_look import SecondLook
 from tests.tiny_models import decision
 
 EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -124,6 +125,20 @@ def test_a_manifest_without_a_decision_has_the_version_it_had_before_there_were_
     assert manifest().compute_version() == hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
+def test_a_decision_without_a_second_look_has_the_version_it_had_before_there_were_any() -> None:
+    fields = json.loads(embedder().model_dump_json(exclude={"version"}))
+    del fields["decision"]["second_look"]
+    canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"))
+    assert embedder().compute_version() == hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def test_a_second_look_is_another_version_and_a_part_of_the_embedding() -> None:
+    looking = embedder(decision=decision(second_look=SecondLook()))
+    assert looking.sealed().version != embedder().sealed().version
+    assert (embedder().embedding_parts, looking.embedding_parts) == ((2,), (2, 64))
+    assert (embedder().second_look, looking.second_look) == (None, SecondLook())
+
+
 def test_the_shipped_classifier_still_verifies() -> None:
     folder = Path(__file__).parents[1] / "exported_models" / "cats_dogs"
     assert read(folder).decision is None
@@ -138,6 +153,17 @@ def test_the_shipped_classifier_still_verifies() -> None:
         ({"outputs": (Output(role="gradient", name="g", shape=("N", 8, 8, 3)),)}, "output embedding"),
         ({"outputs": (Output(role="embedding", name="e", shape=("N", 2)),)}, "output gradient"),
         ({"outputs": (Output(role="embedding", name="e", shape=("N", "D")),)}, "output embedding"),
+        (
+            {
+                "decision": decision(second_look=SecondLook()),
+                "input": manifest().input.model_copy(update={"width": 24}),
+                "outputs": (
+                    Output(role="embedding", name="e", shape=("N", 2)),
+                    Output(role="gradient", name="g", shape=("N", 8, 24, 3)),
+                ),
+            },
+            "multiples or divisors of 32",
+        ),
         ({"kind": "autoencoder"}, "a decision about duplicates is an embedder's"),
         ({"kind": "classifier", "labels": ("a", "b")}, "a decision about duplicates is an embedder's"),
     ],

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from phototriage import layout
 from phototriage.manifest import Manifest, Metric
+from phototriage.second_look import SecondLook
 
 CARD = "CARD.md"
 TEMPLATE = """# {name}
@@ -93,11 +95,21 @@ def _of_kind(manifest: Manifest) -> dict[str, str]:
         for name, one in (("precision", tuning.precision), ("recall", tuning.recall), ("F1", tuning.f1))
     )
     return {
-        "embedding": f"{manifest.output('embedding').shape[1]} numbers, of unit length",
-        "duplicates from a cosine of": f"{decision.threshold}, for {tuning.aim}",
+        "embedding": f"{manifest.width} numbers, of unit length",
+        "second look": _told_look(manifest.second_look),
+        "duplicates from a similarity of": f"{decision.threshold}, for {tuning.aim}",
         "tuned on": f"{tuning.data}: {tuning.pairs:,} pairs, {tuning.duplicates:,} of them duplicates; on "
         f"{tuning.folds} held-out folds {figures}",
     }
+
+
+def _told_look(look: SecondLook | None) -> str:
+    if look is None:
+        return "none: the similarity is the cosine"
+    return (
+        f"{layout.DIMENSION} more numbers for the layout, which from an agreement of {look.floor} on raises the "
+        f"cosine, by up to {look.weight} of what it lacks to 1"
+    )
 
 
 def _row(metric: Metric) -> str:

@@ -21,14 +21,16 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from phototriage import duplicates
 from phototriage.input_rule import InputRule
+from phototriage.second_look import SecondLook
 from training.batches import to_pixels
 from training.depthwise import accelerate
 from training.embedder_losses import EmbeddingLoss, Stage
 from training.embedder_network import Embedder, freeze
 from training.embedder_views import GUARD, VIEWS, answers_for, nearest, plan_epoch, shot_batches
 from training.evaluation import precision_context
-from training.pair_metrics import average_precision, best_threshold, counts_at
+from training.pair_metrics import average_precision, best_f1
 from training.pairs import Pair, PairSets, Shot
 from training.photos import Photos
 from training.run import write_atomically
@@ -263,8 +265,7 @@ class EmbedderFit:
         """Best F1 and average precision."""
         similarities = similarities_of(pairs, lambda shots: self.embed(shots, rule, network))
         same = np.array([pair.same for pair in pairs])
-        found = counts_at(similarities, same, best_threshold(similarities, same))
-        return found.f1, average_precision(similarities, same)
+        return best_f1(similarities, same), average_precision(similarities, same)
 
     def _save(self) -> None:
         if self.folder is None:
@@ -296,16 +297,15 @@ class EmbedderFit:
 
 
 def similarities_of(
-    pairs: Sequence[Pair], embed: Callable[[Sequence[Shot]], NDArray[np.float32]]
+    pairs: Sequence[Pair], embed: Callable[[Sequence[Shot]], NDArray[np.float32]], look: SecondLook | None = None
 ) -> NDArray[np.float64]:
-    """Cosine similarity (n,) of each pair; each distinct shot is embedded once."""
+    """Similarity (n,) of each pair; each distinct shot is embedded once, with its layout if there is a second look."""
     places: dict[Shot, int] = {}
     for pair in pairs:
         for shot in (pair.left, pair.right):
             places.setdefault(shot, len(places))
-    embeddings = embed(list(places)).astype(np.float64)
+    embeddings = embed(list(places))
     left, right = (
         np.array([places[shot] for shot in side]) for side in zip(*((p.left, p.right) for p in pairs), strict=True)
     )
-    found: NDArray[np.float64] = (embeddings[left] * embeddings[right]).sum(1)
-    return found
+    return duplicates.similarities(embeddings[left], embeddings[right], look)

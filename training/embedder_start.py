@@ -1,4 +1,4 @@
-"""Where an embedder's training starts: the pretrained trunk, and a head that a discriminant analysis finds."""
+"""The head that a discriminant analysis finds on a trunk, where training starts and ends; and pairs to validate on."""
 
 from __future__ import annotations
 
@@ -21,19 +21,29 @@ HEAD_PHOTOS, HEAD_VIEWS = 1500, 4
 
 
 def fit_head(
-    network: Embedder, photos: Photos, rule: InputRule, *, device: torch.device, workers: int, bf16: bool, seed: int
+    network: Embedder,
+    photos: Photos,
+    rule: InputRule,
+    *,
+    device: torch.device,
+    workers: int,
+    bf16: bool,
+    seed: int,
+    most: int = HEAD_PHOTOS,
+    shrinkage: float = 0.1,
 ) -> None:
-    """Give `network` the linear layer by which the frozen trunk tells reposts of up to 1,500 train photos apart."""
+    """Give `network` the linear layer by which its trunk, as it is, tells reposts of up to `most` train photos
+    apart."""
     rng = np.random.default_rng((seed, 1))
     train = photos.numbers("train")
-    chosen = rng.permutation(train)[:HEAD_PHOTOS]
+    chosen = rng.permutation(train)[:most]
     shots = []
     for number in chosen:
         shots.append(Shot(int(number)))
         shots += [Shot(int(number), (draw_everyday if i % 2 else draw_hard)(rng)) for i in range(HEAD_VIEWS - 1)]
     pooled = answers_for(network, network.pooled, photos, shots, rule, device=device, workers=workers, bf16=bf16)
     views = pooled.reshape(len(chosen), HEAD_VIEWS, -1)
-    weights, bias = discriminant(views, network.spec.dimension)
+    weights, bias = discriminant(views, network.spec.dimension, shrinkage)
     scale = 1 / np.linalg.norm(views[:, 0] @ weights.T + bias, axis=1).mean()  # about unit length before the norm
     with torch.no_grad():
         network.head.weight.copy_(torch.from_numpy(weights * scale))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
+from phototriage import layout
 from phototriage.images import resize
 from phototriage.input_rule import InputRule
 from training.batches import to_pixels
@@ -131,11 +132,19 @@ def answers_for(
     device: torch.device,
     workers: int,
     bf16: bool,
+    with_layout: bool = False,
 ) -> NDArray[np.float32]:
-    """What `answer`, the network or a part of it in evaluation mode, gives for the shots: (n, K)."""
+    """What `answer`, the network or a part of it in evaluation mode, gives for the shots: (n, K), and behind it their
+    layout, as serving puts it, if that is wanted."""
     batches = shot_batches(photos, shots, rule, batch_size=64, workers=workers)
     with evaluation_mode(network), torch.inference_mode(), precision_context(device, bf16):
-        return np.concatenate([answer(to_pixels(images, device)).float().cpu().numpy() for images in batches])
+        found = []
+        for images in batches:
+            rows = answer(to_pixels(images, device)).float().cpu().numpy()
+            if with_layout:
+                rows = np.hstack([rows, layout.describe(images.permute(0, 2, 3, 1).numpy())])
+            found.append(rows)
+        return np.concatenate(found)
 
 
 def nearest(embeddings: NDArray[np.float32], groups: NDArray[np.int64], count: int, guard: float) -> NDArray[np.int64]:

@@ -68,6 +68,11 @@ def best_threshold(similarities: Floats, same: Bools, precision: float | None = 
     return float((ranked[last] + below) / 2)
 
 
+def best_f1(similarities: Floats, same: Bools) -> float:
+    """At the threshold that is best."""
+    return counts_at(similarities, same, best_threshold(similarities, same)).f1
+
+
 def average_precision(similarities: Floats, same: Bools) -> float:
     return float(average_precision_score(same, similarities))
 

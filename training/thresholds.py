@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 
 from phototriage.errors import PhototriageError
 from phototriage.manifest import Decision, Measured, Tuning
+from phototriage.second_look import SecondLook
 from training.evaluation import wilson
 from training.pair_metrics import best_threshold, counts_at
 from training.splits import share
@@ -67,8 +68,9 @@ def tune(
     *,
     data: str,
     sha256: str,
+    second_look: SecondLook | None = None,
 ) -> Decision:
-    """The decision for pairs with these similarities (n,).
+    """The decision for pairs with these similarities (n,), which the second look is part of if there is one.
 
     folds (n, 2): the fold of either side's photo group. The threshold of a fold is chosen on the pairs that have no
     photo in it, and is held against those that have both in it; pairs between two folds only help to choose. The
@@ -90,11 +92,17 @@ def tune(
     truth = same[np.concatenate(held)]
     _both_classes(truth, "within folds")
     model = LogisticRegression(C=1e4).fit(similarities[:, None], same)
+    if model.coef_[0, 0] <= 0:
+        raise TuningError(
+            f"Of {len(same):,} pairs those of one photo are no more alike than the others, by this model: no threshold "
+            "tells them apart. Look at the labels, or train longer, on more photos."
+        )
     return Decision(
         threshold=round(best_threshold(similarities, same, precision), 5),
         slope=round(float(model.coef_[0, 0]), 4),
         intercept=round(float(model.intercept_[0]), 4),
         prior=round(float(same.mean()), 5),
+        second_look=second_look,
         tuning=Tuning(
             data=data,
             sha256=sha256,

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from phototriage import manifest
+from phototriage import duplicates, manifest
 from phototriage.errors import PhototriageError
 from phototriage.images import ImageLimits, decode, resize
 from phototriage.manifest import Decision
@@ -104,19 +104,18 @@ def measure(table: Table, model: OnnxModel) -> tuple[NDArray[np.float64], list[s
         prints.append(Fingerprint.of(image))
         waiting.append(resize(image, model.manifest.input).pixels)
         if len(waiting) == BATCH or place == len(table.images) - 1:
-            embeddings.append(model.forward(np.stack(waiting)))
+            embeddings.append(model.embed(np.stack(waiting)))
             waiting = []
             print(f"embedded {place + 1:,} of {len(table.images):,} images", file=sys.stderr)
     if unreadable:
         lines = [row.line for row in table.rows if {row.left, row.right} & unreadable.keys()]
         raise TuningError(f"An image can't be read in {_lines(lines)}: {next(iter(unreadable.values()))}")
-    vectors = np.concatenate(embeddings).astype(np.float64)
+    vectors = np.concatenate(embeddings)
     left, right = (np.array(side) for side in zip(*((row.left, row.right) for row in table.rows), strict=True))
     edges = find_look_alikes(prints, near=True).edges + [(row.left, row.right) for row in table.rows if row.same]
     hashes = [one.pixels for one in prints]
     groups = [hashes[root] for root in connect(len(prints), edges)]
-    found: NDArray[np.float64] = (vectors[left] * vectors[right]).sum(1)
-    return found, groups
+    return duplicates.similarities(vectors[left], vectors[right], model.manifest.second_look), groups
 
 
 def folds_of(table: Table, groups: Sequence[str], count: int) -> NDArray[np.int64]:
@@ -182,7 +181,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         table = read_table(given.pairs)
         similarities, groups = measure(table, model)
         folds = folds_of(table, groups, given.folds)
-        decision = tune(similarities, table.same, folds, given.aim, data=given.pairs.name, sha256=table.sha256)
+        decision = tune(
+            similarities,
+            table.same,
+            folds,
+            given.aim,
+            data=given.pairs.name,
+            sha256=table.sha256,
+            second_look=model.manifest.second_look,
+        )
         version = write(decision, folder)
     except (PhototriageError, OSError, UnicodeDecodeError) as error:
         reason = error.detail if isinstance(error, PhototriageError) else error

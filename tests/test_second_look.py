@@ -1,0 +1,40 @@
+"""By hand: a floor of .5 and a weight of .4."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from phototriage.second_look import SecondLook
+
+
+@pytest.mark.parametrize(
+    ("cosine", "agreement", "expected"),
+    [
+        (0.5, 0.5, 0.5),  # at the floor: nothing
+        (0.5, -1, 0.5),
+        (0.5, 1, 0.7),  # in full: .4 of what is missing
+        (0.5, 0.75, 0.6),
+        (0.5, 1.000001, 0.7),  # rounding
+        (1, 0.9, 1),
+        (-1, 1, -0.2),
+    ],
+)
+def test_what_an_agreement_adds(cosine: float, agreement: float, expected: float) -> None:
+    found = SecondLook(floor=0.5, weight=0.4).similarity(np.array([cosine]), np.array([agreement]))
+    assert found[0] == pytest.approx(expected, abs=1e-12)
+
+
+def test_never_less_than_the_cosine_and_never_more_than_1() -> None:
+    rng = np.random.default_rng(0)
+    cosines, agreements = rng.uniform(-1, 1, (2, 1000))
+    found = SecondLook(weight=1).similarity(cosines, agreements)
+    assert (found >= cosines).all()
+    assert (found <= 1).all()
+
+
+@pytest.mark.parametrize("changes", [{"floor": 1}, {"floor": -0.1}, {"weight": 0}, {"weight": 1.1}, {"other": 1}])
+def test_nonsense_is_refused(changes: dict[str, float]) -> None:
+    with pytest.raises(ValidationError):
+        SecondLook.model_validate(changes)
