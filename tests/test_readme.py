@@ -102,7 +102,7 @@ def test_calls_give_the_printed_answers(server: int, folder: Path, command: str,
         if made.suffix == ".png":
             assert made.read_bytes().startswith(b"\x89PNG")
         else:
-            assert json.loads(made.read_bytes())["embedding"]["dimension"] == 256
+            assert json.loads(made.read_bytes())["embedding"]["dimension"] == 256 + 64
 
 
 def test_there_are_calls_of_every_kind() -> None:
