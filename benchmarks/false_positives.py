@@ -81,9 +81,9 @@ def embed_all(folder: Path, data: Dataset) -> tuple[NDArray[np.float32], Embeddi
     return np.concatenate(found), model
 
 
-def montage(data: Dataset, pairs: NearPairs) -> Image.Image:
-    """Pairs side by side, each under its similarity and keys, on white."""
-    count = min(len(pairs.first), MAX_PAIRS)
+def montage(data: Dataset, pairs: NearPairs, most: int = MAX_PAIRS) -> Image.Image:
+    """The first pairs side by side, each under its similarity and keys, on white."""
+    count = min(len(pairs.first), most)
     width, height = 2 * CELL + GAP, CELL + 2 * CAPTION + GAP
     columns, rows = min(COLUMNS, count), -(-count // COLUMNS)
     sheet = Image.new("RGB", (columns * (width + GAP), rows * height), "white")
@@ -111,6 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True, help="folder or tar of photos")
     parser.add_argument("--model", type=Path, required=True, help="folder of an exported embedder")
     parser.add_argument("--to", type=Path, default=RUNS / "false_positives.png", help="the picture of called pairs")
+    parser.add_argument("--pictured", type=int, default=MAX_PAIRS, help="pairs in the picture, the most similar first")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     given = parser.parse_args(arguments)
     try:
@@ -134,7 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print("\n".join(["called, and known to be the same picture:", *listed(data, found.same)]))
     if len(found.different.first):
         given.to.parent.mkdir(parents=True, exist_ok=True)
-        montage(data, found.different).save(given.to)
+        montage(data, found.different, given.pictured).save(given.to)
         print(f"to look at: {given.to}")
     if given.json:
         record = {"per_million": figure._asdict(), "called": len(found.different.first), "threshold": threshold}
