@@ -99,3 +99,11 @@ def test_agreements_are_those_of_each_two() -> None:
     table = layout.agreements(found[:4], found)
     for row in range(4):
         assert table[row] == pytest.approx(layout.agreement(found[row : row + 1], found), abs=1e-6)
+
+
+def test_the_numbers_that_kept_embeddings_hold() -> None:
+    # They are compared with those of later releases, under a version that the weights and the decision alone make.
+    grey = (np.add.outer(np.arange(64) * 2, np.arange(96) ** 2 // 60) % 256).astype(np.uint8)
+    found = layout.describe(grey[np.newaxis, :, :, np.newaxis].repeat(3, 3))[0]
+    expected = [0, 0.2274, -0.4566, 0.1227, -0.1177, -0.5002, -0.1204, -0.1238, 0.1187]
+    assert found[[0, 1, 4, 5, 9, 32, 33, 36, 40]] == pytest.approx(expected, abs=1e-3)
