@@ -23,7 +23,7 @@ from training.embedder import main
 from training.embedder_fit import EmbedderFit, EmbedderSettings
 from training.embedder_network import Embedder, EmbedderSpec
 from training.embedder_options import parse
-from training.embedder_start import fit_head, labelled_pairs
+from training.embedder_start import HEAD_PHOTOS, fit_head, labelled_pairs
 from training.photos import load_photos
 from training.run import read_embedder_run
 from training.thresholds import TuningError
@@ -104,10 +104,10 @@ def test_the_last_head_is_taken_if_validation_likes_it_better(
 ) -> None:
     trained: list[torch.Tensor] = []
 
-    def doubled(network: Embedder, *given: Any, most: int = 0, **named: Any) -> None:
+    def doubled(network: Embedder, *given: Any, most: int, **named: Any) -> None:
         """Of the last head all weights double, which no embedding shows; the first is as ever."""
-        if not most:
-            fit_head(network, *given, **named)
+        if most == HEAD_PHOTOS:
+            fit_head(network, *given, most=most, **named)
             return
         trained.append(network.head.weight.detach().clone())
         with torch.no_grad():

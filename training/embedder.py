@@ -29,7 +29,7 @@ from training.embedder_fit import BEST, EmbedderEpoch, EmbedderFit, similarities
 from training.embedder_network import Embedder
 from training.embedder_options import EmbedderOptions, parse
 from training.embedder_progress import EmbedderProgress
-from training.embedder_start import fit_head, labelled_pairs
+from training.embedder_start import HEAD_PHOTOS, HEAD_SHRINKAGE, fit_head, labelled_pairs
 from training.embedder_views import answers_for
 from training.options import hardware
 from training.pair_metrics import average_precision, best_f1, counts_at
@@ -40,7 +40,7 @@ from training.splits import group_names
 from training.thresholds import choose_folds, parse_aim, tune
 
 START, LAST_HEAD = "start.pt", "head.pt"
-LAST_HEAD_PHOTOS, LAST_SHRINKAGE = 6000, 0.3  # chosen on validation photos of the shipped embedder
+LAST_HEAD_PHOTOS, LAST_HEAD_SHRINKAGE = 6000, 0.3  # chosen on validation photos of the shipped embedder
 INTERRUPTED = 130  # what shells report for Ctrl-C
 
 
@@ -89,6 +89,10 @@ class Job:
             self.network.head.load_state_dict(torch.load(path, weights_only=True))
             return
         print("head start: views of train photos through the frozen trunk", file=sys.stderr)
+        self._fit_head(HEAD_PHOTOS, HEAD_SHRINKAGE)
+        write_atomically(path, self.network.head.state_dict())
+
+    def _fit_head(self, most: int, shrinkage: float) -> None:
         fit_head(
             self.network,
             self.photos,
@@ -97,8 +101,9 @@ class Job:
             workers=self.workers,
             bf16=self.options.fit.bf16,
             seed=self.options.fit.seed,
+            most=most,
+            shrinkage=shrinkage,
         )
-        write_atomically(path, self.network.head.state_dict())
 
     def fit(self, validation: PairSets) -> list[EmbedderEpoch]:
         """Train, or go on training, to the end; the network then holds the best epoch."""
@@ -127,17 +132,7 @@ class Job:
         trained = {name: value.clone() for name, value in head.state_dict().items()}
         before = self._score(validation)
         print("head: views of train photos through the trained trunk", file=sys.stderr)
-        fit_head(
-            self.network,
-            self.photos,
-            self.options.rule,
-            device=self.device,
-            workers=self.workers,
-            bf16=self.options.fit.bf16,
-            seed=self.options.fit.seed,
-            most=LAST_HEAD_PHOTOS,
-            shrinkage=LAST_SHRINKAGE,
-        )
+        self._fit_head(LAST_HEAD_PHOTOS, LAST_HEAD_SHRINKAGE)
         after = self._score(validation)
         print(f"head: {before:.4f} as trained, {after:.4f} by discriminant analysis", file=sys.stderr)
         if after <= before:

@@ -17,7 +17,7 @@ from training.pairs import Neighbours, PairSets, Shot, dhash, everyday_pairs, ha
 from training.photos import Photos
 from training.reposts import draw_everyday, draw_hard
 
-HEAD_PHOTOS, HEAD_VIEWS = 1500, 4
+HEAD_PHOTOS, HEAD_VIEWS, HEAD_SHRINKAGE = 1500, 4, 0.1
 
 
 def fit_head(
@@ -30,7 +30,7 @@ def fit_head(
     bf16: bool,
     seed: int,
     most: int = HEAD_PHOTOS,
-    shrinkage: float = 0.1,
+    shrinkage: float = HEAD_SHRINKAGE,
 ) -> None:
     """Give `network` the linear layer by which its trunk, as it is, tells reposts of up to `most` train photos
     apart."""
