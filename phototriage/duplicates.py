@@ -1,9 +1,9 @@
 """Embeddings to similarity, decision, probability and groups of duplicates: NumPy only.
 
 Embeddings are float32 (N, D). Without a second look they have length 1, and a similarity is their cosine; with one,
-the last `layout.DIMENSION` columns are the layout, and it lifts the cosine of the others. Similarities are float64 in
-[−1, 1], and don't depend on where in an array an embedding stands, so a pair gets one answer, alone or among
-thousands.
+the last `layout.DIMENSION` columns are the layout, by which the cosine of the others is raised or lowered. Similarities
+are float64 in [−1, 1], and don't depend on where in an array an embedding stands, so a pair gets one answer, alone or
+among thousands.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def _near_blocks(embeddings: Floats, threshold: float, look: SecondLook | None, 
     split = embeddings.shape[1] if look is None else embeddings.shape[1] - layout.DIMENSION
     seen, placed = np.ascontiguousarray(embeddings[:, :split]), np.ascontiguousarray(embeddings[:, split:])
     if look is not None:
-        slack *= 1 + look.weight / (1 - look.floor)  # by which an error of the agreement grows
+        slack *= 2 * look.steepness  # by which errors of the cosine and the agreement grow
     lengths = np.linalg.norm(seen, axis=1)
     for i in range(0, len(embeddings), block):
         for j in range(i, len(embeddings), block):

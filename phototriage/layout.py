@@ -55,13 +55,21 @@ def describe(images: NDArray[np.uint8]) -> Floats:
 
 
 def agreement(left: NDArray[Float], right: NDArray[Float]) -> NDArray[Float]:
-    """(N,) from (N, DIMENSION) each: the cosine of two descriptions, or with one mirrored, whichever is more."""
+    """(N,) from (N, DIMENSION) each: the cosine of two descriptions, or with one mirrored, whichever is more. Exactly 1
+    for equal rows, 0 beside a plain surface."""
+    # The root of the product of squares, not the product of roots: for equal rows it is their square exactly.
+    lengths = np.sqrt(_products(left, left) * _products(right, right))
+    found: NDArray[Float] = np.divide(_products(left, right), lengths, out=np.zeros_like(lengths), where=lengths > 0)
+    return found
+
+
+def _products(left: NDArray[Float], right: NDArray[Float]) -> NDArray[Float]:
     products = left * right
     found: NDArray[Float] = products[..., :EVEN].sum(-1) + np.abs(products[..., EVEN:].sum(-1))
     return found
 
 
 def agreements(left: NDArray[Float], right: NDArray[Float]) -> NDArray[Float]:
-    """(N, M): `agreement` of each row of `left` (N, DIMENSION) with each of `right` (M, DIMENSION)."""
+    """(N, M): `agreement` of each row of `left` (N, DIMENSION) with each of `right` (M, DIMENSION), roughly."""
     found: NDArray[Float] = left[:, :EVEN] @ right[:, :EVEN].T + np.abs(left[:, EVEN:] @ right[:, EVEN:].T)
     return found

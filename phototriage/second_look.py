@@ -1,30 +1,52 @@
-"""How much a pair's agreement in layout adds to the cosine of its embeddings."""
+"""What a pair's agreement in layout does to the cosine of its embeddings."""
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Literal, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Float = TypeVar("Float", np.float32, np.float64)
 
 
 class SecondLook(BaseModel):
-    """similarity = cosine + share · (1 − cosine), where `share` goes from 0 at an agreement of `floor` to `weight` at
-    an agreement of 1. So it brings pairs of one layout nearer to 1, and leaves all others as they are.
+    """similarity = cosine + share · (1 − cosine) − doubt · suspicion, at least −1.
 
-    The defaults were chosen on validation photos of the shipped embedder.
+    `share` goes from 0 at an agreement of `floor` to `weight` at 1: two pictures of one layout are nearly always one.
+    `suspicion` goes from 0 at an agreement of `doubt_from` to 1 at `doubt_most`, and back to 0 at 1: a copy has either
+    the same layout or, cropped or turned, quite another one, while two that agree by half are look-alikes, and have to
+    be the more similar otherwise.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    layout: Literal["luma_cosines_8"] = "luma_cosines_8"  # phototriage/layout.py
     floor: float = Field(default=0.7, ge=0, lt=1)
     weight: float = Field(default=0.4, gt=0, le=1)
+    doubt: float = Field(default=0, ge=0, le=1)
+    doubt_from: float = Field(default=0.2, ge=0, lt=1)
+    doubt_most: float = Field(default=0.95, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _rises_before_it_falls(self) -> Self:
+        if self.doubt_from >= self.doubt_most:
+            raise ValueError(f"doubt_from {self.doubt_from} must be below doubt_most {self.doubt_most}")
+        return self
+
+    @property
+    def steepness(self) -> float:
+        """At most so much does the similarity change with a change of the cosine or of the agreement."""
+        side = min(self.doubt_most - self.doubt_from, 1 - self.doubt_most)
+        return max(1.0, 2 * self.weight / (1 - self.floor) + self.doubt / side)
 
     def similarity(self, cosine: NDArray[Float], agreement: NDArray[Float]) -> NDArray[Float]:
         """From cosines and `layout.agreement` of the same pairs, of any shape."""
         share = self.weight * np.clip((agreement - self.floor) / (1 - self.floor), 0, 1)
         found: NDArray[Float] = cosine + share * (1 - cosine)
+        if self.doubt:
+            rise = (agreement - self.doubt_from) / (self.doubt_most - self.doubt_from)
+            fall = (1 - agreement) / (1 - self.doubt_most)
+            found = np.maximum(found - self.doubt * np.clip(np.minimum(rise, fall), 0, 1), -1)
         return found

@@ -119,7 +119,7 @@ def test_near_pairs_are_those_of_all_pairs_whatever_the_block(block: int, thresh
 @pytest.mark.parametrize("block", [1, 7, 100])
 @pytest.mark.parametrize("threshold", [0.95, 0.5, -0.2])
 def test_near_pairs_with_a_second_look_are_those_of_all_pairs(block: int, threshold: float) -> None:
-    look = SecondLook(floor=0.2, weight=0.9)
+    look = SecondLook(floor=0.2, weight=0.9, doubt=0.1)
     rng = np.random.default_rng(5)
     images = rng.integers(0, 256, (8, 32, 32, 3), np.uint8)[rng.integers(0, 8, 64)]
     images[1::2] = images[1::2, :, ::-1]
@@ -136,9 +136,10 @@ def test_near_pairs_with_a_second_look_are_those_of_all_pairs(block: int, thresh
     assert list(zip(*(column.tolist() for column in found), strict=True)) == expected
 
 
-def test_a_second_look_at_equal_embeddings_gives_exactly_1() -> None:
+@pytest.mark.parametrize("doubt", [0, 0.9])
+def test_a_second_look_at_equal_embeddings_gives_exactly_1(doubt: float) -> None:
     vectors = np.hstack([unit_vectors(200, 200, 1, seed=0), unit_vectors(1600, 9, 1, seed=1).reshape(200, 64)])
-    assert (similarities(vectors, vectors, SecondLook()) == 1).all()
+    assert (similarities(vectors, vectors, SecondLook(doubt=doubt)) == 1).all()
 
 
 def test_a_chain_is_not_one_group() -> None:

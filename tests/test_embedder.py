@@ -127,6 +127,11 @@ def test_the_last_head_is_taken_if_validation_likes_it_better(
     assert len(trained) == 1
     assert torch.equal(network.head.weight, trained[0] * (2 if kept else 1))
     assert again.decision == record.decision
+    # Nor for another aim, which decides the threshold alone.
+    (tmp_path / "mine" / "run.json").unlink()
+    assert train(photos, tmp_path, "--aim", "precision=0.5") == 0
+    assert len(trained) == 1
+    assert read_embedder_run(tmp_path / "mine")[0].decision.tuning.aim == "precision=0.5"
 
 
 def test_a_second_look_is_taken_where_it_pays(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,7 +143,7 @@ def test_a_second_look_is_taken_where_it_pays(photos: Path, tmp_path: Path, monk
         assert train(photos, tmp_path, "--epochs", "1") == 0
         return read_embedder_run(tmp_path / "mine")[0].decision.second_look
 
-    assert decided(0.9, 0.8) == SecondLook()
+    assert decided(0.9, 0.8) == embedder.SECOND_LOOK
     assert decided(0.9, 0.9) is None
 
 

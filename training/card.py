@@ -106,10 +106,13 @@ def _of_kind(manifest: Manifest) -> dict[str, str]:
 def _told_look(look: SecondLook | None) -> str:
     if look is None:
         return "none: the similarity is the cosine"
-    return (
+    told = (
         f"{layout.DIMENSION} more numbers for the layout, which from an agreement of {look.floor} on raises the "
         f"cosine, by up to {look.weight} of what it lacks to 1"
     )
+    if not look.doubt:
+        return told
+    return f"{told}, and lowers it between agreements of {look.doubt_from} and 1, by {look.doubt} at {look.doubt_most}"
 
 
 def _row(metric: Metric) -> str:
