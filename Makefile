@@ -39,7 +39,7 @@ CATS_DOGS ?= cats_dogs.tar
 DUPLICATES ?= exported_models/near_duplicates
 
 bench-duplicates: $(DEV)/installed-bench
-	$(DEV)/bin/python -m benchmarks.duplicates --houses $(HOUSES) --caltech $(CALTECH) --on test --model $(DUPLICATES) --picture docs/duplicates_pr.png
+	$(DEV)/bin/python -m benchmarks.duplicates --houses $(HOUSES) --caltech $(CALTECH) --on test --model $(DUPLICATES) --picture docs/duplicates_pr.png --metrics runs/near_duplicates_test.json
 	$(DEV)/bin/python -m benchmarks.false_positives --data $(CATS_DOGS) --model $(DUPLICATES)
 	$(DEV)/bin/python -m benchmarks.embed_cost --model $(DUPLICATES)
 

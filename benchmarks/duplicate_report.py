@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmarks.duplicate_scores import Column, Measured
 from benchmarks.intervals import Figure
+from phototriage.manifest import Metric
 
 Kinds = Mapping[tuple[bool, str], Figure]
 
@@ -29,6 +30,25 @@ class Report:
     reference: str
     differences: Mapping[str, Mapping[str, Figure]]
     notes: Sequence[str]
+
+    def metrics(self, photos: str, split: str) -> list[Metric]:
+        """The reference's figures, for its manifest and card: `training.export --metrics`."""
+        one = next(each for each in self.results if each.column.name == self.reference)
+        named = dict(one.measured.figures)
+        for part, kinds in one.kinds.items():
+            for (same, kind), figure in kinds.items():
+                named[f"{part}, {kind}: {'recognised' if same else 'different ones called duplicates'}"] = figure
+        return [
+            Metric(
+                name=name,
+                set=photos,
+                split=split,
+                n=figure.n,
+                value=round(figure.value, 5),
+                interval=(round(figure.low, 5), round(figure.high, 5)),
+            )
+            for name, figure in named.items()
+        ]
 
     def as_json(self) -> dict[str, Any]:
         return {

@@ -129,6 +129,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--peers", nargs="*", choices=NAMES, default=list(NAMES))
     parser.add_argument("--picture", type=Path, help="also draw precision against recall to this PNG")
     parser.add_argument("--json", type=Path, help="also write all figures to this file")
+    parser.add_argument("--metrics", type=Path, help="also write the first model's, for `training.export --metrics`")
     given = parser.parse_args(arguments)
     if not given.peers and not given.model:
         parser.error("nothing to measure: give a --model, or --peers")
@@ -160,6 +161,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         notes=[*_notes(given, photos, compared), *missing],
     )
     print(markdown(report))
+    if given.metrics:
+        metrics = [metric.model_dump(mode="json") for metric in report.metrics(photos.name, given.on)]
+        given.metrics.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     if given.json:
         given.json.write_text(json.dumps(report.as_json(), indent=2) + "\n", encoding="utf-8")
     if given.picture:

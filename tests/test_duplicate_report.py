@@ -115,3 +115,13 @@ def test_the_axis_can_be_undone() -> None:
     shares = np.array([0, 0.5, 0.9, 0.99, 1])
     assert narrowed(widened(shares)) == pytest.approx(shares)
     assert (np.diff(widened(shares)) > 0).all()
+
+
+def test_metrics_are_those_of_the_reference() -> None:
+    report = Report([result("other", GOOD - 0.15, 0.4), result("mine", GOOD, 0.5)], "mine", {}, [])
+    metrics = {metric.name: metric for metric in report.metrics("houses", "test")}
+    assert (metrics["everyday: F1"].value, metrics["everyday: F1"].n) == (0.75, 8)
+    assert metrics["houses, hard, thumbnail: recognised"].value == 0.5
+    assert metrics[f"houses, hard, {SHARED}: different ones called duplicates"].value == 0.5
+    assert {(metric.set, metric.split) for metric in metrics.values()} == {("houses", "test")}
+    assert all(metric.interval is not None for metric in metrics.values())

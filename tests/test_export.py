@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -113,3 +114,25 @@ def test_the_first_classifier_is_the_default_and_stays_it(runs: Path, tmp_path: 
     assert is_default("shapes", "classifier", tmp_path, wanted=False)
     assert not is_default("another", "classifier", tmp_path, wanted=False)
     assert is_default("another", "classifier", tmp_path, wanted=True)
+
+
+def test_figures_measured_elsewhere_go_into_manifest_and_card(runs: Path, tmp_path: Path) -> None:
+    measured = {"name": "recall of cats", "set": "mine", "split": "test", "n": 7, "value": 0.5, "interval": [0.2, 0.8]}
+    (tmp_path / "measured.json").write_text(json.dumps([measured]))
+    assert export(runs, tmp_path / "models", "--metrics", str(tmp_path / "measured.json")) == 0
+    described = manifest.read(tmp_path / "models" / "shapes")
+    assert described.metrics[0].model_dump(mode="json") == measured
+    assert len(described.metrics) == 1 + len(read_run(runs / "shapes")[0].metrics)
+    card = (tmp_path / "models" / "shapes" / "CARD.md").read_text()
+    assert "| recall of cats | mine, test | 7 | 0.5000 | 0.2000 to 0.8000 |" in card
+
+
+@pytest.mark.parametrize("text", ["", "{}", '[{"name": "x"}]', None])
+def test_what_is_no_list_of_figures_is_refused(
+    runs: Path, tmp_path: Path, text: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if text is not None:
+        (tmp_path / "measured.json").write_text(text)
+    assert export(runs, tmp_path / "models", "--metrics", str(tmp_path / "measured.json")) == 1
+    assert "holds no list of metrics" in capsys.readouterr().err
+    assert not (tmp_path / "models").exists()

@@ -143,13 +143,16 @@ class Job:
         write_atomically(path, head.state_dict())
 
     def _score(self, validation: PairSets) -> float:
-        """The sum of F1 and average precision of both sets."""
-        score = 0.0
-        for pairs in validation:
+        return sum(self.figures(validation).values())
+
+    def figures(self, validation: PairSets) -> dict[str, float]:
+        """Best F1 and average precision of both sets, with a second look, by the network as it is now."""
+        found = {}
+        for name, pairs in validation._asdict().items():
             similarities, same = self._similarities(pairs).looked, np.array([pair.same for pair in pairs])
-            score += best_f1(similarities, same)
-            score += average_precision(similarities, same)
-        return score
+            found[f"{name}_f1"] = best_f1(similarities, same)
+            found[f"{name}_precision"] = average_precision(similarities, same)
+        return found
 
     def _similarities(self, pairs: Sequence[Pair]) -> Similarities:
         """Of validation pairs, in float32, as in serving."""

@@ -1,6 +1,6 @@
 """A finished training becomes a model folder that the server takes up at its next start.
 
-    python -m training.export --name my_model [--check photos/]
+    python -m training.export --name my_model [--check photos/] [--metrics measured.json]
 
 Writes exported_models/NAME/: model.onnx, manifest.json, golden.npz, CARD.md. Writes nothing, and leaves an older
 version as it is, when ONNX Runtime and torch disagree on the trained weights (`training.agreement`).
@@ -17,12 +17,13 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import torch
+from pydantic import TypeAdapter, ValidationError
 
 from phototriage import golden, manifest
 from phototriage.errors import ModelFolderError, PhototriageError
 from phototriage.golden import Golden
 from phototriage.images import ImageLimits, prepare
-from phototriage.manifest import MAIN_ROLES, MainRole, Manifest, Output
+from phototriage.manifest import MAIN_ROLES, MainRole, Manifest, Metric, Output
 from training.agreement import Explain, Floats, Images, compare
 from training.card import CARD, card
 from training.data import load
@@ -31,7 +32,7 @@ from training.embedder_network import Embedder
 from training.featout import input_gradients
 from training.gradient_graph import build_onnx
 from training.networks import Classifier
-from training.run import RUNS, ClassifierRun, EmbedderRun, read_any_run
+from training.run import RUNS, ClassifierRun, EmbedderRun, RunError, read_any_run
 
 MODELS = Path("exported_models")
 MODEL_FILE = "model.onnx"
@@ -45,9 +46,10 @@ def export(
     images: Images,
     default: bool,
     drawn: bool = False,
+    metrics: Sequence[Metric] = (),
 ) -> Manifest:
     """Check the graph on `images` uint8 (n, H, W, C), drawn ones or photos, and write the model folder, whole or not
-    at all.
+    at all. Figures that were measured after the training, `metrics`, come before the training's own.
 
     Raises DisagreementError.
     """
@@ -77,7 +79,7 @@ def export(
         labels=run.labels if isinstance(run, ClassifierRun) else (),
         featout=run.featout if isinstance(run, ClassifierRun) else None,
         decision=run.decision if isinstance(run, EmbedderRun) else None,
-        metrics=run.metrics,
+        metrics=(*metrics, *run.metrics),
         data=run.data,
         training=run.training,
     )
@@ -159,6 +161,14 @@ def check_images(run: ClassifierRun | EmbedderRun, photos: Path | None, count: i
     return np.stack([prepare(data.read(int(i)), rule, ImageLimits()).pixels for i in order])
 
 
+def read_metrics(path: Path) -> tuple[Metric, ...]:
+    """A JSON list of objects with the fields of `Metric`. Raises RunError where it isn't one."""
+    try:
+        return TypeAdapter(tuple[Metric, ...]).validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise RunError(f"{path} holds no list of metrics (name, set, split, n, value, interval): {error}") from error
+
+
 def _listed(labels: Sequence[str], limit: int = 10) -> str:
     shown = ", ".join(labels[:limit])
     return shown if len(labels) <= limit else f"{shown} and {len(labels) - limit} more"
@@ -172,13 +182,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--runs", type=Path, default=RUNS)
     add("--models", type=Path, default=MODELS)
     add("--check", type=Path, metavar="PHOTOS", help="compare on up to 200 of these photos, not on drawn images")
+    add("--metrics", type=Path, metavar="JSON", help="figures to put into manifest and card, such as a benchmark's")
     add("--default", action="store_true", help="let this model answer where none is named")
     given = parser.parse_args(arguments)
     try:
         run, network = read_any_run(given.runs / given.name)
+        metrics = read_metrics(given.metrics) if given.metrics else ()
         images = check_images(run, given.check)
         default = is_default(run.name, run.kind, given.models, given.default)
-        written = export(run, network, given.models, images, default, drawn=given.check is None)
+        written = export(run, network, given.models, images, default, drawn=given.check is None, metrics=metrics)
     except PhototriageError as error:
         print(f"error: nothing was written: {error.detail}", file=sys.stderr)
         return 1

@@ -2,8 +2,8 @@
 
     python -m training.studies.tuned_stages --data photos.tar --name tuned_stages [--frozen 9 7 5 4 2 0] [as embedder]
 
-Takes the options of `training.embedder`; --epochs and --small-epochs default to 2, at the small size. Stages that
-stay frozen are those of the pretrained trunk, so a classifier and an embedder that freeze them can share their pass.
+Takes the options of `training.embedder`; by default 2 epochs at 160 px, all of contrast, then the last head. Stages
+that stay frozen are those of the pretrained trunk, so a classifier and an embedder that freeze them can share one pass.
 Prints a Markdown table of the validation pairs, and keeps each row in runs/NAME/, so that it goes on where it was.
 """
 
@@ -28,7 +28,7 @@ FIGURES = ("everyday_f1", "everyday_precision", "hard_f1", "hard_precision")
 
 
 def measure(given: argparse.Namespace, options: EmbedderOptions, counts: Sequence[int]) -> dict[int, dict[str, float]]:
-    """Count of frozen stages → figures of its last epoch."""
+    """Count of frozen stages → figures of the finished embedder, and the seconds of an epoch."""
     photos = load_photos(given.data, group_by=options.group_by, val_keys=options.val_keys, leave_out=options.leave_out)
     root = given.runs / options.name
     settings = options.model_dump(mode="json") | {"data": photos.sha256}
@@ -44,9 +44,11 @@ def measure(given: argparse.Namespace, options: EmbedderOptions, counts: Sequenc
             job.folder.mkdir(exist_ok=True)
             validation = job.validation()
             job.start_head()
-            last = job.fit(validation)[-1]
+            epochs = job.fit(validation)
+            job.finish_head(validation)
+            row = job.figures(validation) | {"seconds": sum(epoch.seconds for epoch in epochs) / len(epochs)}
             part = kept.with_suffix(".part")
-            part.write_text(json.dumps(vars(last)), encoding="utf-8")
+            part.write_text(json.dumps(row), encoding="utf-8")
             part.replace(kept)
         found[count] = json.loads(kept.read_text(encoding="utf-8"))
     return found
@@ -68,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--frozen", type=int, nargs="+", default=list(COUNTS), choices=range(10))
     own, rest = parser.parse_known_args(arguments)
-    defaults = ["--epochs", "2", "--small-epochs", "2", "--triplet-epochs", "0"]
+    defaults = ["--size", "160", "--epochs", "2", "--small-epochs", "0", "--triplet-epochs", "0"]
     given, options = parse([*defaults, *rest])
     try:
         found = measure(given, options, own.frozen)
@@ -78,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(table(found))
     versions = ", ".join(f"{name} {version}" for name, version in package_versions().items())
     print(
-        f"\n{options.fit.small_size} px, {options.fit.epochs} epochs; at most {options.val_photos} validation photos; "
+        f"\n{options.size} px, {options.fit.epochs} epochs; at most {options.val_photos} validation photos; "
         f"seed {options.fit.seed}; {hardware(torch.device(given.device))}; {versions}"
     )
     return 0
