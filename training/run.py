@@ -17,6 +17,7 @@ from phototriage.errors import PhototriageError
 from phototriage.featout_rule import FeatOutRule
 from phototriage.input_rule import InputRule
 from phototriage.manifest import Data, Decision, Metric, Name, Training
+from training.autoencoder_network import AutoencoderSpec
 from training.embedder_network import Embedder, EmbedderSpec
 from training.networks import Classifier, NetworkSpec
 
@@ -55,6 +56,11 @@ class EmbedderRun(_Run):
     decision: Decision
 
 
+class AutoencoderRun(_Run):
+    kind: Literal["autoencoder"] = "autoencoder"
+    network: AutoencoderSpec
+
+
 def write_atomically(path: Path, state: dict[str, Any]) -> None:
     """`torch.save` to a temporary name, then rename: a reader never sees half a file."""
     part = path.with_name(path.name + ".part")
@@ -79,7 +85,7 @@ def claim_folder(folder: Path, fingerprint: str, *, restart: bool) -> None:
     marker.write_text(fingerprint, encoding="utf-8")
 
 
-def write_run(run: ClassifierRun | EmbedderRun, folder: Path) -> None:
+def write_run(run: ClassifierRun | EmbedderRun | AutoencoderRun, folder: Path) -> None:
     """Write `run.json`, the last file of a finished training."""
     part = folder / "run.json.part"
     part.write_text(run.model_dump_json(indent=2) + "\n", encoding="utf-8")

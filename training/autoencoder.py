@@ -1,0 +1,116 @@
+"""Train an autoencoder on a folder or tar of images; no labels are needed.
+
+    python -m training.autoencoder --data my_photos/ --name my_autoencoder
+
+Leaves runs/NAME/: run.json (figures, settings, versions), best.pt, TensorBoard logs, and for each epoch a picture of
+reconstructions and a table of every train and validation image's L1, SSIM and latent (examples/, Parquet). Stopped and
+started again with the same settings, it goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from phototriage.errors import PhototriageError
+from phototriage.manifest import Data, Metric
+from training.autoencoder_fit import AutoencoderFit, Examples
+from training.autoencoder_network import Autoencoder
+from training.autoencoder_options import AutoencoderOptions, parse
+from training.autoencoder_progress import AutoencoderProgress
+from training.data import load
+from training.dataset import Dataset
+from training.files import DataError
+from training.layouts import Split
+from training.options import hardware
+from training.pixel_cache import cached_pixels
+from training.run import AutoencoderRun, RunError, claim_folder, training_record, write_run
+
+PIXELS = "pixels.npy"
+INTERRUPTED = 130  # what shells report for Ctrl-C
+
+
+def metrics_of(examples: Examples, data: Dataset, splits: Sequence[Split]) -> list[Metric]:
+    """Mean L1 and SSIM of each split that has images, with the normal 95 % interval of a mean."""
+    found = []
+    for split in splits:
+        rows = data.indices(split)
+        if not len(rows):
+            continue
+        for name, values in (("L1 of reconstructions", examples.l1), ("SSIM of reconstructions", examples.ssim)):
+            found.append(_mean(name, values[rows], data.name, split))
+    return found
+
+
+def _mean(name: str, values: NDArray[np.float32], photos: str, split: Split) -> Metric:
+    exact = values.astype(np.float64)
+    value, n = float(exact.mean()), len(exact)
+    half = 1.96 * float(exact.std(ddof=1)) / n**0.5 if n > 1 else 0.0
+    interval = (round(value - half, 5), round(value + half, 5)) if n > 1 else None
+    return Metric(name=name, set=photos, split=split, n=n, value=round(value, 5), interval=interval)
+
+
+def train(given: argparse.Namespace, options: AutoencoderOptions) -> AutoencoderRun:
+    """From images to a finished run folder."""
+    data = load(given.data, group_by=options.group_by, labelled=False)
+    for key, reason in data.unreadable:
+        print(f"skipped {key}: {reason}", file=sys.stderr)
+    train_rows, val_rows = ([int(row) for row in data.indices(split)] for split in ("train", "val"))
+    if len(train_rows) < 2:
+        raise DataError(f"{data.name} has {len(train_rows)} images to train on; an autoencoder needs two at least.")
+    folder: Path = given.runs / options.name
+    if (folder / "run.json").exists() and not given.restart:
+        raise RunError(f"{folder} holds a finished training: choose another --name, or --restart to train it again")
+    fingerprint = json.dumps(options.model_dump(mode="json") | {"data": data.sha256}, indent=2, sort_keys=True)
+    claim_folder(folder, fingerprint, restart=given.restart)
+    device = torch.device(given.device)
+    counts = ", ".join(f"{count:,} {split}" for split, count in data.counts().items())
+    print(f"{data.name}: {counts}; {options.network.size} px, {hardware(device)}", file=sys.stderr)
+    images = cached_pixels(data, options.rule, folder / PIXELS, workers=given.workers)
+    torch.manual_seed(options.fit.seed)
+    network = Autoencoder(options.network)
+    progress = AutoencoderProgress(options.fit.epochs, folder, network, data, images, [*train_rows, *val_rows])
+    fit = AutoencoderFit(
+        network, images, train_rows, val_rows, options.fit, device=device, watcher=progress, folder=folder
+    )
+    fit.run()
+    progress.close()
+    reported: tuple[Split, ...] = ("val",) if given.skip_test else ("val", "test")
+    run = AutoencoderRun(
+        name=options.name,
+        network=options.network,
+        input=options.rule,
+        metrics=tuple(metrics_of(fit.measure(), data, reported)),
+        data=Data(name=data.name, sha256=data.sha256, licence=options.licence, images=data.counts()),
+        training=training_record(given.command, options.model_dump(mode="json"), options.fit.seed, hardware(device)),
+    )
+    write_run(run, folder)
+    return run
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command. 0 when done, 1 with a message where the data or the folder can't be used, 130 when interrupted."""
+    given, options = parse(arguments)
+    try:
+        run = train(given, options)
+    except PhototriageError as error:
+        print(f"error: {error.detail}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped: the same command goes on from the last checkpoint", file=sys.stderr)
+        return INTERRUPTED
+    for metric in run.metrics:
+        interval = f" [{metric.interval[0]:.4f}, {metric.interval[1]:.4f}]" if metric.interval else ""
+        print(f"{metric.name}, {metric.set} {metric.split} (n = {metric.n:,}): {metric.value:.4f}{interval}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

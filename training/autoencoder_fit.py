@@ -1,0 +1,218 @@
+"""The training loop of an autoencoder: L1, and after each epoch what became of every single image.
+
+Every draw depends on (random seed, epoch) alone, and a checkpoint holds all else, so a run that was stopped takes the
+same steps as one that was not.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from training.autoencoder_network import Autoencoder, errors
+from training.batches import to_pixels
+from training.featout import evaluation_mode
+from training.run import write_atomically
+
+CHECKPOINT, BEST = "checkpoint.pt", "best.pt"
+CHECKPOINT_SECONDS = 120
+MEASURED_AT_ONCE = 256
+
+Images = NDArray[np.uint8]
+
+
+class AutoencoderSettings(BaseModel):
+    """What decides a training, beside the images and the starting weights."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(default=64, ge=2)
+    rate: float = Field(default=2e-3, gt=0)
+    mirrored: bool = True  # half of the images, drawn anew each epoch
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class AutoencoderEpoch:
+    """What an epoch came to. l1: of pixels in [0, 1]; that of training is taken as it learns."""
+
+    epoch: int
+    train_l1: float
+    val_l1: float
+    val_ssim: float
+    seconds: float
+    best: bool
+
+
+class Examples(NamedTuple):
+    """Of each image (N,): L1 and SSIM of its reconstruction; its latent (N, D). All float32."""
+
+    l1: NDArray[np.float32]
+    ssim: NDArray[np.float32]
+    latent: NDArray[np.float32]
+
+
+class Watcher(Protocol):
+    """Whoever shows the progress, and keeps what became of each image."""
+
+    def step(self, *, epoch: int, step: int, steps: int, loss: float, images: int) -> None: ...
+
+    def epoch(self, result: AutoencoderEpoch, examples: Examples) -> None: ...
+
+
+class AutoencoderFit:
+    """One training of `network` on the rows `train` of `images` uint8 (N, H, W, C), choosing its best epoch on the rows
+    `val`, or taking the last if there are none. After `run()` the network holds that epoch's weights."""
+
+    def __init__(
+        self,
+        network: Autoencoder,
+        images: Images,
+        train: Sequence[int],
+        val: Sequence[int],
+        settings: AutoencoderSettings,
+        *,
+        device: torch.device,
+        watcher: Watcher,
+        folder: Path | None = None,
+    ) -> None:
+        self.network, self.images, self.settings = network, images, settings
+        self.train, self.val = np.asarray(train, np.int64), np.asarray(val, np.int64)
+        self.device, self.watcher, self.folder = device, watcher, folder
+        network.to(device).to(memory_format=torch.channels_last)
+        self.optimiser = torch.optim.Adam(network.parameters(), lr=settings.rate)
+        self.position = (0, 0)  # epoch and step to do next
+        self.sums = {"loss": 0.0, "seen": 0.0, "seconds": 0.0}
+        self.history: list[dict[str, Any]] = []
+        self.best: dict[str, Tensor] | None = None
+
+    def run(self, *, stop: Callable[[int, int], bool] = lambda epoch, step: False) -> list[AutoencoderEpoch]:
+        """Train to the end, or until `stop(epoch, step)` says so after a checkpoint. Returns the epochs."""
+        self._resume()
+        while self.position[0] < self.settings.epochs:
+            if not self._epoch(stop):
+                break
+        if self.best is not None:
+            self.network.load_state_dict(self.best)
+        return [AutoencoderEpoch(**one) for one in self.history]
+
+    def _epoch(self, stop: Callable[[int, int], bool]) -> bool:
+        """The rest of the current epoch; False if it was stopped."""
+        epoch, first = self.position
+        plan = self._plan(epoch)
+        self.network.train()
+        saved = began = time.monotonic()
+        for step, (rows, mirrored) in enumerate(plan[first:], start=first):
+            self._step(rows, mirrored, (epoch + step / len(plan)) / self.settings.epochs)
+            self.position = (epoch, step + 1)
+            now = time.monotonic()
+            self.sums["seconds"] += now - began
+            began = now
+            loss = self.sums["loss"] / self.sums["seen"]
+            self.watcher.step(epoch=epoch, step=step + 1, steps=len(plan), loss=loss, images=int(self.sums["seen"]))
+            if now - saved > CHECKPOINT_SECONDS:
+                self._save()
+                saved = now
+            if stop(epoch, step + 1):
+                self._save()
+                return False
+        self._finish_epoch(epoch)
+        return True
+
+    def _plan(self, epoch: int) -> list[tuple[NDArray[np.int64], NDArray[np.bool_]]]:
+        """The batches of an epoch: rows, and which of them are mirrored. A last one of a single row is left out, since
+        batch norms take none."""
+        rng = np.random.default_rng((self.settings.seed, epoch))
+        rows = rng.permutation(self.train)
+        mirrored = (rng.random(len(rows)) < 0.5) & self.settings.mirrored
+        size = self.settings.batch_size
+        starts = [start for start in range(0, len(rows), size) if len(rows) - start > 1]
+        return [(rows[start : start + size], mirrored[start : start + size]) for start in starts]
+
+    def _step(self, rows: NDArray[np.int64], mirrored: NDArray[np.bool_], done: float) -> None:
+        images = self.images[rows]
+        images[mirrored] = images[mirrored, :, ::-1]
+        pixels = self._pixels(images)
+        loss = (self.network(pixels).pixels - pixels).abs().mean()
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.settings.rate * min(1.0, done * 40 + 0.02) * 0.5 * (1 + math.cos(math.pi * done))
+        self.optimiser.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        self.optimiser.step()
+        self.sums["loss"] += loss.item() * len(rows)
+        self.sums["seen"] += len(rows)
+
+    def _pixels(self, images: Images) -> Tensor:
+        return to_pixels(torch.from_numpy(np.array(images.transpose(0, 3, 1, 2), order="C")), self.device)
+
+    def measure(self) -> Examples:
+        """Of all images, by the network as it is now, in evaluation mode."""
+        found: list[Examples] = []
+        with evaluation_mode(self.network), torch.inference_mode():
+            for pixels in self._all_pixels():
+                reconstruction = self.network(pixels)
+                l1, ssim = errors(reconstruction.pixels, pixels)
+                found.append(Examples(*(each.float().cpu().numpy() for each in (l1, ssim, reconstruction.latent))))
+        return Examples(*(np.concatenate(column) for column in zip(*found, strict=True)))
+
+    def _all_pixels(self) -> Iterator[Tensor]:
+        for start in range(0, len(self.images), MEASURED_AT_ONCE):
+            yield self._pixels(self.images[start : start + MEASURED_AT_ONCE])
+
+    def _finish_epoch(self, epoch: int) -> None:
+        """Measure every image, keep the weights if they are the best, write both files, move on."""
+        examples = self.measure()
+        judged = self.val if len(self.val) else self.train
+        val_l1 = float(examples.l1[judged].mean(dtype=np.float64))
+        best = not len(self.val) or all(val_l1 < one["val_l1"] for one in self.history)
+        result = AutoencoderEpoch(
+            epoch=epoch,
+            train_l1=self.sums["loss"] / max(self.sums["seen"], 1),
+            val_l1=val_l1,
+            val_ssim=float(examples.ssim[judged].mean(dtype=np.float64)),
+            seconds=self.sums["seconds"],
+            best=best,
+        )
+        if best:
+            self.best = {name: value.detach().cpu().clone() for name, value in self.network.state_dict().items()}
+            if self.folder is not None:
+                write_atomically(self.folder / BEST, self.best)
+        self.history.append(asdict(result))
+        self.position = (epoch + 1, 0)
+        self.sums = dict.fromkeys(self.sums, 0.0)
+        # Before the checkpoint: a run that is killed between the two measures this epoch's images again.
+        self.watcher.epoch(result, examples)
+        self._save()
+
+    def _save(self) -> None:
+        if self.folder is None:
+            return
+        state = {
+            "network": self.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "position": self.position,
+            "sums": dict(self.sums),
+            "history": list(self.history),
+        }
+        write_atomically(self.folder / CHECKPOINT, state)
+
+    def _resume(self) -> None:
+        if self.folder is None or not (self.folder / CHECKPOINT).exists():
+            return
+        state = torch.load(self.folder / CHECKPOINT, map_location=self.device, weights_only=True)
+        self.network.load_state_dict(state["network"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.position, self.sums, self.history = state["position"], state["sums"], state["history"]
+        if (self.folder / BEST).exists():
+            self.best = torch.load(self.folder / BEST, map_location="cpu", weights_only=True)
