@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -60,29 +61,34 @@ def write(golden: Golden, folder: Path) -> None:
     )
 
 
+def write_answers(images: NDArray[np.uint8], answers: Mapping[str, NDArray[np.float32]], folder: Path) -> None:
+    """As `write`, of a model without a gradient: each of its outputs under its role's name."""
+    arrays: dict[str, Any] = dict(answers)
+    np.savez_compressed(folder / FILE_NAME, images=images, **arrays)
+
+
+def replay_answers(
+    run: Callable[[NDArray[np.uint8]], Mapping[str, NDArray[np.float32]]], roles: Sequence[str], folder: Path
+) -> None:
+    """As `replay`, of a model without a gradient; `run` takes images uint8 (N, H, W, C), and gives answers by role."""
+    place = f"{folder.name}/{FILE_NAME}"
+    kept = _kept(("images", *roles), folder)
+    found = run(kept["images"])
+    for role in roles:
+        _check_answers(found[role], kept[role], f"{place}: {role}")
+
+
 def replay(model: Explainer, folder: Path) -> None:
     """Run the folder's golden inputs through the model.
 
     Raises ModelFolderError, which names the file and the difference, if the answers aren't the ones kept.
     """
     place = f"{folder.name}/{FILE_NAME}"
-    try:
-        with (folder / FILE_NAME).open("rb") as file, np.load(file, allow_pickle=False) as kept:
-            images, output_weights = kept["images"], kept["output_weights"]
-            expected_answers, expected_gradient = kept[model.role], kept["gradient"]
-    except FileNotFoundError:
-        raise ModelFolderError(f"{place} is missing: export the model again") from None
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ModelFolderError(f"{place} can't be read: {error}") from error
-    answers, gradient = model.explain(images, output_weights)
+    kept = _kept(("images", "output_weights", model.role, "gradient"), folder)
+    images, expected_gradient = kept["images"], kept["gradient"]
+    answers, gradient = model.explain(images, kept["output_weights"])
     for found, graph in ((model.forward(images), "forward"), (answers, "whole")):
-        difference = float(np.abs(found - expected_answers).max())
-        limit = ANSWER_TOLERANCE * float(np.abs(expected_answers).max())
-        if not difference <= limit:  # also if it isn't finite
-            raise ModelFolderError(
-                f"{place}: {model.role} of the {graph} graph differ by {difference:.3g} from those kept, the limit is "
-                f"{limit:.3g}: export the model again"
-            )
+        _check_answers(found, kept[model.role], f"{place}: {model.role} of the {graph} graph")
     if model.role == "embedding":
         _check_lengths(answers, place)
     for i, (one, expected) in enumerate(zip(sample(gradient), expected_gradient, strict=True)):
@@ -92,6 +98,27 @@ def replay(model: Explainer, folder: Path) -> None:
                 f"{place}: the gradient of image {i} has correlation {found_correlation:.4f} with the one kept, the "
                 f"least is {LEAST_CORRELATION}: export the model again"
             )
+
+
+def _kept(names: Sequence[str], folder: Path) -> dict[str, NDArray[Any]]:
+    """Those arrays of the folder's file. Raises ModelFolderError."""
+    place = f"{folder.name}/{FILE_NAME}"
+    try:
+        with (folder / FILE_NAME).open("rb") as file, np.load(file, allow_pickle=False) as kept:
+            return {name: kept[name] for name in names}
+    except FileNotFoundError:
+        raise ModelFolderError(f"{place} is missing: export the model again") from None
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ModelFolderError(f"{place} can't be read: {error}") from error
+
+
+def _check_answers(found: NDArray[np.float32], expected: NDArray[np.float32], what: str) -> None:
+    difference = float(np.abs(found - expected).max())
+    limit = ANSWER_TOLERANCE * float(np.abs(expected).max())
+    if not difference <= limit:  # also if it isn't finite
+        raise ModelFolderError(
+            f"{what} differ by {difference:.3g} from those kept, the limit is {limit:.3g}: export the model again"
+        )
 
 
 def _check_lengths(embeddings: NDArray[np.float32], place: str) -> None:

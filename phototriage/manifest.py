@@ -148,10 +148,12 @@ class Manifest(_Part):
             raise ValueError(f"a classifier needs at least two labels, this has {len(self.labels)}")
         if len(set(self.labels)) != len(self.labels):
             raise ValueError("labels repeat")
+        if self.kind != "embedder" and self.decision is not None:
+            raise ValueError(f"a decision about duplicates is an embedder's, this is of kind {self.kind!r}")
         if self.kind == "embedder":
             self._check_embedder()
-        elif self.decision is not None:
-            raise ValueError(f"a decision about duplicates is an embedder's, this is of kind {self.kind!r}")
+        elif self.kind == "autoencoder":
+            self._check_autoencoder()
         roles = [output.role for output in self.outputs]
         if len(set(roles)) != len(roles):
             raise ValueError("two outputs have the same role")
@@ -172,12 +174,22 @@ class Manifest(_Part):
         if self.second_look is not None and not layout.fits(rule.height, rule.width):
             raise ValueError(f"a second look needs an input whose sides are multiples or divisors of {layout.CELLS}")
 
+    def _check_autoencoder(self) -> None:
+        if self.labels:
+            raise ValueError(f"an autoencoder has no labels, this has {len(self.labels)}")
+        shapes = {output.role: output.shape for output in self.outputs}
+        latent, error = shapes.get("latent", ()), shapes.get("reconstruction_error")
+        if len(latent) != 2 or not isinstance(latent[1], int) or latent[1] < 1:
+            raise ValueError(f"an autoencoder needs an output latent of shape (N, dimension), this has {latent}")
+        if error != ("N", 2):
+            raise ValueError(f"an autoencoder needs an output reconstruction_error of shape (N, 2), this has {error}")
+
     @property
     def main_role(self) -> MainRole:
-        """What the forward pass answers. Raises ModelFolderError for a kind that is not served."""
+        """What the forward pass answers. Raises ModelFolderError for a kind that answers no question by itself."""
         if self.kind not in MAIN_ROLES:
             raise ModelFolderError(
-                f"{self.name} is of kind {self.kind!r}; only {'s and '.join(MAIN_ROLES)}s are served"
+                f"{self.name} is of kind {self.kind!r}; only {'s and '.join(MAIN_ROLES)}s answer by themselves"
             )
         return MAIN_ROLES[self.kind]
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import onnx
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from phototriage import golden, layout, manifest, providers
 from phototriage.errors import ModelFolderError, UnknownModel
 from phototriage.forward_graph import forward_only
-from phototriage.manifest import MainRole, Manifest
+from phototriage.manifest import MainRole, Manifest, Role
 from phototriage.settings import Settings
 
 Kind = Literal["classifier", "embedder"]
@@ -24,6 +24,7 @@ Floats = NDArray[np.float32]
 
 MODEL_FILE = "model.onnx"
 IMAGES, OUTPUT_WEIGHTS = "images", "output_weights"
+AUTOENCODER_ROLES: tuple[Role, ...] = ("latent", "reconstruction_error")
 WARM_UP_RUNS = 3  # the first runs allocate, and choose among convolution algorithms
 
 
@@ -88,16 +89,86 @@ class OnnxModel:
             self.explain(images, np.ones((1, self.manifest.width), np.float32))
 
 
+class Reconstruction(NamedTuple):
+    """How well images can be drawn again from a few numbers. latent (N, D) in [0, 1]; l1 (N): mean absolute difference
+    of pixels in [0, 1]; dissimilarity (N): 1 − SSIM. All float32."""
+
+    latent: Floats
+    l1: Floats
+    dissimilarity: Floats
+
+
+class Autoencoder:
+    """A model folder of kind autoencoder, loaded. It answers no question by itself, but has a part in difficulty."""
+
+    def __init__(self, manifest: Manifest, model: bytes, settings: Settings) -> None:
+        """`model` is a serialised ONNX model. Raises ModelFolderError, ProviderUnavailable."""
+        self.manifest = manifest
+        self._session = open_session(model, manifest.name, settings)
+        self._names = [manifest.output(role).name for role in AUTOENCODER_ROLES]
+        _check_inputs(self._session, manifest)
+
+    @property
+    def name(self) -> str:
+        return self.manifest.name
+
+    def run(self, images: Images) -> dict[str, Floats]:
+        """`images` uint8 (N, H, W, C) 0–255 → the outputs by role."""
+        return dict(zip(AUTOENCODER_ROLES, self._session.run(self._names, {IMAGES: images}), strict=True))
+
+    def measure(self, images: Images) -> Reconstruction:
+        """`images` uint8 (N, H, W, C) 0–255 → latent and errors of each."""
+        found = self.run(images)
+        errors = found["reconstruction_error"]
+        return Reconstruction(found["latent"], errors[:, 0], errors[:, 1])
+
+    def warm_up(self) -> None:
+        rule = self.manifest.input
+        images = np.zeros((1, rule.height, rule.width, rule.channels), np.uint8)
+        for _ in range(WARM_UP_RUNS):
+            self.run(images)
+
+
 def load_model(folder: Path, settings: Settings) -> OnnxModel:
     """Verify a model folder's hashes, load it, replay its golden vectors, warm it up.
 
-    Raises ModelFolderError, which names the file and the difference, or ProviderUnavailable.
+    Raises ModelFolderError, which names the file and the difference, also for an autoencoder; or ProviderUnavailable.
     """
+    contents = _verified(folder)
+    contents.main_role  # noqa: B018 — raises for a kind that can't be loaded like this
+    return _load_explained(contents, folder, settings)
+
+
+def load_autoencoder(folder: Path, settings: Settings) -> Autoencoder:
+    """As `load_model`, of an autoencoder, and for no other kind."""
+    contents = _verified(folder)
+    if contents.kind != "autoencoder":
+        raise ModelFolderError(f"{contents.name} is of kind {contents.kind!r}, not an autoencoder")
+    return _load_autoencoder(contents, folder, settings)
+
+
+def _verified(folder: Path) -> Manifest:
     contents = manifest.read(folder)
-    main = contents.output(contents.main_role).name
     for needed in (MODEL_FILE, golden.FILE_NAME):
         if needed not in contents.files:
             raise ModelFolderError(f"{folder.name}/{manifest.FILE_NAME} names no {needed}: export the model again")
+    return contents
+
+
+def _load_autoencoder(contents: Manifest, folder: Path, settings: Settings) -> Autoencoder:
+    model = Autoencoder(contents, (folder / MODEL_FILE).read_bytes(), settings)
+    try:
+        golden.replay_answers(model.run, AUTOENCODER_ROLES, folder)
+    except ModelFolderError:
+        raise
+    except Exception as error:  # vectors of another shape, at which ONNX Runtime raises errors of its own
+        raise ModelFolderError(f"{folder.name}/{golden.FILE_NAME} can't be run: {error}") from error
+    model.warm_up()
+    return model
+
+
+def _load_explained(contents: Manifest, folder: Path, settings: Settings) -> OnnxModel:
+    main = contents.output(contents.main_role).name
     whole = (folder / MODEL_FILE).read_bytes()
     try:
         cut = forward_only(onnx.load_model_from_string(whole), (main,))
@@ -117,10 +188,19 @@ def load_model(folder: Path, settings: Settings) -> OnnxModel:
 
 @dataclass(frozen=True)
 class Models:
-    """What is served: models by name, and which of each kind answers where none is named."""
+    """What is served: models by name, which of each kind answers where none is named, and the autoencoders, which
+    answer nothing by themselves."""
 
     by_name: Mapping[str, OnnxModel]
     defaults: Mapping[Kind, str]
+    autoencoders: Mapping[str, Autoencoder] = field(default_factory=dict)
+
+    @property
+    def manifests(self) -> list[Manifest]:
+        """Of all, by name."""
+        found = [model.manifest for model in self.by_name.values()]
+        found += [model.manifest for model in self.autoencoders.values()]
+        return sorted(found, key=lambda one: one.name)
 
     def get(self, name: str | None, kind: Kind = "classifier") -> OnnxModel:
         """The model of that name, or the default of the kind. Raises UnknownModel, which lists what there is."""
@@ -148,14 +228,21 @@ def load_models(settings: Settings) -> Models:
         raise ModelFolderError(f"The models directory {str(directory)!r} can't be read: {error.strerror}") from error
     if not folders:
         raise ModelFolderError(f"The models directory {str(directory)!r} holds no model: train and export one")
-    models = {folder.name: load_model(folder, settings) for folder in folders}
+    models: dict[str, OnnxModel] = {}
+    autoencoders: dict[str, Autoencoder] = {}
+    for folder in folders:
+        contents = _verified(folder)
+        if contents.kind == "autoencoder":
+            autoencoders[folder.name] = _load_autoencoder(contents, folder, settings)
+        else:
+            models[folder.name] = _load_explained(contents, folder, settings)
     manifests = [model.manifest for model in models.values()]
     wanted: dict[Kind, str | None] = {
         "classifier": settings.default_classifier,
         "embedder": settings.default_embedder,
     }
     chosen = {kind: choose_default(manifests, name, kind) for kind, name in wanted.items()}
-    return Models(models, {kind: name for kind, name in chosen.items() if name is not None})
+    return Models(models, {kind: name for kind, name in chosen.items() if name is not None}, autoencoders)
 
 
 def choose_default(manifests: list[Manifest], setting: str | None, kind: Kind) -> str | None:
@@ -200,10 +287,9 @@ def open_session(model: bytes, name: str, settings: Settings) -> onnxruntime.Inf
 def _check_inputs(session: onnxruntime.InferenceSession, manifest: Manifest) -> None:
     """Raise ModelFolderError where the graph's sides aren't those that the manifest says."""
     rule = manifest.input
-    expected = {
-        IMAGES: ("tensor(uint8)", [rule.height, rule.width, rule.channels]),
-        OUTPUT_WEIGHTS: ("tensor(float)", [manifest.width]),
-    }
+    expected: dict[str, tuple[str, list[int]]] = {IMAGES: ("tensor(uint8)", [rule.height, rule.width, rule.channels])}
+    if manifest.kind != "autoencoder":
+        expected[OUTPUT_WEIGHTS] = ("tensor(float)", [manifest.width])
     actual = {each.name: (each.type, list(each.shape[1:])) for each in session.get_inputs()}
     if actual != expected:
         raise ModelFolderError(

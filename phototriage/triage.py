@@ -156,9 +156,9 @@ def list_models(models: Models) -> ModelsAnswer:
     """Every manifest, with `default` telling which model does answer, whatever the manifest says of itself."""
     defaults = set(models.defaults.values())
     infos = []
-    for name, model in models.by_name.items():
-        fields = model.manifest.model_dump(exclude={"format", "default"})
-        infos.append(ModelInfo(**fields, default=name in defaults))
+    for manifest in models.manifests:
+        fields = manifest.model_dump(exclude={"format", "default"})
+        infos.append(ModelInfo(**fields, default=manifest.name in defaults))
     return ModelsAnswer(models=infos)
 
 

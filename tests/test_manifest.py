@@ -212,3 +212,29 @@ def test_a_prior_may_be_rounded() -> None:
 def test_nonsense_is_refused(changes: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         manifest(**changes)
+
+
+LATENT = Output(role="latent", name="latent", shape=("N", 4))
+ERROR = Output(role="reconstruction_error", name="error", shape=("N", 2))
+
+
+def test_an_autoencoder() -> None:
+    found = manifest(kind="autoencoder", labels=(), outputs=(LATENT, ERROR))
+    with pytest.raises(ModelFolderError, match="only classifiers and embedders answer by themselves"):
+        _ = found.main_role
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"labels": ("a",)}, "has no labels"),
+        ({"outputs": (ERROR,)}, "output latent"),
+        ({"outputs": (LATENT,)}, "output reconstruction_error"),
+        ({"outputs": (LATENT, ERROR.model_copy(update={"shape": ("N", 1)}))}, "output reconstruction_error"),
+        ({"outputs": (LATENT.model_copy(update={"shape": ("N", "D")}), ERROR)}, "output latent"),
+    ],
+)
+def test_an_autoencoder_that_is_none_is_refused(changes: dict[str, object], told: str) -> None:
+    fields: dict[str, object] = {"kind": "autoencoder", "labels": (), "outputs": (LATENT, ERROR)}
+    with pytest.raises(ValidationError, match=told):
+        manifest(**fields | changes)

@@ -116,12 +116,6 @@ def test_an_output_that_the_graph_lacks_is_named(tmp_path: Path) -> None:
         load_models(settings_for(tmp_path))
 
 
-def test_other_kinds_are_refused(tmp_path: Path) -> None:
-    write_model(tmp_path / "tiny", kind="autoencoder")
-    with pytest.raises(ModelFolderError, match="tiny is of kind 'autoencoder'; only classifiers and embedders"):
-        load_models(settings_for(tmp_path))
-
-
 def test_no_models_at_all(tmp_path: Path) -> None:
     with pytest.raises(ModelFolderError, match="holds no model"):
         load_models(settings_for(tmp_path))

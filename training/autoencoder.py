@@ -1,6 +1,7 @@
 """Train an autoencoder on a folder or tar of images; no labels are needed.
 
     python -m training.autoencoder --data my_photos/ --name my_autoencoder
+    python -m training.export --name my_autoencoder
 
 Leaves runs/NAME/: run.json (figures, settings, versions), best.pt, TensorBoard logs, and for each epoch a picture of
 reconstructions and a table of every train and validation image's L1, SSIM and latent (examples/, Parquet). Stopped and
@@ -109,6 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for metric in run.metrics:
         interval = f" [{metric.interval[0]:.4f}, {metric.interval[1]:.4f}]" if metric.interval else ""
         print(f"{metric.name}, {metric.set} {metric.split} (n = {metric.n:,}): {metric.value:.4f}{interval}")
+    print(f"Next: python -m training.export --name {options.name}")
     return 0
 
 

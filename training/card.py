@@ -46,6 +46,10 @@ EMBEDDER_LIMITS = """- The probability is calibrated on pairs of which the share
 - Two photos of one scene, taken one after the other, are different photos; the more alike they are, the more often it
   errs."""
 
+AUTOENCODER_LIMITS = """- A high error says that an image is unlike those that it was trained on, or full of detail.
+- It sees images at the size above: what is smaller doesn't count."""
+LIMITS = {"classifier": CLASSIFIER_LIMITS, "embedder": EMBEDDER_LIMITS, "autoencoder": AUTOENCODER_LIMITS}
+
 
 def card(manifest: Manifest, network: str, agreement: str) -> str:
     """Markdown from what the manifest holds; `agreement` is the line that the export measured."""
@@ -66,7 +70,7 @@ def card(manifest: Manifest, network: str, agreement: str) -> str:
         seed=manifest.training.random_seed,
         hardware=manifest.training.hardware,
         packages=packages,
-        limits=CLASSIFIER_LIMITS if manifest.kind == "classifier" else EMBEDDER_LIMITS,
+        limits=LIMITS[manifest.kind],
     )
 
 
@@ -83,6 +87,8 @@ def retold(text: str, manifest: Manifest) -> str:
 def _of_kind(manifest: Manifest) -> dict[str, str]:
     """What only this kind of model has to say."""
     decision = manifest.decision
+    if manifest.kind == "autoencoder":
+        return {"answers": "latent, in [0, 1]; mean absolute difference of pixels in [0, 1]; 1 − SSIM"}
     if decision is None:
         featout = manifest.featout
         return {

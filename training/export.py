@@ -11,8 +11,9 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import onnxruntime
@@ -24,7 +25,9 @@ from phototriage.errors import ModelFolderError, PhototriageError
 from phototriage.golden import Golden
 from phototriage.images import ImageLimits, prepare
 from phototriage.manifest import MAIN_ROLES, MainRole, Manifest, Metric, Output
+from training import autoencoder_export
 from training.agreement import Explain, Floats, Images, compare
+from training.autoencoder_network import Autoencoder
 from training.card import CARD, card
 from training.data import load
 from training.drawn_images import drawn_images
@@ -32,16 +35,72 @@ from training.embedder_network import Embedder
 from training.featout import input_gradients
 from training.gradient_graph import build_onnx
 from training.networks import Classifier
-from training.run import RUNS, ClassifierRun, EmbedderRun, RunError, read_any_run
+from training.run import RUNS, AnyRun, AutoencoderRun, ClassifierRun, EmbedderRun, Network, RunError, read_any_run
 
 MODELS = Path("exported_models")
 MODEL_FILE = "model.onnx"
 DRAWN, GOLDEN = 24, 4  # images for the comparison, unless --check gives photos; golden inputs
 
 
+class Built(NamedTuple):
+    """A graph that agrees with torch, and what belongs beside it. agreement, network: lines of the card."""
+
+    model: bytes
+    outputs: tuple[Output, ...]
+    agreement: str
+    network: str
+    write_golden: Callable[[Path], None]
+
+
+def build(run: AnyRun, network: Network, images: Images, drawn: bool) -> Built:
+    """Raises DisagreementError."""
+    if isinstance(run, AutoencoderRun):
+        assert isinstance(network, Autoencoder)
+        return _build_autoencoder(run, network, images)
+    assert isinstance(network, Classifier | Embedder)
+    return _build_explained(run, network, images, drawn)
+
+
+def _build_autoencoder(run: AutoencoderRun, network: Autoencoder, images: Images) -> Built:
+    model = autoencoder_export.build_onnx(network).SerializeToString()
+    agreement = autoencoder_export.compare(network, model, images)
+    print(agreement.text(), file=sys.stderr)
+    agreement.check()
+    spec = run.network
+    inputs = drawn_images(GOLDEN, spec.size, spec.size, spec.channels, seed=1)
+    answers = autoencoder_export.answers_in_torch(network, inputs)
+    return Built(
+        model=model,
+        outputs=autoencoder_export.outputs_of(spec),
+        agreement=agreement.text(),
+        network=f"convolutional autoencoder, {spec.width} channels and up, {spec.latent} numbers in the bottleneck",
+        write_golden=lambda folder: golden.write_answers(inputs, answers, folder),
+    )
+
+
+def _build_explained(
+    run: ClassifierRun | EmbedderRun, network: Classifier | Embedder, images: Images, drawn: bool
+) -> Built:
+    role, count, rule = MAIN_ROLES[run.kind], answers_of(run), run.input
+    model = build_onnx(network, rule, role).SerializeToString()
+    agreement = compare(network, explainer(model, role), images, drawn=drawn)
+    print(agreement.text(), file=sys.stderr)
+    agreement.check()
+    return Built(
+        model=model,
+        outputs=(
+            Output(role=role, name=role, shape=("N", count)),
+            Output(role="gradient", name="gradient", shape=("N", rule.height, rule.width, rule.channels)),
+        ),
+        agreement=agreement.text(),
+        network=network.trunk_name,
+        write_golden=lambda folder: golden.write(golden_vectors(network, run), folder),
+    )
+
+
 def export(
-    run: ClassifierRun | EmbedderRun,
-    network: Classifier | Embedder,
+    run: AnyRun,
+    network: Network,
     models: Path,
     images: Images,
     default: bool,
@@ -53,29 +112,21 @@ def export(
 
     Raises DisagreementError.
     """
-    role, count = MAIN_ROLES[run.kind], answers_of(run)
-    model = build_onnx(network, run.input, role).SerializeToString()
-    agreement = compare(network, explainer(model, role), images, drawn=drawn)
-    print(agreement.text(), file=sys.stderr)
-    agreement.check()
+    built = build(run, network, images, drawn)
     models.mkdir(parents=True, exist_ok=True)
     part, folder = models / f"{run.name}.part", models / run.name
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
-    (part / MODEL_FILE).write_bytes(model)
-    golden.write(golden_vectors(network, run), part)
-    rule = run.input
+    (part / MODEL_FILE).write_bytes(built.model)
+    built.write_golden(part)
     described = Manifest(
         name=run.name,
         kind=run.kind,
         default=default,
         description=_description(run),
         files={name: manifest.sha256_of(part / name) for name in (MODEL_FILE, golden.FILE_NAME)},
-        input=rule,
-        outputs=(
-            Output(role=role, name=role, shape=("N", count)),
-            Output(role="gradient", name="gradient", shape=("N", rule.height, rule.width, rule.channels)),
-        ),
+        input=run.input,
+        outputs=built.outputs,
         labels=run.labels if isinstance(run, ClassifierRun) else (),
         featout=run.featout if isinstance(run, ClassifierRun) else None,
         decision=run.decision if isinstance(run, EmbedderRun) else None,
@@ -83,7 +134,7 @@ def export(
         data=run.data,
         training=run.training,
     )
-    (part / CARD).write_text(card(described, network.trunk_name, agreement.text()), encoding="utf-8")
+    (part / CARD).write_text(card(described, built.network, built.agreement), encoding="utf-8")
     written = manifest.write(described, part)
     _replace(folder, part)
     return written
@@ -94,9 +145,11 @@ def answers_of(run: ClassifierRun | EmbedderRun) -> int:
     return len(run.labels) if isinstance(run, ClassifierRun) else run.network.dimension
 
 
-def _description(run: ClassifierRun | EmbedderRun) -> str:
+def _description(run: AnyRun) -> str:
     if isinstance(run, ClassifierRun):
         return f"Tells {_listed(run.labels)} apart."
+    if isinstance(run, AutoencoderRun):
+        return "Draws images again from a few numbers: what it can't is unusual."
     return "Tells whether two photos are the same one, reposted."
 
 
@@ -151,7 +204,7 @@ def is_default(name: str, kind: str, models: Path, wanted: bool) -> bool:
     return not others
 
 
-def check_images(run: ClassifierRun | EmbedderRun, photos: Path | None, count: int = 200) -> Images:
+def check_images(run: AnyRun, photos: Path | None, count: int = 200) -> Images:
     """uint8 (n, H, W, C): the first photos of a folder or tar as serving would feed them, or drawn images."""
     rule = run.input
     if photos is None:
@@ -189,7 +242,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         run, network = read_any_run(given.runs / given.name)
         metrics = read_metrics(given.metrics) if given.metrics else ()
         images = check_images(run, given.check)
-        default = is_default(run.name, run.kind, given.models, given.default)
+        # An autoencoder answers nothing by itself: classifiers name theirs.
+        asked = run.kind != "autoencoder"
+        default = asked and is_default(run.name, run.kind, given.models, given.default)
         written = export(run, network, given.models, images, default, drawn=given.check is None, metrics=metrics)
     except PhototriageError as error:
         print(f"error: nothing was written: {error.detail}", file=sys.stderr)

@@ -17,7 +17,7 @@ from phototriage.errors import PhototriageError
 from phototriage.featout_rule import FeatOutRule
 from phototriage.input_rule import InputRule
 from phototriage.manifest import Data, Decision, Metric, Name, Training
-from training.autoencoder_network import AutoencoderSpec
+from training.autoencoder_network import Autoencoder, AutoencoderSpec
 from training.embedder_network import Embedder, EmbedderSpec
 from training.networks import Classifier, NetworkSpec
 
@@ -85,7 +85,7 @@ def claim_folder(folder: Path, fingerprint: str, *, restart: bool) -> None:
     marker.write_text(fingerprint, encoding="utf-8")
 
 
-def write_run(run: ClassifierRun | EmbedderRun | AutoencoderRun, folder: Path) -> None:
+def write_run(run: AnyRun, folder: Path) -> None:
     """Write `run.json`, the last file of a finished training."""
     part = folder / "run.json.part"
     part.write_text(run.model_dump_json(indent=2) + "\n", encoding="utf-8")
@@ -104,17 +104,29 @@ def read_embedder_run(folder: Path) -> tuple[EmbedderRun, Embedder]:
     return run, _trained(Embedder(run.network), folder)
 
 
-def read_any_run(folder: Path) -> tuple[ClassifierRun, Classifier] | tuple[EmbedderRun, Embedder]:
+def read_autoencoder_run(folder: Path) -> tuple[AutoencoderRun, Autoencoder]:
+    """As `read_run`, of an autoencoder."""
+    run = _read(folder, AutoencoderRun)
+    return run, _trained(Autoencoder(run.network), folder)
+
+
+AnyRun = ClassifierRun | EmbedderRun | AutoencoderRun
+Network = Classifier | Embedder | Autoencoder
+
+
+def read_any_run(folder: Path) -> tuple[AnyRun, Network]:
     """Whatever `run.json` says it is."""
     try:
         kind = json.loads((folder / "run.json").read_bytes()).get("kind")
     except (OSError, ValueError, AttributeError):
         kind = None  # `read_run` tells what is wrong
-    return read_embedder_run(folder) if kind == "embedder" else read_run(folder)
+    if kind == "embedder":
+        return read_embedder_run(folder)
+    return read_autoencoder_run(folder) if kind == "autoencoder" else read_run(folder)
 
 
 Run = TypeVar("Run", bound=BaseModel)
-Network = TypeVar("Network", bound=nn.Module)
+Module = TypeVar("Module", bound=nn.Module)
 
 
 def _read(folder: Path, model: type[Run]) -> Run:
@@ -122,13 +134,13 @@ def _read(folder: Path, model: type[Run]) -> Run:
         return model.model_validate_json((folder / "run.json").read_bytes())
     except FileNotFoundError:
         raise RunError(
-            f"{folder} holds no finished training: run `python -m training.classifier` or `training.embedder` first"
+            f"{folder} holds no finished training: run `python -m training.classifier` (embedder, autoencoder) first"
         ) from None
     except ValidationError as error:
         raise RunError(f"{folder / 'run.json'} doesn't fit this version: {error}") from error
 
 
-def _trained(network: Network, folder: Path) -> Network:
+def _trained(network: Module, folder: Path) -> Module:
     network.load_state_dict(torch.load(folder / "best.pt", map_location="cpu", weights_only=True))
     return network.eval()
 
