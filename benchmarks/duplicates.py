@@ -138,6 +138,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     given = parse(arguments)
+    for path in filter(None, (given.picture, given.json, given.metrics)):
+        path.parent.mkdir(parents=True, exist_ok=True)  # now, and not after the minutes that all else takes
     torch.manual_seed(given.seed)
     try:
         models = [exported(folder) for folder in given.model]
