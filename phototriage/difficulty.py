@@ -47,10 +47,11 @@ def signals(seen: Seen, centres: NDArray[np.floating]) -> dict[str, Floats]:
     }
 
 
-def softmax(logits: Floats) -> Floats:
-    """(N, K) → probabilities (N, K)."""
-    powers = np.exp(logits - logits.max(1, keepdims=True))
-    found: Floats = powers / powers.sum(1, keepdims=True)
+def softmax(logits: NDArray[np.floating]) -> Floats:
+    """(…, K) → probabilities (…, K), which sum to 1."""
+    exact = logits.astype(np.float64)
+    powers = np.exp(exact - exact.max(-1, keepdims=True))
+    found: Floats = powers / powers.sum(-1, keepdims=True)
     return found
 
 

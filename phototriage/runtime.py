@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -157,12 +158,8 @@ def _verified(folder: Path) -> Manifest:
 
 def _load_autoencoder(contents: Manifest, folder: Path, settings: Settings) -> Autoencoder:
     model = Autoencoder(contents, (folder / MODEL_FILE).read_bytes(), settings)
-    try:
+    with _golden_of(folder):
         golden.replay_answers(model.run, AUTOENCODER_ROLES, folder)
-    except ModelFolderError:
-        raise
-    except Exception as error:  # vectors of another shape, at which ONNX Runtime raises errors of its own
-        raise ModelFolderError(f"{folder.name}/{golden.FILE_NAME} can't be run: {error}") from error
     model.warm_up()
     return model
 
@@ -176,14 +173,21 @@ def _load_explained(contents: Manifest, folder: Path, settings: Settings) -> Onn
     except Exception as error:  # protobuf and onnx raise what they like at a file that was never a model
         raise ModelFolderError(f"{folder.name}/{MODEL_FILE} is not a model that can be read: {error}") from error
     model = OnnxModel(contents, forward, whole, settings)
-    try:
+    with _golden_of(folder):
         golden.replay(model, folder)
+    model.warm_up()
+    return model
+
+
+@contextmanager
+def _golden_of(folder: Path) -> Iterator[None]:
+    """Any failure to run the folder's golden vectors as ModelFolderError."""
+    try:
+        yield
     except ModelFolderError:
         raise
     except Exception as error:  # vectors of another shape, at which ONNX Runtime raises errors of its own
         raise ModelFolderError(f"{folder.name}/{golden.FILE_NAME} can't be run: {error}") from error
-    model.warm_up()
-    return model
 
 
 @dataclass(frozen=True)

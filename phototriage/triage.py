@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from phototriage import embedding
+from phototriage.difficulty import softmax
 from phototriage.errors import MalformedRequest, UnknownLabel
 from phototriage.featout_rule import FeatOutRule
 from phototriage.geometry import Geometry, to_upright
@@ -160,13 +161,6 @@ def list_models(models: Models) -> ModelsAnswer:
         fields = manifest.model_dump(exclude={"format", "default"})
         infos.append(ModelInfo(**fields, default=manifest.name in defaults))
     return ModelsAnswer(models=infos)
-
-
-def softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Logits (classes) → probabilities (classes), which sum to 1."""
-    powers = np.exp(logits.astype(np.float64) - float(logits.max()))
-    probabilities: NDArray[np.float64] = powers / powers.sum()
-    return probabilities
 
 
 def mask_png(mask: NDArray[np.uint8]) -> bytes:

@@ -10,7 +10,6 @@ from training.difficulty_metrics import (
     brier_skill,
     ceiling,
     hard_subset,
-    interval,
     lift,
     losses,
     mistakes,
@@ -63,7 +62,3 @@ def test_the_lift_of_the_hardest_tenth() -> None:
     score = np.arange(20)[::-1].astype(float)
     assert lift(score, wrong) == pytest.approx(1 / 0.2)
     assert lift(-score, wrong) == 0
-
-
-def test_an_interval() -> None:
-    assert interval(list(np.arange(1001) / 1000)) == pytest.approx((0.025, 0.975))

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from phototriage import triage
+from phototriage.difficulty import softmax
 from phototriage.errors import MalformedRequest, TooLarge, UndecodableImage, UnknownLabel, UnknownModel
 from phototriage.images import ImageLimits
 from phototriage.runtime import Models, load_models
@@ -67,7 +68,7 @@ def test_bad_images_pass_through(models: Models) -> None:
 
 
 def test_softmax_of_large_logits() -> None:
-    assert triage.softmax(np.array([1000.0, 1000.0, -1000.0], np.float32)).tolist() == [0.5, 0.5, 0.0]
+    assert softmax(np.array([1000.0, 1000.0, -1000.0], np.float32)).tolist() == [0.5, 0.5, 0.0]
 
 
 def test_gradient_mask_is_the_pattern_spread_by_the_box(models: Models) -> None:

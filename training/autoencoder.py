@@ -20,12 +20,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from phototriage.errors import PhototriageError
 from phototriage.manifest import Data, Metric
 from training.autoencoder_fit import AutoencoderFit, Examples
 from training.autoencoder_network import Autoencoder
 from training.autoencoder_options import AutoencoderOptions, parse
 from training.autoencoder_progress import AutoencoderProgress
+from training.command import run_command
 from training.data import load
 from training.dataset import Dataset
 from training.files import DataError
@@ -35,7 +35,6 @@ from training.pixel_cache import cached_pixels
 from training.run import AutoencoderRun, RunError, claim_folder, training_record, write_run
 
 PIXELS = "pixels.npy"
-INTERRUPTED = 130  # what shells report for Ctrl-C
 
 
 def metrics_of(examples: Examples, data: Dataset, splits: Sequence[Split]) -> list[Metric]:
@@ -97,21 +96,9 @@ def train(given: argparse.Namespace, options: AutoencoderOptions) -> Autoencoder
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command. 0 when done, 1 with a message where the data or the folder can't be used, 130 when interrupted."""
+    """The command; its answer is that of `run_command`."""
     given, options = parse(arguments)
-    try:
-        run = train(given, options)
-    except PhototriageError as error:
-        print(f"error: {error.detail}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped: the same command goes on from the last checkpoint", file=sys.stderr)
-        return INTERRUPTED
-    for metric in run.metrics:
-        interval = f" [{metric.interval[0]:.4f}, {metric.interval[1]:.4f}]" if metric.interval else ""
-        print(f"{metric.name}, {metric.set} {metric.split} (n = {metric.n:,}): {metric.value:.4f}{interval}")
-    print(f"Next: python -m training.export --name {options.name}")
-    return 0
+    return run_command(lambda: train(given, options))
 
 
 if __name__ == "__main__":

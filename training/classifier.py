@@ -18,8 +18,8 @@ from typing import Literal
 
 import torch
 
-from phototriage.errors import PhototriageError
 from phototriage.manifest import Data, Metric
+from training.command import run_command
 from training.data import load
 from training.dataset import Dataset
 from training.evaluation import accuracy_metric, predict
@@ -32,7 +32,6 @@ from training.progress import Progress
 from training.run import ClassifierRun, RunError, claim_folder, read_run, training_record, write_atomically, write_run
 
 START = "start.pt"
-INTERRUPTED = 130  # what shells report for Ctrl-C
 
 
 def build(options: Options, classes: int) -> Classifier:
@@ -189,21 +188,9 @@ def train(given: argparse.Namespace, options: Options) -> ClassifierRun:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command. 0 when done, 1 with a message where the data or the folder can't be used, 130 when interrupted."""
+    """The command; its answer is that of `run_command`."""
     given, options = parse(arguments)
-    try:
-        run = train(given, options)
-    except PhototriageError as error:
-        print(f"error: {error.detail}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped: the same command goes on from the last checkpoint", file=sys.stderr)
-        return INTERRUPTED
-    for metric in run.metrics:
-        interval = f" [{metric.interval[0]:.4f}, {metric.interval[1]:.4f}]" if metric.interval else ""
-        print(f"{metric.name}, {metric.set} {metric.split} (n = {metric.n:,}): {metric.value:.4f}{interval}")
-    print(f"Next: python -m training.export --name {options.name}")
-    return 0
+    return run_command(lambda: train(given, options))
 
 
 if __name__ == "__main__":

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
@@ -74,9 +72,3 @@ def lift(score: Floats, wrong: Flags, workload: float = 0.1) -> float:
     the first of equal ones."""
     hardest = np.argsort(-score, kind="stable")[: max(1, round(workload * len(score)))]
     return float(wrong[:, hardest].mean() / wrong.mean())
-
-
-def interval(values: Sequence[float]) -> tuple[float, float]:
-    """The middle 95 % of resampled values."""
-    low, high = np.quantile(values, (0.025, 0.975))
-    return float(low), float(high)

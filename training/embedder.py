@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,9 +21,9 @@ import torch
 from numpy.typing import NDArray
 
 from phototriage import layout
-from phototriage.errors import PhototriageError
 from phototriage.manifest import Data, Decision, Metric
 from phototriage.second_look import SecondLook
+from training.command import run_command
 from training.embedder_fit import BEST, EmbedderEpoch, EmbedderFit, similarities_of
 from training.embedder_network import Embedder
 from training.embedder_options import EmbedderOptions, parse
@@ -43,7 +42,6 @@ START, LAST_HEAD = "start.pt", "head.pt"
 LAST_HEAD_PHOTOS, LAST_HEAD_SHRINKAGE = 6000, 0.3  # chosen on validation photos of the shipped embedder
 # Near the best fit to reposts and look-alikes of the shipped embedder's train photos, among some hundred combinations.
 SECOND_LOOK = SecondLook(floor=0.8, weight=0.7, doubt=0.16, doubt_from=0.2, doubt_most=0.95)
-INTERRUPTED = 130  # what shells report for Ctrl-C
 
 
 class Similarities(NamedTuple):
@@ -265,20 +263,9 @@ def train(given: argparse.Namespace, options: EmbedderOptions) -> EmbedderRun:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command. 0 when done, 1 with a message where the photos or the folder can't be used, 130 when interrupted."""
+    """The command; its answer is that of `run_command`."""
     given, options = parse(arguments)
-    try:
-        run = train(given, options)
-    except (PhototriageError, re.error) as error:
-        print(f"error: {error.detail if isinstance(error, PhototriageError) else error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped: the same command goes on from the last checkpoint", file=sys.stderr)
-        return INTERRUPTED
-    for metric in run.metrics:
-        print(f"{metric.name}, {metric.set} {metric.split} (n = {metric.n:,}): {metric.value:.4f}")
-    print(f"threshold {run.decision.threshold}; next: python -m training.export --name {options.name}")
-    return 0
+    return run_command(lambda: train(given, options))
 
 
 if __name__ == "__main__":
