@@ -59,8 +59,8 @@ def start_api() -> HttpApi:
     """The application with its models loaded, verified and warm, or the end of the process."""
     # Imported here, since the supervisor imports this module too, and would hold 60 MB of them for nothing.
     from phototriage.http_api import HttpApi
+    from phototriage.models import load_models
     from phototriage.providers import ProviderUnavailable
-    from phototriage.runtime import load_models
 
     api = HttpApi()
     try:

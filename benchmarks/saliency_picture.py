@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 from phototriage import triage
 from phototriage.cli import overlay
 from phototriage.images import ImageLimits, decode
-from phototriage.runtime import Models, load_models
+from phototriage.models import Models, load_models
 from phototriage.settings import read_settings
 
 CAPTION_HEIGHT, MARGIN = 34, 8

@@ -8,17 +8,21 @@ import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from pydantic import BaseModel
 
-from phototriage import bulk, triage
+from phototriage import assessment, bulk, triage
+from phototriage.difficulty import MISLABELLED
 from phototriage.errors import ModelFolderError, PhototriageError, UnknownModel
 from phototriage.image_files import reason
 from phototriage.images import decode
+from phototriage.models import Models, load_models
 from phototriage.providers import ProviderUnavailable
-from phototriage.runtime import Models, load_models
+from phototriage.ranking import By, write_ranking
 from phototriage.settings import PREFIX, Settings, SettingsError, read_settings
 from phototriage.tables import TableError
 
@@ -40,7 +44,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return CANT_START
     if options.command == "models":
         return _models(models)
-    commands = {"classify": _classify, "saliency": _saliency, "duplicates": _bulk, "compare": _bulk}
+    commands = {
+        "classify": _each,
+        "difficulty": _each,
+        "rank": _rank,
+        "saliency": _saliency,
+        "duplicates": _bulk,
+        "compare": _bulk,
+    }
     return commands[options.command](options, models, settings)
 
 
@@ -52,6 +63,15 @@ def _parser() -> argparse.ArgumentParser:
     classify = commands.add_parser("classify", help="print an answer a line, as JSON")
     classify.add_argument("files", nargs="+", type=Path, metavar="FILE")
     classify.add_argument("--top-k", type=int)
+    difficulty = commands.add_parser("difficulty", help="print how hard each image is, and why, as JSON")
+    difficulty.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    difficulty.add_argument("--label", help="what you take the images for")
+    rank = commands.add_parser("rank", help="write a folder's images from the hardest to the easiest, and why")
+    rank.add_argument("input", type=Path, metavar="FOLDER")
+    rank.add_argument("-o", "--output", type=Path, required=True, metavar="CSV")
+    rank.add_argument("--gallery", type=Path, metavar="HTML", help="a page of the hardest and the easiest, too")
+    rank.add_argument("--by", choices=get_args(By), default="score")
+    rank.add_argument("--labelled", action="store_true", help="sub-folders are labels: tells what is mislabelled")
     saliency = commands.add_parser("saliency", help="write what the model looked at")
     saliency.add_argument("file", type=Path, metavar="FILE")
     saliency.add_argument("-o", "--output", type=Path, required=True, metavar="PNG")
@@ -65,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     for command in (duplicates, compare):
         command.add_argument("-o", "--output", type=Path, required=True, metavar="CSV")
         command.add_argument("--threshold", type=_similarity, help="from -1 to 1; the tuned one without it")
-    for command in (classify, saliency, duplicates, compare):
+    for command in (classify, difficulty, rank, saliency, duplicates, compare):
         command.add_argument("--model", help="the default one without it")
     return parser
 
@@ -92,17 +112,44 @@ def _models(models: Models) -> int:
     return 0
 
 
-def _classify(options: argparse.Namespace, models: Models, settings: Settings) -> int:
+def _each(options: argparse.Namespace, models: Models, settings: Settings) -> int:
+    """An answer a file."""
+    limits = settings.image_limits
     failed = False
     for path in options.files:
+        answer: BaseModel
         try:
-            answer = triage.classify(models, path.read_bytes(), options.model, options.top_k, settings.image_limits)
+            content = path.read_bytes()
+            if options.command == "classify":
+                answer = triage.classify(models, content, options.model, options.top_k, limits)
+            else:
+                answer = assessment.difficulty(models, content, options.model, options.label, limits)
         except (PhototriageError, OSError) as error:
             failed = True
             _report(path, error)
         else:
             print(json.dumps({"file": str(path), **answer.model_dump()}, ensure_ascii=False), flush=True)
     return FILE_FAILED if failed else 0
+
+
+def _rank(options: argparse.Namespace, models: Models, settings: Settings) -> int:
+    if options.by == MISLABELLED and not options.labelled:
+        print(f"phototriage: --by {MISLABELLED} needs --labelled", file=sys.stderr)
+        return CANT_START
+    try:
+        whole = write_ranking(
+            models.judge(options.model),
+            options.input,
+            options.output,
+            options.gallery,
+            settings.image_limits,
+            by=options.by,
+            labelled=options.labelled,
+        )
+    except (TableError, UnknownModel) as error:
+        print(f"phototriage: {error}", file=sys.stderr)
+        return CANT_START
+    return 0 if whole else FILE_FAILED
 
 
 def _saliency(options: argparse.Namespace, models: Models, settings: Settings) -> int:

@@ -18,7 +18,8 @@ from phototriage.geometry import to_upright
 from phototriage.images import ImageLimits, Prepared
 from phototriage.manifest import Decision
 from phototriage.metrics import timed
-from phototriage.runtime import Models, OnnxModel
+from phototriage.models import Models
+from phototriage.runtime import OnnxModel
 from phototriage.saliency import gradient_mask, smooth_map
 from phototriage.schemas import DuplicatesAnswer, Explanation, MaskAnswer
 from phototriage.triage import DEFAULT_LIMITS, mask_png, name_of, prepare_for

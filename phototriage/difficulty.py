@@ -1,113 +1,179 @@
-"""From what one pass of the models gives for an image to the signals of its difficulty: NumPy only.
-
-Every signal is one number an image, finite for every input, and says one thing; none needs a label.
-"""
+"""Signals of images → how hard each is, where that stands among held-out images, and why. NumPy only."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from phototriage.difficulty_rule import FARTHEST, FILE_NAME, DifficultyRule, SignalWeight
+from phototriage.errors import ModelFolderError
+from phototriage.signals import KINDS, SIGNALS, Floats, Seen, signals, softmax
 
-SMALLEST = 1e-12  # below it a distance or a sum is none
+Reason = Literal["ambiguous", "unusual", "low_quality", "likely_mislabelled"]
 
-
-class Seen(NamedTuple):
-    """What the models gave for N images: logits (N, K); latent (N, D) in [0, 1], l1 (N), dissimilarity (N) of the
-    autoencoder; pixels uint8 (N, H, W, C) of the classifier's input; smallest_side (N) of the images themselves."""
-
-    logits: NDArray[np.floating]
-    latent: NDArray[np.floating]
-    l1: NDArray[np.floating]
-    dissimilarity: NDArray[np.floating]
-    pixels: NDArray[np.uint8]
-    smallest_side: NDArray[np.integer]
+REASON_FROM = 90.0  # percentile
+STEPS = 501  # values of a scale
+SCORE, CENTRES = "score", "centres"
+MISLABELLED: Final = "likely_mislabelled"
+SCALES = (SCORE, MISLABELLED, *KINDS, *SIGNALS)
 
 
-def signals(seen: Seen, centres: NDArray[np.floating]) -> dict[str, Floats]:
-    """Each signal (N,) by name, the higher the harder. centres (K, D): mean latent of each class, in the order of the
-    logits."""
-    logits = seen.logits.astype(np.float64)
-    latent = seen.latent.astype(np.float64)
-    nearest, equidistance = centre_distances(latent, centres.astype(np.float64))
-    return {
-        "entropy": entropy(softmax(logits)),
-        "small_margin": -margin(logits),
-        "reconstruction_l1": seen.l1.astype(np.float64),
-        "reconstruction_dissimilarity": seen.dissimilarity.astype(np.float64),
-        "centre_distance": nearest,
-        "centre_equidistance": equidistance,
-        "latent_entropy": entropy(latent),
-        "blur": -np.log(sharpness(seen.pixels) + 1),
-        "darkness": -brightness(seen.pixels),
-        "smallness": -np.log(seen.smallest_side.astype(np.float64)),
-    }
+@dataclass(frozen=True)
+class WhyHard:
+    """`signal` is what is meant by `value`; the percentile is that of the whole kind."""
+
+    kind: Reason
+    signal: str
+    value: float
+    percentile: float
 
 
-def softmax(logits: NDArray[np.floating]) -> Floats:
-    """(…, K) → probabilities (…, K), which sum to 1."""
-    exact = logits.astype(np.float64)
-    powers = np.exp(exact - exact.max(-1, keepdims=True))
-    found: Floats = powers / powers.sum(-1, keepdims=True)
+@dataclass(frozen=True)
+class Judgement:
+    """Of one image. kinds: the percentile of each kind of reason, whether it is one or not."""
+
+    score: float
+    percentile: float
+    review: bool
+    reasons: list[WhyHard]
+    components: dict[str, float]
+    kinds: dict[Reason, float]
+
+
+@dataclass(frozen=True)
+class Difficulty:
+    """A fitted score. centres (K, D): mean latent of each class; scales: STEPS ascending quantiles, among held-out
+    images, of the score, of each signal and of each kind of reason."""
+
+    rule: DifficultyRule
+    centres: NDArray[np.float32]
+    scales: Mapping[str, NDArray[np.float32]]
+
+    def judge(self, seen: Seen, labels: Sequence[int | None] | None = None) -> list[Judgement]:
+        """Of N images. labels: those that the caller gives, places among the classes; None where none is given."""
+        found = signals(seen, self.centres)
+        scores = score(self.rule.weights, self.rule.intercept, found)
+        percentiles = {name: self.percentile(name, found[name]) for name in SIGNALS}
+        kinds = {kind: self.percentile(kind, strongest(percentiles, kind)) for kind in KINDS}
+        places = self.percentile(SCORE, scores)
+        doubts = doubt_of_labels(seen.logits, labels)
+        doubt_places = self.percentile(MISLABELLED, doubts)
+        judged = []
+        for one in range(len(scores)):
+            components = {name: float(found[name][one]) for name in SIGNALS}
+            by_kind: dict[Reason, float] = {kind: float(kinds[kind][one]) for kind in KINDS}
+            reasons = []
+            for kind, names in KINDS.items():
+                if by_kind[kind] >= REASON_FROM:
+                    signal = max(names, key=lambda name: float(percentiles[name][one]))
+                    reasons.append(WhyHard(kind, signal, components[signal], by_kind[kind]))
+            if np.isfinite(doubts[one]):
+                by_kind[MISLABELLED] = float(doubt_places[one])
+                label = None if labels is None else labels[one]
+                if label != int(seen.logits[one].argmax()):
+                    doubt, place = float(doubts[one]), by_kind[MISLABELLED]
+                    reasons.append(WhyHard(MISLABELLED, "probability_of_other_labels", doubt, place))
+            judged.append(
+                Judgement(
+                    score=float(scores[one]),
+                    percentile=float(places[one]),
+                    review=bool(scores[one] >= self.rule.review_from),
+                    reasons=sorted(reasons, key=lambda reason: -reason.percentile),
+                    components=components,
+                    kinds=by_kind,
+                )
+            )
+        return judged
+
+    def percentile(self, name: str, values: Floats) -> Floats:
+        """0 to 100 for each of `values` (N,): where it stands on that scale, in the middle of its equals."""
+        scale = self.scales[name].astype(np.float64)
+        below, upto = (np.searchsorted(scale, values.astype(np.float32), side) for side in ("left", "right"))
+        found: Floats = 50.0 * (below + upto) / len(scale)
+        return found
+
+
+def score(weights: Mapping[str, SignalWeight], intercept: float, found: Mapping[str, Floats]) -> Floats:
+    """(N,) probabilities from signals (N,) by name."""
+    total = np.full(len(next(iter(found.values()))), intercept)
+    for name, one in weights.items():
+        total += one.weight * standardised(found[name], one.mean, one.deviation)
+    exact: Floats = 1 / (1 + np.exp(-total))
+    return exact
+
+
+def standardised(values: Floats, mean: float, deviation: float) -> Floats:
+    """In deviations from the mean, at most FARTHEST."""
+    found: Floats = np.clip((values - mean) / deviation, -FARTHEST, FARTHEST)
     return found
 
 
-def entropy(shares: Floats) -> Floats:
-    """Of rows (N, K) of numbers from 0 on, each normalised to sum 1: in nats over log K, so in [0, 1]."""
-    sums = shares.sum(1, keepdims=True)
-    even = np.full_like(shares, 1 / shares.shape[1])
-    parts = np.divide(shares, sums, out=even, where=sums > SMALLEST)
-    logs = np.log(parts, out=np.zeros_like(parts), where=parts > 0)
-    found: Floats = -(parts * logs).sum(1) / np.log(shares.shape[1])
+def strongest(percentiles: Mapping[str, Floats], kind: str) -> Floats:
+    """(N,): the greatest percentile of the kind's signals."""
+    names = next(names for name, names in KINDS.items() if name == kind)
+    found: Floats = np.max([percentiles[name] for name in names], axis=0)
     return found
 
 
-def margin(logits: Floats) -> Floats:
-    """(N, K) → (N,): the greatest logit less the second."""
-    best = np.partition(logits, -2, axis=1)
-    found: Floats = best[:, -1] - best[:, -2]
+def doubt_of_labels(logits: NDArray[np.floating], labels: Sequence[int | None] | None) -> Floats:
+    """(N,): the probability, by the classifier, of all other labels than the given ones; NaN where none is given."""
+    found = np.full(len(logits), np.nan)
+    probabilities = softmax(logits)
+    for one, label in enumerate(labels or []):
+        if label is not None:
+            found[one] = 1 - probabilities[one, label]
     return found
 
 
-def centre_distances(latent: Floats, centres: Floats) -> tuple[Floats, Floats]:
-    """latent (N, D), centres (K, D), K at least 2 → two signals (N,).
+def fit_scales(rule: DifficultyRule, seen: Seen, centres: NDArray[np.float32], labels: Sequence[int]) -> Difficulty:
+    """The score with the scales of held-out images and their own labels."""
 
-    The distance to the nearest centre, in units of the mean distance between two centres: high for what is like no
-    class. And −|‖z − c₁‖ − ‖z − c₂‖| of the two nearest centres, in units of the distance between these two, so from −1
-    to 0: high for what is between two classes, but also for what is far from both, which the first tells.
-    """
-    distances = np.linalg.norm(latent[:, np.newaxis] - centres[np.newaxis], axis=2)
-    between = np.linalg.norm(centres[:, np.newaxis] - centres[np.newaxis], axis=2)
-    count = len(centres)
-    mean = max(float(between.sum() / (count * (count - 1))), SMALLEST)
-    order = np.argsort(distances, axis=1, kind="stable")[:, :2]
-    first, second = (np.take_along_axis(distances, order[:, place : place + 1], 1)[:, 0] for place in (0, 1))
-    apart = np.maximum(between[order[:, 0], order[:, 1]], SMALLEST)
-    return first / mean, -np.minimum(np.abs(second - first) / apart, 1)
+    def scale(values: Floats) -> NDArray[np.float32]:
+        return np.quantile(values, np.linspace(0, 1, STEPS)).astype(np.float32)
 
-
-def grey(pixels: NDArray[np.uint8]) -> Floats:
-    """uint8 (N, H, W, C) → mean over the channels (N, H, W), 0 to 255."""
-    found: Floats = pixels.mean(3, dtype=np.float64)
-    return found
+    found = signals(seen, centres)
+    scales = {name: scale(found[name]) for name in SIGNALS}
+    scales[SCORE] = scale(score(rule.weights, rule.intercept, found))
+    scales[MISLABELLED] = scale(doubt_of_labels(seen.logits, labels))
+    unfinished = Difficulty(rule, centres, scales)
+    percentiles = {name: unfinished.percentile(name, found[name]) for name in SIGNALS}
+    scales |= {kind: scale(strongest(percentiles, kind)) for kind in KINDS}
+    return Difficulty(rule, centres, scales)
 
 
-def sharpness(pixels: NDArray[np.uint8]) -> Floats:
-    """(N,): variance of the Laplacian (Pech-Pacheco et al., 2000) of the grey image, in squared grey levels; 0 for an
-    image of fewer than three rows or columns."""
-    x = grey(pixels)
-    if min(x.shape[1:]) < 3:
-        return np.zeros(len(x))
-    middle = x[:, 1:-1, 1:-1]
-    laplacian = x[:, :-2, 1:-1] + x[:, 2:, 1:-1] + x[:, 1:-1, :-2] + x[:, 1:-1, 2:] - 4 * middle
-    found: Floats = laplacian.var((1, 2))
-    return found
+def write(difficulty: Difficulty, folder: Path) -> Path:
+    """Write `folder/difficulty.npz`: centres and scales; by a temporary name and a rename."""
+    path = folder / FILE_NAME
+    part = path.with_name(path.name + ".part")
+    with part.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **{CENTRES: difficulty.centres}, **difficulty.scales)
+    part.replace(path)
+    return path
 
 
-def brightness(pixels: NDArray[np.uint8]) -> Floats:
-    """(N,): the mean, in [0, 1]."""
-    found: Floats = grey(pixels).mean((1, 2)) / 255
-    return found
+def read(rule: DifficultyRule, folder: Path, classes: int, latent: int) -> Difficulty:
+    """What `write` wrote. Raises ModelFolderError where it isn't that, or of other classes or another latent."""
+    try:
+        with np.load(folder / FILE_NAME, allow_pickle=False) as file:
+            centres = file[CENTRES]
+            scales = {name: file[name] for name in SCALES}
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise ModelFolderError(f"{folder.name}/{FILE_NAME} can't be read: {error}. {_REMEDY}") from error
+    if centres.shape != (classes, latent):
+        raise ModelFolderError(
+            f"{folder.name}/{FILE_NAME} has centres of shape {centres.shape}; the models have {classes} classes and "
+            f"{latent} numbers in the latent. {_REMEDY}"
+        )
+    for name, scale in scales.items():
+        if scale.shape != (STEPS,) or not np.isfinite(scale).all() or (np.diff(scale) < 0).any():
+            raise ModelFolderError(f"{folder.name}/{FILE_NAME}: {name} is no scale of {STEPS} steps. {_REMEDY}")
+    return Difficulty(rule, centres, scales)
+
+
+_REMEDY = "Fit the score again: python -m training.difficulty"

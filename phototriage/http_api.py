@@ -17,11 +17,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
-from phototriage import comparison, metrics, openapi, problems, triage
+from phototriage import assessment, comparison, metrics, openapi, problems, triage
 from phototriage.comparison import Side
 from phototriage.errors import DeadlineExceeded, MalformedRequest, Overloaded
-from phototriage.runtime import Models
-from phototriage.schemas import ClassifyQuery, DuplicatesQuery, Health, ModelQuery, SaliencyQuery
+from phototriage.models import Models
+from phototriage.schemas import ClassifyQuery, DifficultyQuery, DuplicatesQuery, Health, ModelQuery, SaliencyQuery
 from phototriage.settings import Settings
 from phototriage.uploads import read_image, read_pair
 from phototriage.work_queue import WorkQueue
@@ -58,6 +58,7 @@ class HttpApi:
         self._document = json.dumps(openapi.document()).encode()
         routes = [
             Route("/v1/classify", self.classify, methods=["POST"]),
+            Route("/v1/difficulty", self.difficulty, methods=["POST"]),
             Route("/v1/saliency", self.saliency, methods=["POST"]),
             Route("/v1/embed", self.embed, methods=["POST"]),
             Route("/v1/duplicates", self.duplicates, methods=["POST"]),
@@ -109,6 +110,16 @@ class HttpApi:
         def work(image: bytes) -> Response:
             answer = triage.classify(serving.models, image, query.model, query.top_k, serving.settings.image_limits)
             return _json(answer)
+
+        return await self._work(request, serving, read_image, work)
+
+    async def difficulty(self, request: Request) -> Response:
+        query = _read_query(request, DifficultyQuery)
+        serving = self._ready()
+
+        def work(image: bytes) -> Response:
+            limits = serving.settings.image_limits
+            return _json(assessment.difficulty(serving.models, image, query.model, query.label, limits))
 
         return await self._work(request, serving, read_image, work)
 

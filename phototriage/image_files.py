@@ -58,7 +58,7 @@ def embed_files(
         images = []
         for path in paths[start : start + BATCH]:
             try:
-                content = _read(path if root is None else root / path, limits)
+                content = read_file(path if root is None else root / path, limits)
                 images.append(prepare_for(model, content, limits).pixels)
             except (PhototriageError, OSError) as error:
                 failures[path] = reason(error)
@@ -75,7 +75,7 @@ def reason(error: Failure) -> str:
     return error.detail if isinstance(error, PhototriageError) else error.strerror or str(error)
 
 
-def _read(path: Path, limits: ImageLimits) -> bytes:
+def read_file(path: Path, limits: ImageLimits) -> bytes:
     """A file's bytes; one over the limit is refused before it fills the memory. Raises OSError, TooLarge."""
     size = path.stat().st_size
     if size > limits.max_bytes:

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from phototriage import layout
+from phototriage import difficulty_rule, layout
+from phototriage.difficulty_rule import DifficultyRule
 from phototriage.errors import ModelFolderError
 from phototriage.featout_rule import FeatOutRule
 from phototriage.input_rule import InputRule
@@ -138,6 +139,7 @@ class Manifest(_Part):
     labels: tuple[str, ...] = ()
     featout: FeatOutRule | None = None  # None: trained without FeatOut
     decision: Decision | None = None  # an embedder's, and no other kind's
+    difficulty: DifficultyRule | None = None  # a classifier's, once it is fitted
     metrics: tuple[Metric, ...] = ()
     data: Data
     training: Training
@@ -150,6 +152,8 @@ class Manifest(_Part):
             raise ValueError("labels repeat")
         if self.kind != "embedder" and self.decision is not None:
             raise ValueError(f"a decision about duplicates is an embedder's, this is of kind {self.kind!r}")
+        if self.difficulty is not None:
+            self._check_difficulty()
         if self.kind == "embedder":
             self._check_embedder()
         elif self.kind == "autoencoder":
@@ -158,6 +162,12 @@ class Manifest(_Part):
         if len(set(roles)) != len(roles):
             raise ValueError("two outputs have the same role")
         return self
+
+    def _check_difficulty(self) -> None:
+        if self.kind != "classifier":
+            raise ValueError(f"difficulty is a classifier's, this is of kind {self.kind!r}")
+        if difficulty_rule.FILE_NAME not in self.files:
+            raise ValueError(f"difficulty needs the file {difficulty_rule.FILE_NAME}")
 
     def _check_embedder(self) -> None:
         if self.decision is None:
@@ -218,7 +228,8 @@ class Manifest(_Part):
     def compute_version(self) -> str:
         """The first 16 hex digits of the SHA-256 of the canonical JSON without `version`."""
         # What is not there is left out, so that manifests older than a field keep their version.
-        absent = {"version"} if self.decision is not None else {"version", "decision"}
+        parts = ("decision", "difficulty")
+        absent = {"version", *(name for name in parts if getattr(self, name) is None)}
         fields = self.model_dump(mode="json", exclude=absent)
         if self.decision is not None and self.second_look is None:
             del fields["decision"]["second_look"]

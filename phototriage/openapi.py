@@ -23,6 +23,8 @@ from phototriage.errors import (
 from phototriage.schemas import (
     ClassifyAnswer,
     ClassifyQuery,
+    DifficultyAnswer,
+    DifficultyQuery,
     DuplicatesAnswer,
     DuplicatesQuery,
     EmbedAnswer,
@@ -81,6 +83,15 @@ OPERATIONS = (
         ClassifyQuery,
         takes="image",
         errors=_IMAGE_ERRORS,
+    ),
+    Operation(
+        "post",
+        "/v1/difficulty",
+        "How hard is this photo, and why?",
+        {"application/json": DifficultyAnswer},
+        DifficultyQuery,
+        takes="image",
+        errors=(*_IMAGE_ERRORS, UnknownLabel),
     ),
     Operation(
         "post",

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import onnx
@@ -14,12 +13,11 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from phototriage import golden, layout, manifest, providers
-from phototriage.errors import ModelFolderError, UnknownModel
+from phototriage.errors import ModelFolderError
 from phototriage.forward_graph import forward_only
 from phototriage.manifest import MainRole, Manifest, Role
 from phototriage.settings import Settings
 
-Kind = Literal["classifier", "embedder"]
 Images = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
@@ -148,6 +146,14 @@ def load_autoencoder(folder: Path, settings: Settings) -> Autoencoder:
     return _load_autoencoder(contents, folder, settings)
 
 
+def load_any(folder: Path, settings: Settings) -> OnnxModel | Autoencoder:
+    """Either, by the kind that the manifest says."""
+    contents = _verified(folder)
+    if contents.kind == "autoencoder":
+        return _load_autoencoder(contents, folder, settings)
+    return _load_explained(contents, folder, settings)
+
+
 def _verified(folder: Path) -> Manifest:
     contents = manifest.read(folder)
     for needed in (MODEL_FILE, golden.FILE_NAME):
@@ -188,87 +194,6 @@ def _golden_of(folder: Path) -> Iterator[None]:
         raise
     except Exception as error:  # vectors of another shape, at which ONNX Runtime raises errors of its own
         raise ModelFolderError(f"{folder.name}/{golden.FILE_NAME} can't be run: {error}") from error
-
-
-@dataclass(frozen=True)
-class Models:
-    """What is served: models by name, which of each kind answers where none is named, and the autoencoders, which
-    answer nothing by themselves."""
-
-    by_name: Mapping[str, OnnxModel]
-    defaults: Mapping[Kind, str]
-    autoencoders: Mapping[str, Autoencoder] = field(default_factory=dict)
-
-    @property
-    def manifests(self) -> list[Manifest]:
-        """Of all, by name."""
-        found = [model.manifest for model in self.by_name.values()]
-        found += [model.manifest for model in self.autoencoders.values()]
-        return sorted(found, key=lambda one: one.name)
-
-    def get(self, name: str | None, kind: Kind = "classifier") -> OnnxModel:
-        """The model of that name, or the default of the kind. Raises UnknownModel, which lists what there is."""
-        names = [each for each, model in self.by_name.items() if model.manifest.kind == kind]
-        if not names:
-            raise UnknownModel(f"No {kind} is served here. Export one into the models directory and start again.")
-        if name is None:
-            return self.by_name[self.defaults[kind]]
-        if name not in names:
-            raise UnknownModel(f"No {kind} is called {name[:64]!r}; there is {', '.join(names)}.")
-        return self.by_name[name]
-
-
-def load_models(settings: Settings) -> Models:
-    """Load every model folder of the models directory. Raises ModelFolderError, ProviderUnavailable."""
-    directory = settings.models_directory
-    try:
-        # Exports write under a name that ends in .part, and rename when all is there.
-        folders = sorted(
-            path
-            for path in directory.iterdir()
-            if path.is_dir() and not path.name.startswith(".") and path.suffix != ".part"
-        )
-    except OSError as error:
-        raise ModelFolderError(f"The models directory {str(directory)!r} can't be read: {error.strerror}") from error
-    if not folders:
-        raise ModelFolderError(f"The models directory {str(directory)!r} holds no model: train and export one")
-    models: dict[str, OnnxModel] = {}
-    autoencoders: dict[str, Autoencoder] = {}
-    for folder in folders:
-        contents = _verified(folder)
-        if contents.kind == "autoencoder":
-            autoencoders[folder.name] = _load_autoencoder(contents, folder, settings)
-        else:
-            models[folder.name] = _load_explained(contents, folder, settings)
-    manifests = [model.manifest for model in models.values()]
-    wanted: dict[Kind, str | None] = {
-        "classifier": settings.default_classifier,
-        "embedder": settings.default_embedder,
-    }
-    chosen = {kind: choose_default(manifests, name, kind) for kind, name in wanted.items()}
-    return Models(models, {kind: name for kind, name in chosen.items() if name is not None}, autoencoders)
-
-
-def choose_default(manifests: list[Manifest], setting: str | None, kind: Kind) -> str | None:
-    """The name of the kind's default: the setting, else the one whose manifest says so, else the only one; None if
-    there is no model of the kind.
-
-    Raises ModelFolderError, by name, where several are left, or the setting names none.
-    """
-    names = [each.name for each in manifests if each.kind == kind]
-    if setting is not None:
-        if setting not in names:
-            raise ModelFolderError(f"The default {kind} is set to {setting!r}; there is {', '.join(names) or 'none'}")
-        return setting
-    if not names:
-        return None
-    said = [each.name for each in manifests if each.kind == kind and each.default] or names
-    if len(said) != 1:
-        raise ModelFolderError(
-            f"Which {kind} is the default, of {', '.join(said)}? "
-            f"Set PHOTOTRIAGE_DEFAULT_{kind.upper()}, or `default` in one manifest alone"
-        )
-    return said[0]
 
 
 def open_session(model: bytes, name: str, settings: Settings) -> onnxruntime.InferenceSession:

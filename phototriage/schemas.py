@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from phototriage.difficulty_rule import DifficultyRule
 from phototriage.featout_rule import FeatOutRule
 from phototriage.input_rule import InputRule
 from phototriage.manifest import Data, Decision, Metric, Output, Training
@@ -30,6 +31,12 @@ class SaliencyQuery(ModelQuery):
         default="gradient", description="`gradient`: what the model leans on. `featout`: what FeatOut would remove"
     )
     target: str | None = Field(default=None, description="Label to explain; without it the predicted one")
+
+
+class DifficultyQuery(ModelQuery):
+    label: str | None = Field(
+        default=None, description="What the caller takes the image for: adds the reason `likely_mislabelled`"
+    )
 
 
 class DuplicatesQuery(ModelQuery):
@@ -64,6 +71,25 @@ class ClassifyAnswer(_Answer):
     label: str = Field(description="The most probable label")
     confidence: float = Field(ge=0, le=1, description="Its probability")
     probabilities: list[LabelProbability] = Field(description="The most probable first")
+
+
+class ReasonAnswer(_Answer):
+    """Why an image is hard: a kind of reason that it is in the hardest tenth of held-out images by, or a label that the
+    classifier doesn't share."""
+
+    kind: Literal["ambiguous", "unusual", "low_quality", "likely_mislabelled"]
+    signal: str = Field(description="What says so the most: a component, or the probability of all other labels")
+    value: float = Field(description="Of that signal")
+    percentile: float = Field(ge=0, le=100, description="Of the kind, among held-out images")
+
+
+class DifficultyAnswer(_Answer):
+    model: ModelName = Field(description="The classifier; its manifest names the autoencoder")
+    score: float = Field(ge=0, le=1, description="Probability that a reference network that hasn't seen the image errs")
+    percentile: float = Field(ge=0, le=100, description="Of the score, among held-out images")
+    review: bool = Field(description="Whether it is among the hardest, of which the manifest says how many")
+    reasons: list[ReasonAnswer] = Field(description="The strongest first; none for an ordinary image")
+    components: dict[str, float] = Field(description="Every signal, the higher the harder")
 
 
 class PatchAnswer(_Answer):
@@ -152,6 +178,7 @@ class ModelInfo(_Answer):
     outputs: tuple[Output, ...]
     labels: tuple[str, ...]
     featout: FeatOutRule | None
+    difficulty: DifficultyRule | None = Field(description="How hard images are told, and what that was fitted to")
     decision: Decision | None = Field(description="When two images are duplicates, and how that was tuned")
     metrics: tuple[Metric, ...]
     data: Data

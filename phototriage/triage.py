@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from phototriage import embedding
-from phototriage.difficulty import softmax
 from phototriage.errors import MalformedRequest, UnknownLabel
 from phototriage.featout_rule import FeatOutRule
 from phototriage.geometry import Geometry, to_upright
 from phototriage.images import ImageLimits, Prepared, prepare
 from phototriage.metrics import timed
-from phototriage.runtime import Models, OnnxModel
+from phototriage.models import Models
+from phototriage.runtime import OnnxModel
 from phototriage.saliency import (
     Patch,
     Summary,
@@ -41,6 +41,7 @@ from phototriage.schemas import (
     SaliencyAnswer,
     SummaryAnswer,
 )
+from phototriage.signals import softmax
 
 DEFAULT_LIMITS = ImageLimits()
 
@@ -118,7 +119,7 @@ def saliency(
     """
     chosen = models.get(model)
     if target is not None and target not in chosen.labels:
-        raise UnknownLabel(f"{chosen.name} has no label {target[:64]!r}; it has {_some(chosen.labels)}.")
+        raise UnknownLabel(f"{chosen.name} has no label {target[:64]!r}; it has {some_labels(chosen.labels)}.")
     prepared = prepare_for(chosen, data, limits)
     with timed("model"):
         images = prepared.pixels[np.newaxis]
@@ -196,6 +197,7 @@ def name_of(model: OnnxModel) -> ModelName:
     return ModelName(name=model.name, version=model.manifest.version)
 
 
-def _some(labels: tuple[str, ...], limit: int = 20) -> str:
+def some_labels(labels: tuple[str, ...], limit: int = 20) -> str:
+    """For a message."""
     more = f" and {len(labels) - limit} more" if len(labels) > limit else ""
     return ", ".join(labels[:limit]) + more

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from phototriage.bulk import write_answers, write_groups
 from phototriage.images import ImageLimits
-from phototriage.runtime import Models, OnnxModel
+from phototriage.models import Models
+from phototriage.runtime import OnnxModel
 from phototriage.tables import TableError
 from tests.drawings import write_folder
 from tests.tiny_models import solid

@@ -9,7 +9,7 @@ from PIL import Image
 
 from phototriage import triage
 from phototriage.cli import main, overlay
-from phototriage.runtime import Models
+from phototriage.models import Models
 from tests.tiny_models import solid
 
 

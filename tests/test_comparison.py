@@ -15,7 +15,7 @@ from phototriage import triage
 from phototriage.comparison import Side, duplicates, judge
 from phototriage.errors import ForeignEmbedding, MalformedRequest, TooLarge, UndecodableImage, UnknownModel
 from phototriage.images import ImageLimits
-from phototriage.runtime import Models
+from phototriage.models import Models
 from phototriage.schemas import MaskAnswer
 from tests.tiny_models import PEAK, solid
 

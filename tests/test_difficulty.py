@@ -1,76 +1,145 @@
-"""Signals worked out by hand."""
+"""Scores, percentiles, reasons and scales, worked out by hand."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
-from phototriage.difficulty import Seen, brightness, centre_distances, entropy, margin, sharpness, signals, softmax
-
-
-def test_entropy_of_probabilities_and_of_latents() -> None:
-    even, sure, half = np.full((1, 4), 0.25), np.array([[0.0, 3, 0, 0]]), np.array([[2.0, 2, 0, 0]])
-    assert entropy(even)[0] == pytest.approx(1)
-    assert entropy(sure)[0] == 0
-    assert entropy(half)[0] == pytest.approx(0.5)
-    assert entropy(np.zeros((1, 4)))[0] == pytest.approx(1)  # nothing says nothing
+from phototriage import difficulty
+from phototriage.difficulty import MISLABELLED, SCALES, STEPS, Difficulty
+from phototriage.difficulty_rule import FARTHEST, FILE_NAME, SignalWeight
+from phototriage.errors import ModelFolderError
+from phototriage.signals import SIGNALS, Seen
+from tests.scored_models import CENTRES, rule, scales
 
 
-def test_margin_and_softmax() -> None:
-    logits = np.array([[3.0, 1, 2], [5, 5, 0], [1000, 0, -1000]])
-    assert margin(logits).tolist() == [1, 0, 1000]
-    assert softmax(logits).sum(1) == pytest.approx(np.ones(3))
+def seen(count: int = 1, **changes: Any) -> Seen:
+    """Images that nothing is remarkable about: logits of the first class, latents at its centre, grey pixels."""
+    fields: dict[str, Any] = {
+        "logits": np.tile(np.array([9.0, 0, 0], np.float32), (count, 1)),
+        "latent": np.tile(CENTRES[:1], (count, 1)),
+        "l1": np.full(count, 0.1, np.float32),
+        "dissimilarity": np.full(count, 0.5, np.float32),
+        "pixels": np.full((count, 8, 8, 3), 102, np.uint8),
+        "smallest_side": np.full(count, 300),
+    }
+    return Seen(**(fields | changes))
 
 
-def test_distances_to_centres() -> None:
-    centres = np.array([[0.0, 0], [1, 0]])
-    latent = np.array([[0.0, 0], [0.5, 0], [0.5, 10], [1, 0], [2, 0]])
-    nearest, equidistance = centre_distances(latent, centres)
-    assert nearest == pytest.approx([0, 0.5, np.hypot(0.5, 10), 0, 1])
-    # At a centre the difference is the whole distance between the two; between them, and far off, none.
-    assert equidistance == pytest.approx([-1, 0, 0, -1, -1])
+def scored(**changes: Any) -> Difficulty:
+    return Difficulty(rule("1", **changes), CENTRES, scales())
 
 
-def test_of_three_centres_the_two_nearest_count() -> None:
-    centres = np.array([[0.0, 0], [2, 0], [0, 100]])
-    nearest, equidistance = centre_distances(np.array([[0.5, 0]]), centres)
-    unit = (2 + 100 + np.hypot(2, 100)) / 3
-    assert nearest[0] == pytest.approx(0.5 / unit)
-    assert equidistance[0] == pytest.approx(-(1.5 - 0.5) / 2)
+def test_the_score_is_a_logistic_function_of_weighted_signals() -> None:
+    (judged,) = scored().judge(seen())
+    assert judged.score == pytest.approx(1 / (1 + np.exp(-4 * 0.4)))  # brightness 102 / 255
+    weights = {
+        "darkness": SignalWeight(mean=-0.5, deviation=0.05, weight=2),
+        "reconstruction_l1": SignalWeight(mean=0, deviation=0.1, weight=-1),
+    }
+    (judged,) = scored(weights=weights, intercept=0.5).judge(seen())
+    assert judged.score == pytest.approx(1 / (1 + np.exp(-(0.5 + 2 * 2 - 1))))
 
 
-def test_centres_that_coincide_give_finite_numbers() -> None:
-    nearest, equidistance = centre_distances(np.array([[1.0, 0]]), np.zeros((2, 2)))
-    assert np.isfinite([*nearest, *equidistance]).all()
+def test_no_signal_counts_for_more_than_some_deviations() -> None:
+    weights = {"reconstruction_l1": SignalWeight(mean=0, deviation=0.001, weight=1)}
+    (judged,) = scored(weights=weights).judge(seen())
+    assert judged.score == pytest.approx(1 / (1 + np.exp(-FARTHEST)))
 
 
-def test_sharpness_and_brightness() -> None:
-    flat = np.full((1, 5, 5, 3), 51, np.uint8)
-    assert sharpness(flat)[0] == 0
-    assert brightness(flat)[0] == pytest.approx(0.2)
-    dot = np.zeros((1, 3, 3, 1), np.uint8)
-    dot[0, 1, 1] = 10
-    assert sharpness(dot)[0] == 0  # one place, so no variance
-    spot = np.zeros((1, 5, 5, 1), np.uint8)
-    spot[0, 2, 2] = 10
-    # −40 at the middle, 10 at its four neighbours, 0 at the corners: mean 0.
-    assert sharpness(spot)[0] == pytest.approx((1600 + 4 * 100) / 9)
-    assert sharpness(np.zeros((2, 1, 9, 3), np.uint8)).tolist() == [0, 0]
+def test_review_from_the_threshold_on() -> None:
+    (judged,) = scored().judge(seen())
+    assert not judged.review
+    (again,) = scored(review_from=judged.score).judge(seen())
+    assert again.review
 
 
-def test_signals_are_finite_for_every_input_and_higher_for_what_is_harder() -> None:
+def test_percentiles_are_places_on_the_scales() -> None:
+    one = scored()
+    assert one.percentile("blur", np.array([-1000.0, 0, 1000])).tolist() == [0, 50, 100]
+    assert one.percentile("blur", np.array([80.0])) == pytest.approx(90, abs=0.2)
+    flat = Difficulty(one.rule, CENTRES, scales() | {"blur": np.zeros(STEPS, np.float32)})
+    assert flat.percentile("blur", np.array([-1.0, 0, 1])).tolist() == [0, 50, 100]  # equals are in the middle
+
+
+def test_reasons_are_kinds_of_the_hardest_tenth_with_their_strongest_signal() -> None:
+    assert scored().judge(seen())[0].reasons == []
+    # On these scales, from −100 to 100, only the kinds' own scales can be reached: percentiles are about 50.
+    low = scales() | {"unusual": np.linspace(0, 40, STEPS).astype(np.float32)}
+    (judged,) = Difficulty(rule("1"), CENTRES, low).judge(seen(l1=np.array([3.0])))
+    (reason,) = judged.reasons
+    assert (reason.kind, reason.signal, reason.value, reason.percentile) == ("unusual", "reconstruction_l1", 3, 100)
+    assert judged.components.keys() == set(SIGNALS)
+
+
+def test_a_label_that_the_classifier_does_not_share_is_a_reason() -> None:
+    one = scored()
+    agreed, denied, silent = one.judge(seen(3), [0, 2, None])
+    assert agreed.reasons == silent.reasons == []
+    assert agreed.kinds[MISLABELLED] < 1
+    assert MISLABELLED not in silent.kinds
+    (reason,) = denied.reasons
+    assert reason.kind == MISLABELLED
+    assert reason.value == pytest.approx(1 - 1 / (np.exp(9) + 2))
+    assert reason.percentile == pytest.approx(100, abs=0.2)
+
+
+def test_fitted_scales_put_the_images_themselves_evenly() -> None:
     rng = np.random.default_rng(0)
-    pixels = np.stack([rng.integers(0, 256, (8, 8, 3), np.uint8), np.zeros((8, 8, 3), np.uint8)])
-    seen = Seen(
-        logits=np.array([[9.0, 0], [0.1, 0]], np.float32),
-        latent=np.array([[1.0, 0, 0], [0.5, 0.5, 0]], np.float32),
-        l1=np.array([0.1, 0.4], np.float32),
-        dissimilarity=np.array([0.1, 0.9], np.float32),
-        pixels=pixels,
-        smallest_side=np.array([500, 1]),
-    )
-    found = signals(seen, np.array([[1.0, 0, 0], [0, 1, 0]]))
-    assert len(found) == 10
-    for name, (easy, hard) in found.items():
-        assert np.isfinite([easy, hard]).all(), name
-        assert hard > easy, name
+    many = seen(400, pixels=rng.integers(0, 256, (400, 8, 8, 3), np.uint8), l1=rng.random(400))
+    found = difficulty.fit_scales(rule("1"), many, CENTRES, [0] * 400)
+    judged = found.judge(many, [0] * 400)
+    for values in ([one.percentile for one in judged], [one.kinds["unusual"] for one in judged]):
+        assert np.mean(np.array(values) > 90) == pytest.approx(0.1, abs=0.02)
+        assert np.mean(values) == pytest.approx(50, abs=1)
+
+
+def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+    one = scored()
+    difficulty.write(one, tmp_path)
+    found = difficulty.read(one.rule, tmp_path, 3, 3)
+    assert found.judge(seen()) == one.judge(seen())
+    assert not list(tmp_path.glob("*.part"))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        ({"blur": np.zeros(3, np.float32)}, "blur is no scale of 501 steps"),
+        ({"score": np.linspace(1, 0, STEPS).astype(np.float32)}, "score is no scale"),
+        ({"score": np.full(STEPS, np.nan, np.float32)}, "score is no scale"),
+    ],
+)
+def test_scales_that_are_none_are_refused(spoil: dict[str, Any], told: str, tmp_path: Path) -> None:
+    one = scored()
+    difficulty.write(Difficulty(one.rule, CENTRES, scales() | spoil), tmp_path)
+    with pytest.raises(ModelFolderError, match=told):
+        difficulty.read(one.rule, tmp_path, 3, 3)
+
+
+def test_files_of_other_models_and_of_none_are_refused(tmp_path: Path) -> None:
+    one = scored()
+    with pytest.raises(ModelFolderError, match="can't be read"):
+        difficulty.read(one.rule, tmp_path, 3, 3)
+    difficulty.write(one, tmp_path)
+    with pytest.raises(ModelFolderError, match=r"centres of shape \(3, 3\); the models have 2 classes"):
+        difficulty.read(one.rule, tmp_path, 2, 3)
+    with np.load(tmp_path / FILE_NAME) as file:
+        arrays = {name: file[name] for name in SCALES if name != "blur"}
+    np.savez(tmp_path / FILE_NAME, **arrays)
+    with pytest.raises(ModelFolderError, match="can't be read"):
+        difficulty.read(one.rule, tmp_path, 3, 3)
+    (tmp_path / FILE_NAME).write_bytes(b"no archive")
+    with pytest.raises(ModelFolderError, match="can't be read"):
+        difficulty.read(one.rule, tmp_path, 3, 3)
+
+
+def test_weights_of_signals_that_are_none_are_refused() -> None:
+    with pytest.raises(ValidationError, match="no signals loudness"):
+        rule("1", weights={"loudness": SignalWeight(mean=0, deviation=1, weight=1)})
+    with pytest.raises(ValidationError):
+        rule("1", weights={})

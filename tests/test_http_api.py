@@ -18,7 +18,7 @@ from starlette.types import Message
 
 from phototriage import http_api, triage
 from phototriage.http_api import HttpApi
-from phototriage.runtime import Models, load_models
+from phototriage.models import Models, load_models
 from phototriage.settings import Settings
 from tests.asgi_client import AsgiClient
 from tests.hostile_files import bad_files, good_files

@@ -6,8 +6,8 @@ import pytest
 
 from phototriage.image_files import embed_files, find, reason
 from phototriage.images import ImageLimits
+from phototriage.models import Models
 from phototriage.progress import Progress
-from phototriage.runtime import Models
 from tests.drawings import write_folder
 from tests.tiny_models import solid
 

@@ -13,7 +13,7 @@ from phototriage import layout, triage
 from phototriage.bulk import write_answers, write_groups
 from phototriage.comparison import Side, duplicates
 from phototriage.images import ImageLimits
-from phototriage.runtime import Models, load_models
+from phototriage.models import Models, load_models
 from phototriage.second_look import SecondLook
 from phototriage.settings import Settings
 from tests.tiny_models import SIDE_LENGTH, decision, png_of, write_embedder

@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from phototriage import openapi
 from phototriage.http_api import HttpApi
-from phototriage.runtime import Models
+from phototriage.models import Models
 from phototriage.schemas import ClassifyQuery, DuplicatesQuery, ModelQuery, SaliencyQuery
 from phototriage.settings import Settings
 from tests.asgi_client import AsgiClient

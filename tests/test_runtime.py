@@ -10,7 +10,8 @@ import pytest
 from phototriage import golden, manifest, runtime
 from phototriage.errors import ModelFolderError, UnknownModel
 from phototriage.manifest import Output
-from phototriage.runtime import Models, load_model, load_models
+from phototriage.models import Models, load_models
+from phototriage.runtime import load_model
 from phototriage.settings import Settings
 from tests.tiny_models import (
     PEAK,

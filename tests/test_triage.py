@@ -12,11 +12,11 @@ import pytest
 from PIL import Image
 
 from phototriage import triage
-from phototriage.difficulty import softmax
 from phototriage.errors import MalformedRequest, TooLarge, UndecodableImage, UnknownLabel, UnknownModel
 from phototriage.images import ImageLimits
-from phototriage.runtime import Models, load_models
+from phototriage.models import Models, load_models
 from phototriage.settings import Settings
+from phototriage.signals import softmax
 from tests.tiny_models import LABELS, PEAK, decision, input_rule, solid, write_model
 
 RED = solid((255, 0, 0))

@@ -180,15 +180,20 @@ def _write(folder: Path, graph: onnx.ModelProto, kept: Golden, changes: dict[str
     folder.mkdir(parents=True)
     onnx.save(graph, folder / MODEL_FILE)
     golden.write(kept, folder)
+    outputs = (
+        Output(role=kept.role, name=kept.role, shape=("N", 3)),
+        Output(role="gradient", name="gradient", shape=("N", SIDE_LENGTH, SIDE_LENGTH, 3)),
+    )
+    return described(folder, {"outputs": outputs} | changes)
+
+
+def described(folder: Path, changes: dict[str, Any]) -> Manifest:
+    """Write the manifest of a folder that holds a graph and its golden vectors; `changes` are fields of it."""
     fields: dict[str, Any] = {
         "name": folder.name,
         "default": False,
         "files": {name: manifest.sha256_of(folder / name) for name in (MODEL_FILE, golden.FILE_NAME)},
         "input": input_rule(),
-        "outputs": (
-            Output(role=kept.role, name=kept.role, shape=("N", 3)),
-            Output(role="gradient", name="gradient", shape=("N", SIDE_LENGTH, SIDE_LENGTH, 3)),
-        ),
         "data": Data(name="none", sha256="0" * 64, licence="CC0-1.0", images={}),
         "training": Training(command="by hand", settings={}, random_seed=0, packages={}, hardware="none"),
     }

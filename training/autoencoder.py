@@ -1,4 +1,5 @@
-"""Train an autoencoder on a folder or tar of images; no labels are needed.
+"""Train an autoencoder on a folder or tar of images. Where they are in classes, its latent learns to tell these apart,
+too, so that its distances to class centres say what an image is like; flat folders need no labels.
 
     python -m training.autoencoder --data my_photos/ --name my_autoencoder
     python -m training.export --name my_autoencoder
@@ -14,6 +15,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,20 +23,21 @@ import torch
 from numpy.typing import NDArray
 
 from phototriage.manifest import Data, Metric
-from training.autoencoder_fit import AutoencoderFit, Examples
+from training.autoencoder_fit import AUGMENTATION, AutoencoderFit, Examples, View
 from training.autoencoder_network import Autoencoder
 from training.autoencoder_options import AutoencoderOptions, parse
 from training.autoencoder_progress import AutoencoderProgress
 from training.command import run_command
 from training.data import load
 from training.dataset import Dataset
-from training.files import DataError
-from training.layouts import Split
+from training.files import DataError, base_name
+from training.layouts import NoClassesError, Split
 from training.options import hardware
 from training.pixel_cache import cached_pixels
 from training.run import AutoencoderRun, RunError, claim_folder, training_record, write_run
+from training.small_copies import with_small_copies
 
-PIXELS = "pixels.npy"
+PIXELS, COPIES = "pixels.npy", "copies.npy"
 
 
 def metrics_of(examples: Examples, data: Dataset, splits: Sequence[Split]) -> list[Metric]:
@@ -57,9 +60,28 @@ def _mean(name: str, values: NDArray[np.float32], photos: str, split: Split) -> 
     return Metric(name=name, set=photos, split=split, n=n, value=round(value, 5), interval=interval)
 
 
+def _load(path: Path, options: AutoencoderOptions) -> Dataset:
+    """With classes where they are there and wanted."""
+    if options.fit.label_weight > 0:
+        try:
+            return load(path, group_by=options.group_by)
+        except NoClassesError:
+            print(f"{base_name(path)} has no classes: the latent learns from pixels alone", file=sys.stderr)
+    return load(path, group_by=options.group_by, labelled=False)
+
+
+def _view(data: Dataset, options: AutoencoderOptions, folder: Path, workers: int) -> View | None:
+    """Crops of small copies, if the settings augment."""
+    if not options.fit.augmentation:
+        return None
+    copies = with_small_copies(data, options.network.size * 3 // 2, folder / COPIES, workers=workers)
+    augmentation = replace(AUGMENTATION, flip=options.fit.mirrored)
+    return lambda row, rng: augmentation.view(copies.image(row), options.rule, rng)
+
+
 def train(given: argparse.Namespace, options: AutoencoderOptions) -> AutoencoderRun:
     """From images to a finished run folder."""
-    data = load(given.data, group_by=options.group_by, labelled=False)
+    data = _load(given.data, options)
     for key, reason in data.unreadable:
         print(f"skipped {key}: {reason}", file=sys.stderr)
     train_rows, val_rows = ([int(row) for row in data.indices(split)] for split in ("train", "val"))
@@ -78,7 +100,16 @@ def train(given: argparse.Namespace, options: AutoencoderOptions) -> Autoencoder
     network = Autoencoder(options.network)
     progress = AutoencoderProgress(options.fit.epochs, folder, network, data, images, [*train_rows, *val_rows])
     fit = AutoencoderFit(
-        network, images, train_rows, val_rows, options.fit, device=device, watcher=progress, folder=folder
+        network,
+        images,
+        train_rows,
+        val_rows,
+        options.fit,
+        device=device,
+        watcher=progress,
+        folder=folder,
+        labels=data.targets if data.labels else None,
+        view=_view(data, options, folder, given.workers),
     )
     fit.run()
     progress.close()

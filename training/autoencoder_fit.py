@@ -1,7 +1,8 @@
-"""The training loop of an autoencoder: L1, and after each epoch what became of every single image.
+"""The training loop of an autoencoder: L1, where there are labels also of classes, and after each epoch what became of
+every single image.
 
-Every draw depends on (random seed, epoch) alone, and a checkpoint holds all else, so a run that was stopped takes the
-same steps as one that was not.
+Every draw depends on (random seed, epoch, step, image) alone, and a checkpoint holds all else, so a run that was
+stopped takes the same steps as one that was not.
 """
 
 from __future__ import annotations
@@ -19,14 +20,18 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from training.augmentation import Augmentation
 from training.autoencoder_network import Autoencoder, errors
 from training.batches import to_pixels
+from training.evaluation import precision_context
 from training.featout import evaluation_mode
+from training.prototypes import Prototypes
 from training.run import write_atomically
 
 CHECKPOINT, BEST = "checkpoint.pt", "best.pt"
 CHECKPOINT_SECONDS = 120
 MEASURED_AT_ONCE = 256
+AUGMENTATION = Augmentation()
 
 Images = NDArray[np.uint8]
 
@@ -39,18 +44,24 @@ class AutoencoderSettings(BaseModel):
     epochs: int = Field(ge=1)
     batch_size: int = Field(default=64, ge=2)
     rate: float = Field(default=2e-3, gt=0)
-    mirrored: bool = True  # half of the images, drawn anew each epoch
+    augmentation: bool = True  # crops and tones, drawn anew each epoch
+    mirrored: bool = True  # half of the images
+    label_weight: float = Field(default=0, ge=0)  # of the classes' cross-entropy beside L1
+    bf16: bool = False  # of the steps; what is measured is measured in float32
     seed: int = 0
 
 
 @dataclass(frozen=True)
 class AutoencoderEpoch:
-    """What an epoch came to. l1: of pixels in [0, 1]; that of training is taken as it learns."""
+    """What an epoch came to. l1: of pixels in [0, 1]; that of training is taken as it learns. val_accuracy: of the
+    nearest prototype; 0 where there are no labels. val_loss: what the best epoch is chosen by."""
 
     epoch: int
     train_l1: float
     val_l1: float
     val_ssim: float
+    val_accuracy: float
+    val_loss: float
     seconds: float
     best: bool
 
@@ -71,9 +82,16 @@ class Watcher(Protocol):
     def epoch(self, result: AutoencoderEpoch, examples: Examples) -> None: ...
 
 
+View = Callable[[int, np.random.Generator], Images]
+
+
 class AutoencoderFit:
     """One training of `network` on the rows `train` of `images` uint8 (N, H, W, C), choosing its best epoch on the rows
-    `val`, or taking the last if there are none. After `run()` the network holds that epoch's weights."""
+    `val`, or taking the last if there are none. After `run()` the network holds that epoch's weights.
+
+    `labels` (N,): where the settings give them a weight, the latent learns to lie near its class. `view`, where the
+    settings augment: a row as it is to be learned this time, uint8 (H, W, C); without it the image itself.
+    """
 
     def __init__(
         self,
@@ -86,12 +104,19 @@ class AutoencoderFit:
         device: torch.device,
         watcher: Watcher,
         folder: Path | None = None,
+        labels: NDArray[np.int64] | None = None,
+        view: View | None = None,
     ) -> None:
-        self.network, self.images, self.settings = network, images, settings
+        self.network, self.images, self.settings, self.view = network, images, settings, view
         self.train, self.val = np.asarray(train, np.int64), np.asarray(val, np.int64)
         self.device, self.watcher, self.folder = device, watcher, folder
         network.to(device).to(memory_format=torch.channels_last)
-        self.optimiser = torch.optim.Adam(network.parameters(), lr=settings.rate)
+        self.labels, self.prototypes = labels, None
+        weights = list(network.parameters())
+        if labels is not None and settings.label_weight > 0:
+            self.prototypes = Prototypes(int(labels.max()) + 1, network.spec.latent).to(device)
+            weights += self.prototypes.parameters()
+        self.optimiser = torch.optim.Adam(weights, lr=settings.rate)
         self.position = (0, 0)  # epoch and step to do next
         self.sums = {"loss": 0.0, "seen": 0.0, "seconds": 0.0}
         self.history: list[dict[str, Any]] = []
@@ -113,8 +138,8 @@ class AutoencoderFit:
         plan = self._plan(epoch)
         self.network.train()
         saved = began = time.monotonic()
-        for step, (rows, mirrored) in enumerate(plan[first:], start=first):
-            self._step(rows, mirrored, (epoch + step / len(plan)) / self.settings.epochs)
+        for step, rows in enumerate(plan[first:], start=first):
+            self._step(rows, epoch, step, (epoch + step / len(plan)) / self.settings.epochs)
             self.position = (epoch, step + 1)
             now = time.monotonic()
             self.sums["seconds"] += now - began
@@ -130,27 +155,44 @@ class AutoencoderFit:
         self._finish_epoch(epoch)
         return True
 
-    def _plan(self, epoch: int) -> list[tuple[NDArray[np.int64], NDArray[np.bool_]]]:
-        """The batches of an epoch: rows, and which of them are mirrored. A last one of a single row is left out, since
-        batch norms take none."""
-        rng = np.random.default_rng((self.settings.seed, epoch))
-        rows = rng.permutation(self.train)
-        mirrored = (rng.random(len(rows)) < 0.5) & self.settings.mirrored
+    def _plan(self, epoch: int) -> list[NDArray[np.int64]]:
+        """The rows of each batch of an epoch. A last one of a single row is left out, since batch norms take none."""
+        rows = np.random.default_rng((self.settings.seed, epoch)).permutation(self.train)
         size = self.settings.batch_size
-        starts = [start for start in range(0, len(rows), size) if len(rows) - start > 1]
-        return [(rows[start : start + size], mirrored[start : start + size]) for start in starts]
+        return [rows[start : start + size] for start in range(0, len(rows), size) if len(rows) - start > 1]
 
-    def _step(self, rows: NDArray[np.int64], mirrored: NDArray[np.bool_], done: float) -> None:
-        images = self.images[rows]
-        images[mirrored] = images[mirrored, :, ::-1]
+    def _batch(self, rows: NDArray[np.int64], epoch: int, step: int) -> Tensor:
+        """(N, C, H, W) in [0, 1], as it is to be learned and drawn again."""
+        images = np.stack([self._view(int(row), epoch) for row in rows])
         pixels = self._pixels(images)
-        loss = (self.network(pixels).pixels - pixels).abs().mean()
+        if self.view is None:
+            return pixels
+        seed = int(np.random.SeedSequence((self.settings.seed, epoch, step)).generate_state(1)[0])
+        return AUGMENTATION.tones(pixels, torch.Generator().manual_seed(seed))
+
+    def _view(self, row: int, epoch: int) -> Images:
+        rng = np.random.default_rng((self.settings.seed, epoch, row))
+        if self.view is not None:
+            return self.view(row, rng)
+        image: Images = self.images[row]
+        return image[:, ::-1] if self.settings.mirrored and rng.random() < 0.5 else image
+
+    def _step(self, rows: NDArray[np.int64], epoch: int, step: int, done: float) -> None:
+        pixels = self._batch(rows, epoch, step)
+        with precision_context(self.device, self.settings.bf16):
+            made = self.network(pixels)
+        l1 = (made.pixels.float() - pixels).abs().mean()
+        loss = l1
+        if self.prototypes is not None:
+            assert self.labels is not None
+            labels = torch.from_numpy(self.labels[rows]).to(self.device)
+            loss = l1 + self.settings.label_weight * self.prototypes.loss(made.latent, labels)
         for group in self.optimiser.param_groups:
             group["lr"] = self.settings.rate * min(1.0, done * 40 + 0.02) * 0.5 * (1 + math.cos(math.pi * done))
         self.optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         self.optimiser.step()
-        self.sums["loss"] += loss.item() * len(rows)
+        self.sums["loss"] += l1.item() * len(rows)
         self.sums["seen"] += len(rows)
 
     def _pixels(self, images: Images) -> Tensor:
@@ -175,12 +217,16 @@ class AutoencoderFit:
         examples = self.measure()
         judged = self.val if len(self.val) else self.train
         val_l1 = float(examples.l1[judged].mean(dtype=np.float64))
-        best = not len(self.val) or all(val_l1 < one["val_l1"] for one in self.history)
+        told, entropy = self._classes(examples, judged)
+        val_loss = val_l1 + self.settings.label_weight * entropy
+        best = not len(self.val) or all(val_loss < one["val_loss"] for one in self.history)
         result = AutoencoderEpoch(
             epoch=epoch,
             train_l1=self.sums["loss"] / max(self.sums["seen"], 1),
             val_l1=val_l1,
             val_ssim=float(examples.ssim[judged].mean(dtype=np.float64)),
+            val_accuracy=told,
+            val_loss=val_loss,
             seconds=self.sums["seconds"],
             best=best,
         )
@@ -195,10 +241,23 @@ class AutoencoderFit:
         self.watcher.epoch(result, examples)
         self._save()
 
+    def _classes(self, examples: Examples, rows: NDArray[np.int64]) -> tuple[float, float]:
+        """Accuracy of the nearest prototype, and cross-entropy; zeros without labels."""
+        if self.prototypes is None:
+            return 0.0, 0.0
+        assert self.labels is not None
+        labels = torch.from_numpy(self.labels[rows])
+        with torch.inference_mode():
+            latent = torch.from_numpy(examples.latent[rows]).to(self.device)
+            logits = self.prototypes(latent).cpu()
+        right = (logits.argmax(1) == labels).float().mean().item()
+        return right, torch.nn.functional.cross_entropy(logits, labels).item()
+
     def _save(self) -> None:
         if self.folder is None:
             return
         state = {
+            "prototypes": None if self.prototypes is None else self.prototypes.state_dict(),
             "network": self.network.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "position": self.position,
@@ -212,6 +271,8 @@ class AutoencoderFit:
             return
         state = torch.load(self.folder / CHECKPOINT, map_location=self.device, weights_only=True)
         self.network.load_state_dict(state["network"])
+        if self.prototypes is not None:
+            self.prototypes.load_state_dict(state["prototypes"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.position, self.sums, self.history = state["position"], state["sums"], state["history"]
         if (self.folder / BEST).exists():

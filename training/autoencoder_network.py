@@ -49,7 +49,8 @@ class Autoencoder(nn.Module):
         side = spec.size // MULTIPLE
         encoder: list[nn.Module] = []
         for inputs, outputs in zip([spec.channels, *widths], widths, strict=False):
-            encoder += [nn.Conv2d(inputs, outputs, 3, 2, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
+            for first, stride in ((inputs, 2), (outputs, 1)):
+                encoder += [nn.Conv2d(first, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
         # A sigmoid bounds the latent, so that distances are comparable and its sum can be normalised to 1; the norm
         # before it keeps it from sticking at 0 or 1.
         last = [nn.Linear(widths[-1] * side * side, spec.latent, bias=False), nn.BatchNorm1d(spec.latent), nn.Sigmoid()]

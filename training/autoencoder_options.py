@@ -14,7 +14,7 @@ from phototriage.input_rule import Aspect, Colour, InputRule
 from phototriage.manifest import Name
 from training.autoencoder_fit import AutoencoderSettings
 from training.autoencoder_network import AutoencoderSpec
-from training.options import recorded_command
+from training.options import recorded_command, use_bf16
 from training.run import RUNS
 from training.ssim import WINDOW
 
@@ -50,7 +50,7 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[argparse.Namespace, A
         description="Train an autoencoder whose errors and latent tell how unusual an image is.",
     )
     add = parser.add_argument
-    add("--data", type=Path, required=True, help="folder or tar of images; classes are ignored")
+    add("--data", type=Path, required=True, help="folder or tar of images, with or without classes")
     add("--name", required=True, help="of the run and of the model: lower case, digits, _ . -")
     add("--licence", default="not stated", help="of the images; it goes into the model's card")
     add("--group-by", metavar="REGEX", help="images whose names give the same match stay in one split")
@@ -62,7 +62,10 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[argparse.Namespace, A
     add("--epochs", type=int, default=60)
     add("--batch-size", type=int, default=64)
     add("--rate", type=float, default=2e-3, help="highest learning rate")
+    add("--label-weight", type=float, default=0.1, help="of telling classes apart, if there are any; 0: ignore them")
+    add("--no-augmentation", action="store_true", help="no crops and tones, such as for digits")
     add("--no-mirror", action="store_true", help="never mirror images, such as digits")
+    add("--precision", choices=["auto", "float32", "bf16"], default="auto")
     add("--seed", type=int, default=0)
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     add("--workers", type=int, default=1, help="processes that decode images (0: none)")
@@ -94,7 +97,10 @@ def _options(given: argparse.Namespace) -> AutoencoderOptions:
             epochs=QUICK_EPOCHS if given.quick else given.epochs,
             batch_size=given.batch_size,
             rate=given.rate,
+            augmentation=not given.no_augmentation,
             mirrored=not given.no_mirror,
+            label_weight=given.label_weight,
+            bf16=use_bf16(given.precision, torch.device(given.device)),
             seed=given.seed,
         ),
     )

@@ -66,13 +66,15 @@ class AutoencoderProgress:
         )
 
     def epoch(self, result: AutoencoderEpoch, examples: Examples) -> None:
+        accuracy = f"  accuracy {result.val_accuracy:.4f}" if result.val_accuracy else ""
         print(
             f"epoch {result.epoch + 1}/{self.epochs} done in {duration(result.seconds)}: L1 {result.train_l1:.4f}  "
-            f"validation L1 {result.val_l1:.4f}  SSIM {result.val_ssim:.4f}{'  (best)' if result.best else ''}",
+            f"validation L1 {result.val_l1:.4f}  SSIM {result.val_ssim:.4f}"
+            f"{accuracy}{'  (best)' if result.best else ''}",
             file=sys.stderr,
             flush=True,
         )
-        for name in ("train_l1", "val_l1", "val_ssim"):
+        for name in ("train_l1", "val_l1", "val_ssim", "val_accuracy"):
             self.writer.add_scalar(name, getattr(result, name), result.epoch)
         self.writer.flush()
         write_examples(path_of(self.folder, result.epoch), self.data, self.kept, examples)

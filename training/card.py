@@ -7,6 +7,8 @@ from phototriage.manifest import Manifest, Metric
 from phototriage.second_look import SecondLook
 
 CARD = "CARD.md"
+DIFFICULTY = "## Difficulty"
+FIGURES_RULE = "| --- | --- | --- | --- | --- |"
 TEMPLATE = """# {name}
 
 {description}
@@ -82,6 +84,37 @@ def retold(text: str, manifest: Manifest) -> str:
         return next((new for start, new in facts.items() if old.startswith(start)), old)
 
     return "\n".join(line(old) for old in text.split("\n"))
+
+
+def with_difficulty(text: str, manifest: Manifest) -> str:
+    """A classifier's card with its difficulty score, in place of what it said of one before, and with the manifest's
+    figures."""
+    lines = text.split("\n")
+    first = next((at for at, line in enumerate(lines) if line == DIFFICULTY), None)
+    limits = lines.index("## Limits")
+    lines[limits if first is None else first : limits] = _told_difficulty(manifest)
+    top = lines.index(FIGURES_RULE) + 1
+    lines[top : lines.index("", top)] = [_row(metric) for metric in manifest.metrics]
+    return "\n".join(lines)
+
+
+def _told_difficulty(manifest: Manifest) -> list[str]:
+    rule = manifest.difficulty
+    assert rule is not None
+    reference = rule.reference
+    return [
+        DIFFICULTY,
+        f"The probability that a reference network errs: a {reference.trunk} of {reference.parameters:,} parameters on "
+        f"{reference.size} px, {reference.epochs} epochs on half of the train images. Fitted to the mistakes of "
+        f"{reference.networks} such networks on {rule.images:,} validation images of {rule.data}, of which they get "
+        f"{reference.mistakes:.1%} wrong; percentiles refer to these. Autoencoder: {rule.autoencoder}, version "
+        f"{rule.autoencoder_version}. Review from a score of {rule.review_from}: the hardest {rule.workload:.0%}.",
+        "",
+        "| signal | mean | deviation | weight |",
+        "| --- | --- | --- | --- |",
+        *(f"| {name} | {w.mean:.4g} | {w.deviation:.4g} | {w.weight:+.4f} |" for name, w in rule.weights.items()),
+        "",
+    ]
 
 
 def _of_kind(manifest: Manifest) -> dict[str, str]:

@@ -7,9 +7,16 @@ import sys
 from collections.abc import Callable
 
 from phototriage.errors import PhototriageError
+from phototriage.manifest import Metric
 from training.run import AnyRun, EmbedderRun
 
 INTERRUPTED = 130  # what shells report for Ctrl-C
+
+
+def told(metric: Metric) -> str:
+    """A figure as a line."""
+    interval = f" [{metric.interval[0]:.4f}, {metric.interval[1]:.4f}]" if metric.interval else ""
+    return f"{metric.name}, {metric.set} {metric.split} (n = {metric.n:,}): {metric.value:.4f}{interval}"
 
 
 def run_command(train: Callable[[], AnyRun]) -> int:
@@ -24,8 +31,7 @@ def run_command(train: Callable[[], AnyRun]) -> int:
         print("stopped: the same command goes on from the last checkpoint", file=sys.stderr)
         return INTERRUPTED
     for metric in run.metrics:
-        interval = f" [{metric.interval[0]:.4f}, {metric.interval[1]:.4f}]" if metric.interval else ""
-        print(f"{metric.name}, {metric.set} {metric.split} (n = {metric.n:,}): {metric.value:.4f}{interval}")
+        print(told(metric))
     if isinstance(run, EmbedderRun):
         print(f"Threshold: {run.decision.threshold}")
     print(f"Next: python -m training.export --name {run.name}")

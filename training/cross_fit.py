@@ -25,6 +25,7 @@ from training.files import DataError
 from training.fit import Epoch, Fit, FitSettings
 from training.networks import Classifier, NetworkSpec
 from training.progress import duration
+from training.small_copies import with_small_copies
 from training.splits import share
 
 HALVES = 2
@@ -40,6 +41,11 @@ class ReferenceSettings(BaseModel):
     batch_size: int = Field(default=32, ge=2)
     rate: float = Field(default=3e-3, gt=0)
     bf16: bool = False
+
+    @property
+    def copies(self) -> int:
+        """Side of the small copies that crops are cut from: a crop of half the area still fills the input."""
+        return self.size * 3 // 2
 
     @property
     def rule(self) -> InputRule:
@@ -58,8 +64,9 @@ def halves(data: Dataset, rows: Sequence[int], seed: int) -> NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class References:
-    """Reference networks of a set. Each one's checkpoints and answers are kept in `folder` under what it learned, so
-    that an interrupted call goes on where it was, and no network is trained twice."""
+    """Reference networks of a set, `data`, of which small copies are kept too: they learn from those, and answer for
+    the images themselves. Each one's checkpoints and answers are kept in `folder` under what it learned, so that an
+    interrupted call goes on where it was, and no network is trained twice."""
 
     data: Dataset
     settings: ReferenceSettings
@@ -101,15 +108,16 @@ class References:
             return kept
         folder.mkdir(parents=True, exist_ok=True)
         network = reference_network(len(self.data.labels), seed)
+        copies = self.folder / f"copies_{self.settings.copies}_{self.data.sha256[:16]}.npy"
         Fit(
             network,
-            self.data,
+            with_small_copies(self.data, self.settings.copies, copies, workers=self.workers),
             learns,
             [],
             self.settings.rule,
             self.settings.fit(seed),
             device=self.device,
-            workers=self.workers,
+            workers=0,  # crops of small copies cost less than to hand them from process to process
             watcher=_Lines(f"reference {seed}, {len(learns):,} images: ", self.settings.epochs),
             folder=folder,
         ).run()

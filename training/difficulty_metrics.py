@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
+from scipy.stats import rankdata
+
+from phototriage.manifest import Metric
 
 Floats = NDArray[np.floating]
 Flags = NDArray[np.bool_]
 CHANCE = 0.5
+PREFIX = "difficulty: "  # of a score's figures among a model's
+RESAMPLES = 1000
 
 
 def mistakes(probabilities: Floats, labels: NDArray[np.int64]) -> Flags:
@@ -38,7 +44,9 @@ def auroc(score: Floats, wrong: Flags) -> float:
     """Of a score (n,) for mistakes (n,). Raises ValueError where all or none are wrong."""
     if wrong.all() or not wrong.any():
         raise ValueError("a network that is always or never wrong tells nothing of difficulty")
-    return float(roc_auc_score(wrong, score))
+    mistakes = int(wrong.sum())
+    ranks = rankdata(score)[wrong].sum()
+    return float((ranks - mistakes * (mistakes + 1) / 2) / (mistakes * (len(wrong) - mistakes)))
 
 
 def mean_auroc(score: Floats, wrong: Flags) -> float:
@@ -72,3 +80,73 @@ def lift(score: Floats, wrong: Flags, workload: float = 0.1) -> float:
     the first of equal ones."""
     hardest = np.argsort(-score, kind="stable")[: max(1, round(workload * len(score)))]
     return float(wrong[:, hardest].mean() / wrong.mean())
+
+
+def bootstrap(
+    statistic: Callable[[NDArray[np.int64]], float], n: int, *, seed: int = 0, resamples: int = RESAMPLES
+) -> tuple[float, float]:
+    """95 % interval of `statistic`, a function of chosen rows, by drawing the n images anew (percentile bootstrap).
+    Draws of which it can't be told, since they hold no mistake, are left out."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(resamples):
+        try:
+            found.append(statistic(rng.integers(0, n, n)))
+        except ValueError:
+            continue
+    if not found:
+        raise ValueError("no draw of the images holds both mistakes and none")
+    low, high = np.quantile(found, (0.025, 0.975))
+    return float(low), float(high)
+
+
+def figures(
+    score: Floats, wrong: Flags, own: Flags, workload: float, photos: str, split: str, *, resamples: int = RESAMPLES
+) -> list[Metric]:
+    """What a score (n,) is worth, with intervals: against mistakes `wrong` (S, n) of reference networks, and `own` (n,)
+    of the classifier itself, if it made any."""
+    wanted: list[tuple[str, Callable[[NDArray[np.int64]], float]]] = [
+        ("AUROC of reference mistakes", lambda rows: mean_auroc(score[rows], wrong[:, rows])),
+        ("its ceiling: other reference networks", lambda rows: ceiling(wrong[:, rows])),
+        ("share of the ceiling", lambda rows: share_of_ceiling(score[rows], wrong[:, rows])),
+        ("Brier skill", lambda rows: brier_skill(score[rows], wrong[:, rows])),
+        (f"mistakes in the hardest {workload:.0%}", lambda rows: lift(score[rows], wrong[:, rows], workload)),
+    ]
+    if own.any() and not own.all():
+        wanted.append(
+            (f"AUROC of the classifier's own {own.sum()} mistakes", lambda rows: auroc(score[rows], own[rows]))
+        )
+    everything = np.arange(len(score))
+    found = []
+    for name, statistic in wanted:
+        try:
+            value = statistic(everything)
+            low, high = bootstrap(statistic, len(score), resamples=resamples)
+        except ValueError:
+            continue  # a network that is always right tells nothing
+        found.append(
+            Metric(
+                name=PREFIX + name,
+                set=photos,
+                split=split,
+                n=len(score),
+                value=round(value, 4),
+                interval=(round(low, 4), round(high, 4)),
+            )
+        )
+    return found
+
+
+def peer_differences(
+    score: Floats, peers: Sequence[Floats], wrong: Flags, *, resamples: int = RESAMPLES
+) -> list[tuple[float, tuple[float, float]]]:
+    """Of each peer (n,): how much more AUROC `score` has, with the interval of the paired difference."""
+    everything = np.arange(len(score))
+    found = []
+    for peer in peers:
+
+        def gain(rows: NDArray[np.int64], peer: Floats = peer) -> float:
+            return mean_auroc(score[rows], wrong[:, rows]) - mean_auroc(peer[rows], wrong[:, rows])
+
+        found.append((gain(everything), bootstrap(gain, len(score), resamples=resamples)))
+    return found

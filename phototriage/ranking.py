@@ -1,0 +1,159 @@
+"""A folder's images from the hardest to the easiest, as a table and as a page of thumbnails."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from PIL import Image
+
+from phototriage import gallery, tables
+from phototriage.assessment import see, views
+from phototriage.difficulty import MISLABELLED, SCORE, Judgement
+from phototriage.errors import PhototriageError
+from phototriage.image_files import Failure, find, read_file, reason
+from phototriage.images import IMAGE_SUFFIXES, ImageLimits, decode
+from phototriage.models import Judge
+from phototriage.progress import Progress
+from phototriage.signals import KINDS, SIGNALS, softmax
+from phototriage.tables import TableError
+
+By = Literal["score", "ambiguous", "unusual", "low_quality", "likely_mislabelled"]
+
+BATCH = 16  # images in memory at once
+NOT_GIVEN = float("-inf")
+SHOWN = 60  # thumbnails of the hardest, and of the easiest
+COLUMNS = ("path", "label", "confidence", "score", "percentile", "review", "reasons", *KINDS)
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """One image: its path below the folder, what the classifier takes it for, and how hard that is. given: the label
+    that its sub-folder says, where that is asked for."""
+
+    path: Path
+    label: str
+    confidence: float
+    judged: Judgement
+    given: str | None
+
+    def by(self, key: By) -> float:
+        if key == "score":
+            return self.judged.score
+        return self.judged.kinds.get(key, NOT_GIVEN)
+
+
+def rank(
+    judge: Judge, folder: Path, paths: Sequence[Path], limits: ImageLimits, *, labelled: bool
+) -> tuple[list[Ranked], dict[Path, str]]:
+    """The images that can be read, in their order, and why the others can't. `paths` start at `folder`; `labelled`:
+    the name of an image's folder is its label, if the classifier has that one."""
+    progress = Progress(len(paths))
+    ranked: list[Ranked] = []
+    failures: dict[Path, str] = {}
+    for start in range(0, len(paths), BATCH):
+        kept: list[Path] = []
+        images: list[Image.Image] = []
+        for path in paths[start : start + BATCH]:
+            try:
+                images.append(decode(read_file(folder / path, limits), limits))
+            except (PhototriageError, OSError) as error:
+                failures[path] = reason(error)
+            else:
+                kept.append(path)
+        if images:
+            ranked += _judged(judge, kept, images, labelled)
+        progress.step(len(paths[start : start + BATCH]))
+    return ranked, failures
+
+
+def _judged(judge: Judge, paths: Sequence[Path], images: Sequence[Image.Image], labelled: bool) -> list[Ranked]:
+    labels = judge.classifier.labels
+    given = [path.parent.name if labelled and path.parent.name in labels else None for path in paths]
+    seen = see(judge.classifier, judge.autoencoder, views(judge.classifier, judge.autoencoder, images))
+    places = [None if name is None else labels.index(name) for name in given]
+    probabilities = softmax(seen.logits)
+    return [
+        Ranked(path, labels[int(shares.argmax())], float(shares.max()), judged, name)
+        for path, shares, judged, name in zip(
+            paths, probabilities, judge.difficulty.judge(seen, places), given, strict=True
+        )
+    ]
+
+
+def write_ranking(
+    judge: Judge, folder: Path, output: Path, page: Path | None, limits: ImageLimits, *, by: By, labelled: bool
+) -> bool:
+    """Write the table, hardest first, and the page, if one is asked for.
+
+    Returns whether all images could be read; the others are told on stderr. Raises TableError.
+    """
+    if not folder.is_dir():
+        raise TableError(f"{folder} is no folder. Name the one that holds the images.")
+    for path in (output, page):
+        if path is not None:
+            tables.check_writable(path)
+    unread: dict[Path, str] = {}
+
+    def report(path: Path, error: Failure) -> None:
+        unread[path] = reason(error)
+
+    paths = find(folder, report)
+    if not paths:
+        raise TableError(f"{folder} holds no images: no file ends in {', '.join(sorted(IMAGE_SUFFIXES))}.")
+    ranked, failures = rank(judge, folder, paths, limits, labelled=labelled)
+    if labelled and ranked and not any(one.given for one in ranked):
+        raise TableError(
+            f"No sub-folder of {folder} is called {' or '.join(judge.classifier.labels[:5])}. Name them after the "
+            "classifier's labels, or leave --labelled out."
+        )
+    unread |= {folder / path: told for path, told in failures.items()}
+    for path, told in unread.items():
+        print(f"phototriage: {path}: {told}", file=sys.stderr)
+    ranked.sort(key=lambda one: (-one.by(by), one.path.as_posix()))
+    header = [*COLUMNS, *(("given_label", MISLABELLED) if labelled else ()), *SIGNALS]
+    tables.write(output, header, (_row(one, labelled) for one in ranked))
+    review = sum(one.judged.review for one in ranked)
+    print(f"{output}: {len(ranked)} images, {review} of them to review")
+    if page is not None:
+        gallery.write(page, f"{folder.resolve().name} by {by}", _sections(ranked, folder, by, limits))
+        print(f"{page}: the {min(SHOWN, len(ranked))} hardest and easiest")
+    return not unread
+
+
+def _row(one: Ranked, labelled: bool) -> list[object]:
+    judged = one.judged
+    row: list[object] = [one.path.as_posix(), one.label, f"{one.confidence:.6f}", f"{judged.score:.6f}"]
+    row += [f"{judged.percentile:.1f}", int(judged.review), " ".join(why.kind for why in judged.reasons)]
+    row += [f"{judged.kinds[kind]:.1f}" for kind in KINDS]
+    if labelled:
+        doubt = judged.kinds.get(MISLABELLED)
+        row += [one.given or "", "" if doubt is None else f"{doubt:.1f}"]
+    return [*row, *(f"{judged.components[name]:.6g}" for name in SIGNALS)]
+
+
+def _sections(ranked: Sequence[Ranked], folder: Path, by: By, limits: ImageLimits) -> list[gallery.Section]:
+    hardest, easiest = ranked[:SHOWN], ranked[::-1][:SHOWN]
+    return [
+        gallery.Section("Hardest first", [_tile(one, folder, by, limits) for one in hardest]),
+        gallery.Section("Easiest first", [_tile(one, folder, by, limits) for one in easiest]),
+    ]
+
+
+def _tile(one: Ranked, folder: Path, by: By, limits: ImageLimits) -> gallery.Tile:
+    judged = one.judged
+    told = f"{one.label} {one.confidence:.2f}"
+    if one.given is not None and one.given != one.label:
+        told += f", given as {one.given}"
+    lines = [f"score {judged.score:.2f}, percentile {judged.percentile:.0f}", told]
+    if by != SCORE and by in judged.kinds:
+        lines.insert(0, f"{by}: percentile {judged.kinds[by]:.0f}")
+    lines += [f"{why.kind}: {why.signal} {why.value:.3g}" for why in judged.reasons]
+    try:
+        image = decode(read_file(folder / one.path, limits), limits)
+    except (PhototriageError, OSError):  # it was there a moment ago
+        image = Image.new("RGB", (1, 1), "white")
+    return gallery.Tile(image, one.path.as_posix(), lines, marked=judged.review)
