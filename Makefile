@@ -8,7 +8,7 @@ DEV := .venv-dev
 PEERS := .venv-peers
 BENTOML := $(CURDIR)/$(SERVING)/bentoml
 
-.PHONY: serve train check test bench bench-decoders bench-duplicates clean
+.PHONY: serve train check test bench bench-decoders bench-duplicates bench-difficulty clean
 
 serve: $(SERVING)/installed
 	BENTOML_DO_NOT_TRACK=True BENTOML_HOME=$(BENTOML) $(SERVING)/bin/bentoml serve service:Phototriage --host $(HOST) --port $(PORT)
@@ -42,6 +42,10 @@ bench-duplicates: $(DEV)/installed-bench
 	$(DEV)/bin/python -m benchmarks.duplicates --houses $(HOUSES) --caltech $(CALTECH) --on test --model $(DUPLICATES) --picture docs/duplicates_pr.png --metrics runs/near_duplicates_test.json
 	$(DEV)/bin/python -m benchmarks.false_positives --data $(CATS_DOGS) --model $(DUPLICATES)
 	$(DEV)/bin/python -m benchmarks.embed_cost --model $(DUPLICATES)
+
+bench-difficulty: $(DEV)/installed
+	$(DEV)/bin/python -m benchmarks.difficulty --data $(CATS_DOGS) --model cats_dogs --on test --picture docs/difficulty.png --metrics runs/difficulty_test.json
+	$(DEV)/bin/python -m benchmarks.difficulty_cost --model cats_dogs
 
 $(SERVING)/installed: pyproject.toml
 	$(PYTHON) -m venv $(SERVING)

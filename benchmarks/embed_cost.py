@@ -12,16 +12,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime
 import torch
-from numpy.typing import NDArray
 
+from benchmarks.turns import measure, ratios
 from phototriage import triage
 from phototriage.errors import PhototriageError
 from phototriage.forward_graph import forward_only
@@ -34,7 +33,6 @@ from training.gradient_graph import build_onnx
 from training.networks import Classifier, NetworkSpec
 from training.options import hardware
 
-WARM_UP = 10
 RATIOS = {
     "embed in the service / decode and raw ONNX Runtime call": ("embed", "raw"),
     "embedder's forward pass / Lite0 classifier's": ("forward", "classifier"),
@@ -67,29 +65,6 @@ def calls(folder: Path, photo: bytes, settings: Settings) -> dict[str, Callable[
     }
 
 
-def measure(timed: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, NDArray[np.float64]]:
-    """Seconds (rounds,) of each call; every round makes each once, each round beginning with another."""
-    names = list(timed)
-    seconds = {name: np.empty(rounds) for name in names}
-    for round_number in range(-WARM_UP, rounds):
-        turn = round_number % len(names)
-        for name in names[turn:] + names[:turn]:
-            began = time.perf_counter()
-            timed[name]()
-            if round_number >= 0:
-                seconds[name][round_number] = time.perf_counter() - began
-    return seconds
-
-
-def ratios(seconds: Mapping[str, NDArray[np.float64]]) -> dict[str, tuple[float, float, float]]:
-    """Name → median, 10th and 90th percentile over the rounds."""
-    found = {}
-    for name, (above, below) in RATIOS.items():
-        low, median, high = np.percentile(seconds[above] / seconds[below], (10, 50, 90))
-        found[name] = (float(median), float(low), float(high))
-    return found
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.embed_cost", description=__doc__.split("\n")[0])
     parser.add_argument("--model", type=Path, required=True, help="folder of an exported embedder")
@@ -104,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except PhototriageError as error:
         print(f"error: {error.detail}", file=sys.stderr)
         return 1
-    found = ratios(seconds)
+    found = ratios(seconds, RATIOS)
     for name, (median, low, high) in found.items():
         print(f"{name}: {median:.3f} ({low:.3f} to {high:.3f})")
     milliseconds = ", ".join(f"{name} {np.median(values) * 1e3:.2f} ms" for name, values in seconds.items())

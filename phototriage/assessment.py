@@ -78,6 +78,11 @@ def views(classifier: OnnxModel, autoencoder: Autoencoder, images: Sequence[Imag
     return Views(large, small, np.array([min(image.size) for image in images]))
 
 
+def joined(shown: Sequence[Views]) -> Views:
+    """Those of several images as one."""
+    return Views(*(np.concatenate(column) for column in zip(*shown, strict=True)))
+
+
 def see(classifier: OnnxModel, autoencoder: Autoencoder, shown: Views) -> Seen:
     """What both models give."""
     logits = classifier.logits(shown.classifier)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -9,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from phototriage.signals import SIGNALS
 
 FILE_NAME = "difficulty.npz"
-FARTHEST = 4.0  # deviations from the mean: beyond, a signal says no more
+LEVEL = 0.02  # log-odds for a unit of the sum, beyond the knots
+FARTHEST = 10.0  # deviations from the mean: beyond, a signal says no more
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
@@ -27,6 +29,26 @@ class SignalWeight(_Part):
     weight: Number
 
 
+class Formula(_Part):
+    """Σ weighted signals + intercept is looked up among `knots`, pairs of such a sum and of log-odds, both ascending:
+    linear between them, and almost level beyond them, so that no two sums have one score. Without knots the sum is the
+    log-odds. The score is the probability of these."""
+
+    weights: dict[str, SignalWeight]
+    intercept: Number
+    knots: tuple[tuple[Number, Number], ...] = ()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        unknown = sorted(set(self.weights) - set(SIGNALS))
+        if unknown or not self.weights:
+            raise ValueError(f"there are no signals {', '.join(unknown)}: weights are of {', '.join(SIGNALS)}")
+        for one, other in pairwise(self.knots):
+            if one[0] >= other[0] or one[1] >= other[1]:
+                raise ValueError(f"the knots {one} and {other} don't ascend")
+        return self
+
+
 class ReferenceNetworks(_Part):
     """Whose mistakes the score predicts: small networks that learned a half of the train images each."""
 
@@ -39,22 +61,16 @@ class ReferenceNetworks(_Part):
 
 
 class DifficultyRule(_Part):
-    """score = 1 / (1 + exp(−(intercept + Σ weighted signals))): the probability that a reference network errs."""
+    """The score is the probability that a reference network errs."""
 
     autoencoder: str = Field(min_length=1)
     autoencoder_version: str = Field(min_length=1)
-    weights: dict[str, SignalWeight]
-    intercept: Number
+    formula: Formula
+    doubt_boost: float = Field(ge=0)  # by how much the weight of the classifier's doubt was raised for its own mistakes
     review_from: Share  # a score
     workload: Share  # the share of the images fitted on that have that score or more
     reference: ReferenceNetworks
     data: str = Field(pattern=r"^[^/\\]+$")  # base name of the set that it was fitted on, never a path
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    images: int = Field(ge=2)  # that it was fitted on, and that percentiles refer to: held out from all models
-
-    @model_validator(mode="after")
-    def _known(self) -> Self:
-        unknown = sorted(set(self.weights) - set(SIGNALS))
-        if unknown or not self.weights:
-            raise ValueError(f"there are no signals {', '.join(unknown)}: weights are of {', '.join(SIGNALS)}")
-        return self
+    group_by: str | None  # how its images were grouped before they were split
+    images: int = Field(ge=2)  # that it was fitted on, and that percentiles refer to: no model learned from them

@@ -42,9 +42,9 @@ _PAGE = """<!doctype html>
 
 @dataclass(frozen=True)
 class Tile:
-    """An image of mode RGB or L, its name, lines about it, and whether it is marked."""
+    """A thumbnail as a data URL, the name of the image, lines about it, and whether it is marked."""
 
-    image: Image.Image
+    image: str
     name: str
     lines: Sequence[str]
     marked: bool
@@ -77,10 +77,11 @@ def _tile(tile: Tile) -> str:
     lines = "".join(f'<p class="told">{html.escape(line)}</p>' for line in tile.lines)
     marked = ' class="marked"' if tile.marked else ""
     name = html.escape(tile.name)
-    return f'<li{marked}><img src="{_data_url(tile.image)}" alt="{name}"><p class="name">{name}</p>{lines}</li>'
+    return f'<li{marked}><img src="{tile.image}" alt="{name}"><p class="name">{name}</p>{lines}</li>'
 
 
-def _data_url(image: Image.Image) -> str:
+def thumbnail(image: Image.Image) -> str:
+    """A small JPEG of an image of mode RGB or L, as a data URL."""
     small = image.copy()
     small.thumbnail((THUMBNAIL, THUMBNAIL))
     file = io.BytesIO()

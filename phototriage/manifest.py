@@ -281,5 +281,7 @@ def read(folder: Path) -> Manifest:
             raise ModelFolderError(f"{folder.name}/{name} is missing: export the model again")
         actual = sha256_of(file)
         if actual != expected:
-            raise ModelFolderError(f"{folder.name}/{name} has SHA-256 {actual}, the manifest says {expected}")
+            raise ModelFolderError(
+                f"{folder.name}/{name} has SHA-256 {actual}, the manifest says {expected}: export the model again"
+            )
     return manifest

@@ -11,7 +11,7 @@ from typing import Literal
 from PIL import Image
 
 from phototriage import gallery, tables
-from phototriage.assessment import see, views
+from phototriage.assessment import Views, joined, see, views
 from phototriage.difficulty import MISLABELLED, SCORE, Judgement
 from phototriage.errors import PhototriageError
 from phototriage.image_files import Failure, find, read_file, reason
@@ -23,7 +23,7 @@ from phototriage.tables import TableError
 
 By = Literal["score", "ambiguous", "unusual", "low_quality", "likely_mislabelled"]
 
-BATCH = 16  # images in memory at once
+BATCH = 16  # images at once, as the models are fed; decoded ones one by one
 NOT_GIVEN = float("-inf")
 SHOWN = 60  # thumbnails of the hardest, and of the easiest
 COLUMNS = ("path", "label", "confidence", "score", "percentile", "review", "reasons", *KINDS)
@@ -40,10 +40,14 @@ class Ranked:
     judged: Judgement
     given: str | None
 
-    def by(self, key: By) -> float:
+    def place(self, key: By) -> tuple[float, float, str]:
+        """To sort by, the hardest first. Percentiles tie, above all at 100, so then the doubt in the label or the score
+        tells, and at last the name."""
+        judged = self.judged
         if key == "score":
-            return self.judged.score
-        return self.judged.kinds.get(key, NOT_GIVEN)
+            return -judged.score, 0.0, self.path.as_posix()
+        then = judged.label_doubt if key == MISLABELLED and judged.label_doubt is not None else judged.score
+        return -judged.kinds.get(key, NOT_GIVEN), -then, self.path.as_posix()
 
 
 def rank(
@@ -56,24 +60,25 @@ def rank(
     failures: dict[Path, str] = {}
     for start in range(0, len(paths), BATCH):
         kept: list[Path] = []
-        images: list[Image.Image] = []
+        shown: list[Views] = []
         for path in paths[start : start + BATCH]:
             try:
-                images.append(decode(read_file(folder / path, limits), limits))
+                image = decode(read_file(folder / path, limits), limits)
+                shown.append(views(judge.classifier, judge.autoencoder, [image]))
             except (PhototriageError, OSError) as error:
                 failures[path] = reason(error)
             else:
                 kept.append(path)
-        if images:
-            ranked += _judged(judge, kept, images, labelled)
+        if kept:
+            ranked += _judged(judge, kept, joined(shown), labelled)
         progress.step(len(paths[start : start + BATCH]))
     return ranked, failures
 
 
-def _judged(judge: Judge, paths: Sequence[Path], images: Sequence[Image.Image], labelled: bool) -> list[Ranked]:
+def _judged(judge: Judge, paths: Sequence[Path], shown: Views, labelled: bool) -> list[Ranked]:
     labels = judge.classifier.labels
     given = [path.parent.name if labelled and path.parent.name in labels else None for path in paths]
-    seen = see(judge.classifier, judge.autoencoder, views(judge.classifier, judge.autoencoder, images))
+    seen = see(judge.classifier, judge.autoencoder, shown)
     places = [None if name is None else labels.index(name) for name in given]
     probabilities = softmax(seen.logits)
     return [
@@ -104,16 +109,16 @@ def write_ranking(
     paths = find(folder, report)
     if not paths:
         raise TableError(f"{folder} holds no images: no file ends in {', '.join(sorted(IMAGE_SUFFIXES))}.")
-    ranked, failures = rank(judge, folder, paths, limits, labelled=labelled)
-    if labelled and ranked and not any(one.given for one in ranked):
+    if labelled and not any(path.parent.name in judge.classifier.labels for path in paths):
         raise TableError(
             f"No sub-folder of {folder} is called {' or '.join(judge.classifier.labels[:5])}. Name them after the "
             "classifier's labels, or leave --labelled out."
         )
+    ranked, failures = rank(judge, folder, paths, limits, labelled=labelled)
     unread |= {folder / path: told for path, told in failures.items()}
     for path, told in unread.items():
         print(f"phototriage: {path}: {told}", file=sys.stderr)
-    ranked.sort(key=lambda one: (-one.by(by), one.path.as_posix()))
+    ranked.sort(key=lambda one: one.place(by))
     header = [*COLUMNS, *(("given_label", MISLABELLED) if labelled else ()), *SIGNALS]
     tables.write(output, header, (_row(one, labelled) for one in ranked))
     review = sum(one.judged.review for one in ranked)
@@ -136,7 +141,8 @@ def _row(one: Ranked, labelled: bool) -> list[object]:
 
 
 def _sections(ranked: Sequence[Ranked], folder: Path, by: By, limits: ImageLimits) -> list[gallery.Section]:
-    hardest, easiest = ranked[:SHOWN], ranked[::-1][:SHOWN]
+    told = [one for one in ranked if by in (SCORE, *one.judged.kinds)]  # of an image without a label nothing is doubted
+    hardest, easiest = told[:SHOWN], told[::-1][:SHOWN]
     return [
         gallery.Section("Hardest first", [_tile(one, folder, by, limits) for one in hardest]),
         gallery.Section("Easiest first", [_tile(one, folder, by, limits) for one in easiest]),
@@ -156,4 +162,4 @@ def _tile(one: Ranked, folder: Path, by: By, limits: ImageLimits) -> gallery.Til
         image = decode(read_file(folder / one.path, limits), limits)
     except (PhototriageError, OSError):  # it was there a moment ago
         image = Image.new("RGB", (1, 1), "white")
-    return gallery.Tile(image, one.path.as_posix(), lines, marked=judged.review)
+    return gallery.Tile(gallery.thumbnail(image), one.path.as_posix(), lines, marked=judged.review)

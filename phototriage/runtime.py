@@ -1,4 +1,4 @@
-"""Model folders, verified and ready to run: ONNX Runtime sessions, outputs by role, and the catalogue of them."""
+"""Model folders, verified and ready to run: ONNX Runtime sessions, outputs by role."""
 
 from __future__ import annotations
 

@@ -16,13 +16,17 @@ from onnx import TensorProto, helper, numpy_helper
 
 from phototriage import difficulty, golden, manifest
 from phototriage.difficulty import SCALES, STEPS, Difficulty
-from phototriage.difficulty_rule import FILE_NAME, DifficultyRule, ReferenceNetworks, SignalWeight
+from phototriage.difficulty_rule import FILE_NAME, DifficultyRule, Formula, ReferenceNetworks, SignalWeight
 from phototriage.manifest import Manifest, Output
 from phototriage.runtime import MODEL_FILE
+from phototriage.signals import LatentMap
 from tests.tiny_models import LABELS, SIDE_LENGTH, described, write_model
 
 CLASSIFIER, AUTOENCODER = "scored", "tiny_autoencoder"
 CENTRES = np.eye(3, dtype=np.float32)
+# Reference networks are expected to give the class of a channel by a third of that channel's log-odds more.
+READOUT = np.vstack([np.zeros(3), np.eye(3) / 3]).astype(np.float32)
+LATENT_MAP = LatentMap(CENTRES, READOUT)
 
 
 def autoencoder_graph() -> onnx.ModelProto:
@@ -73,8 +77,8 @@ def rule(version: str, **changes: Any) -> DifficultyRule:
     fields: dict[str, Any] = {
         "autoencoder": AUTOENCODER,
         "autoencoder_version": version,
-        "weights": {"darkness": SignalWeight(mean=0, deviation=1, weight=-4)},
-        "intercept": 0,
+        "formula": Formula(weights={"darkness": SignalWeight(mean=0, deviation=1, weight=-4)}, intercept=0),
+        "doubt_boost": 0,
         "review_from": 0.9,
         "workload": 0.1,
         "reference": ReferenceNetworks(
@@ -82,6 +86,7 @@ def rule(version: str, **changes: Any) -> DifficultyRule:
         ),
         "data": "none",
         "sha256": "0" * 64,
+        "group_by": None,
         "images": 100,
     }
     return DifficultyRule(**(fields | changes))
@@ -99,7 +104,7 @@ def write_scored(folder: Path, **changes: Any) -> Manifest:
     version = write_autoencoder(folder / AUTOENCODER).version
     place = folder / CLASSIFIER
     plain = write_model(place, labels=LABELS)
-    found = Difficulty(rule(version, **changes), CENTRES, scales())
+    found = Difficulty(rule(version, **changes), LATENT_MAP, scales())
     difficulty.write(found, place)
     files = plain.files | {FILE_NAME: manifest.sha256_of(place / FILE_NAME)}
     return manifest.write(plain.model_copy(update={"difficulty": found.rule, "files": files}), place)

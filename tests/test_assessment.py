@@ -21,7 +21,9 @@ from phototriage.settings import Settings
 from phototriage.signals import SIGNALS
 from tests.asgi_client import AsgiClient
 from tests.drawings import write_folder
+from tests.hostile_files import bad_files, good_files
 from tests.scored_models import AUTOENCODER, CLASSIFIER, write_autoencoder, write_scored
+from tests.test_openapi import DOCUMENT, assert_fits
 from tests.tiny_models import solid, write_model
 
 RED, GREEN, BLUE = (solid(colour) for colour in [(255, 0, 0), (0, 255, 0), (0, 0, 255)])
@@ -65,7 +67,8 @@ def test_scores_by_hand(scored: Models) -> None:
 
 def test_the_latent_is_compared_with_the_classifiers_own_label(scored: Models) -> None:
     red = assessment.difficulty(scored, RED, CLASSIFIER)
-    assert red.components["contradiction"] == pytest.approx(-1)
+    # A third of log-odds as great as numbers near 0 and 1 have, on either side.
+    assert red.components["contradiction"] == pytest.approx(-2 * math.log(0.9999 / 0.0001) / 3, rel=1e-4)
     assert red.components["centre_distance"] == pytest.approx(0, abs=1e-6)
 
 
@@ -102,6 +105,19 @@ def test_the_route_answers_what_the_call_does(client: AsgiClient, scored: Models
     assert (wrong.status_code, wrong.json()["code"]) == (422, "unknown_label")
     assert client.post(f"/v1/difficulty?model={CLASSIFIER}&lable=red", content=RED, headers=raw).status_code == 400
     assert client.post(f"/v1/difficulty?model={CLASSIFIER}", content=b"none", headers=raw).status_code == 415
+
+
+def test_answers_and_problems_are_as_announced(client: AsgiClient) -> None:
+    responses = DOCUMENT["paths"]["/v1/difficulty"]["post"]["responses"]
+    path, raw = f"/v1/difficulty?model={CLASSIFIER}&label=blue", {"content-type": "image/png"}
+    answer = client.post(path, content=WHITE, headers=raw)
+    assert_fits(answer.json(), responses["200"]["content"]["application/json"]["schema"])
+    for name, (data, status, code) in bad_files().items():
+        problem = client.post(path, content=data, headers=raw)
+        assert (problem.status_code, problem.json()["code"]) == (status, code), name
+        assert_fits(problem.json(), responses[str(status)]["content"]["application/problem+json"]["schema"])
+    for name, data in good_files().items():
+        assert client.post(path, content=data, headers=raw).status_code == 200, name
 
 
 def test_the_manifest_is_listed_with_its_score(client: AsgiClient) -> None:
@@ -198,7 +214,9 @@ def test_labels_of_folders_tell_what_is_mislabelled(
     found = rows(output)
     assert (found[0]["path"], found[0]["given_label"], found[0]["label"]) == ("blue/wrong.png", "blue", "green")
     assert found[0]["reasons"] == "likely_mislabelled"
-    assert "given as blue" in page.read_text(encoding="utf-8")
+    text = page.read_text(encoding="utf-8")
+    assert "given as blue" in text
+    assert text.count("<img src=") == 2 * 5  # all but the broken one, on either side
     assert main(["rank", str(photos), "-o", str(output), "--by", "likely_mislabelled"]) == 2
     assert "needs --labelled" in capsys.readouterr().err
 

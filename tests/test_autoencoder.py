@@ -73,6 +73,33 @@ def test_it_learns_to_draw_again() -> None:
     assert epochs[-1].val_ssim > epochs[0].val_ssim
 
 
+def test_the_latent_learns_classes_where_targets_say_them() -> None:
+    images = blobs(72)
+    bright = (images[:, 0, 0, 0] > 127).astype(np.int64)  # of the left half
+    targets = np.eye(2, dtype=np.float32)[bright]
+    torch.manual_seed(0)
+    one = AutoencoderFit(
+        Autoencoder(SPEC),
+        images,
+        range(8, 72),
+        range(8),
+        AutoencoderSettings(epochs=40, batch_size=8, class_weight=1, mirrored=False),
+        device=CPU,
+        watcher=Silent(),
+        targets=targets,
+    )
+    epochs = one.run()
+    assert epochs[-1].val_accuracy is not None
+    assert epochs[-1].val_accuracy >= 0.75
+    assert min(epoch.val_loss for epoch in epochs) < epochs[0].val_loss
+    # The first numbers of the latent tell the classes.
+    whole = one.measure().latent[:, : SPEC.global_latent]
+    centres = np.stack([whole[bright == label].mean(0) for label in (0, 1)])
+    said = np.linalg.norm(whole[:, None] - centres[None], axis=2).argmin(1)
+    assert (said == bright).mean() > 0.85
+    assert [epoch.val_accuracy for epoch in fit(images, 1).run()] == [None]  # without targets
+
+
 def test_the_bottleneck_is_all_that_the_decoder_sees() -> None:
     network = Autoencoder(SPEC).eval()
     pixels = torch.rand(3, 3, 16, 16)
@@ -160,6 +187,27 @@ def test_the_command(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture
         assert picture.height == 2 * 16 * 2
     assert main(arguments) == 1
     assert "holds a finished training" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("classes", "networks"), [("references", 2), ("labels", 0), ("ignored", 0)])
+def test_classes_are_learned_from_reference_networks_from_labels_or_not(
+    classes: str, networks: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = {f"{label}/{i:02}.png": encoded(drawing(i + 40 * (label == "b"))) for label in "ab" for i in range(20)}
+    folder = write_folder(tmp_path / "classes", files)
+    more = ["--classes", classes, "--seeds", "1", "--reference-epochs", "1", "--reference-size", "16", "--epochs", "1"]
+    assert main(["--data", str(folder), "--name", "mine", "--runs", str(tmp_path), *more, *SMALL]) == 0
+    told = capsys.readouterr().err
+    assert ("  accuracy 0." in told or "  accuracy 1." in told) == (classes != "ignored")
+    assert len(list((tmp_path / "references").glob("reference_0_*"))) == networks
+
+
+def test_images_whose_classes_are_none_are_learned_without(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photos = write_folder(tmp_path / "photos", {f"cat/{i:02}.png": encoded(drawing(i)) for i in range(20)})
+    assert main(["--data", str(photos), "--name", "mine", "--runs", str(tmp_path), "--epochs", "1", *SMALL]) == 0
+    told = capsys.readouterr().err
+    assert "photos: the latent learns from pixels alone." in told
+    assert "accuracy" not in told
 
 
 def test_the_same_seed_gives_the_same_weights(photos: Path, tmp_path: Path) -> None:

@@ -10,11 +10,11 @@ import pytest
 from pydantic import ValidationError
 
 from phototriage import difficulty
-from phototriage.difficulty import MISLABELLED, SCALES, STEPS, Difficulty
-from phototriage.difficulty_rule import FARTHEST, FILE_NAME, SignalWeight
+from phototriage.difficulty import MISLABELLED, SCALES, STEPS, Difficulty, log_odds_of
+from phototriage.difficulty_rule import FARTHEST, FILE_NAME, Formula, SignalWeight
 from phototriage.errors import ModelFolderError
 from phototriage.signals import SIGNALS, Seen
-from tests.scored_models import CENTRES, rule, scales
+from tests.scored_models import CENTRES, LATENT_MAP, rule, scales
 
 
 def seen(count: int = 1, **changes: Any) -> Seen:
@@ -31,7 +31,7 @@ def seen(count: int = 1, **changes: Any) -> Seen:
 
 
 def scored(**changes: Any) -> Difficulty:
-    return Difficulty(rule("1", **changes), CENTRES, scales())
+    return Difficulty(rule("1", **changes), LATENT_MAP, scales())
 
 
 def test_the_score_is_a_logistic_function_of_weighted_signals() -> None:
@@ -41,13 +41,13 @@ def test_the_score_is_a_logistic_function_of_weighted_signals() -> None:
         "darkness": SignalWeight(mean=-0.5, deviation=0.05, weight=2),
         "reconstruction_l1": SignalWeight(mean=0, deviation=0.1, weight=-1),
     }
-    (judged,) = scored(weights=weights, intercept=0.5).judge(seen())
+    (judged,) = scored(formula=Formula(weights=weights, intercept=0.5)).judge(seen())
     assert judged.score == pytest.approx(1 / (1 + np.exp(-(0.5 + 2 * 2 - 1))))
 
 
 def test_no_signal_counts_for_more_than_some_deviations() -> None:
     weights = {"reconstruction_l1": SignalWeight(mean=0, deviation=0.001, weight=1)}
-    (judged,) = scored(weights=weights).judge(seen())
+    (judged,) = scored(formula=Formula(weights=weights, intercept=0)).judge(seen())
     assert judged.score == pytest.approx(1 / (1 + np.exp(-FARTHEST)))
 
 
@@ -62,15 +62,19 @@ def test_percentiles_are_places_on_the_scales() -> None:
     one = scored()
     assert one.percentile("blur", np.array([-1000.0, 0, 1000])).tolist() == [0, 50, 100]
     assert one.percentile("blur", np.array([80.0])) == pytest.approx(90, abs=0.2)
-    flat = Difficulty(one.rule, CENTRES, scales() | {"blur": np.zeros(STEPS, np.float32)})
-    assert flat.percentile("blur", np.array([-1.0, 0, 1])).tolist() == [0, 50, 100]  # equals are in the middle
+    flat = Difficulty(one.rule, LATENT_MAP, scales() | {"blur": np.zeros(STEPS, np.float32)})
+    assert flat.percentile("blur", np.array([-1.0, 0, 1])).tolist() == [50, 50, 50]  # it tells nothing
+    half = np.where(np.arange(STEPS) < 250, 0, 1).astype(np.float32)
+    steps = Difficulty(one.rule, LATENT_MAP, scales() | {"blur": half})
+    found = steps.percentile("blur", np.array([-1.0, 0, 0.5, 1, 2]))
+    assert found == pytest.approx([0, 25, 50, 75, 100], abs=0.2)  # in the middle of their equals
 
 
 def test_reasons_are_kinds_of_the_hardest_tenth_with_their_strongest_signal() -> None:
     assert scored().judge(seen())[0].reasons == []
     # On these scales, from −100 to 100, only the kinds' own scales can be reached: percentiles are about 50.
     low = scales() | {"unusual": np.linspace(0, 40, STEPS).astype(np.float32)}
-    (judged,) = Difficulty(rule("1"), CENTRES, low).judge(seen(l1=np.array([3.0])))
+    (judged,) = Difficulty(rule("1"), LATENT_MAP, low).judge(seen(l1=np.array([3.0])))
     (reason,) = judged.reasons
     assert (reason.kind, reason.signal, reason.value, reason.percentile) == ("unusual", "reconstruction_l1", 3, 100)
     assert judged.components.keys() == set(SIGNALS)
@@ -91,7 +95,7 @@ def test_a_label_that_the_classifier_does_not_share_is_a_reason() -> None:
 def test_fitted_scales_put_the_images_themselves_evenly() -> None:
     rng = np.random.default_rng(0)
     many = seen(400, pixels=rng.integers(0, 256, (400, 8, 8, 3), np.uint8), l1=rng.random(400))
-    found = difficulty.fit_scales(rule("1"), many, CENTRES, [0] * 400)
+    found = difficulty.fit_scales(rule("1"), many, LATENT_MAP, [0] * 400)
     judged = found.judge(many, [0] * 400)
     for values in ([one.percentile for one in judged], [one.kinds["unusual"] for one in judged]):
         assert np.mean(np.array(values) > 90) == pytest.approx(0.1, abs=0.02)
@@ -116,7 +120,7 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
 )
 def test_scales_that_are_none_are_refused(spoil: dict[str, Any], told: str, tmp_path: Path) -> None:
     one = scored()
-    difficulty.write(Difficulty(one.rule, CENTRES, scales() | spoil), tmp_path)
+    difficulty.write(Difficulty(one.rule, LATENT_MAP, scales() | spoil), tmp_path)
     with pytest.raises(ModelFolderError, match=told):
         difficulty.read(one.rule, tmp_path, 3, 3)
 
@@ -126,7 +130,7 @@ def test_files_of_other_models_and_of_none_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelFolderError, match="can't be read"):
         difficulty.read(one.rule, tmp_path, 3, 3)
     difficulty.write(one, tmp_path)
-    with pytest.raises(ModelFolderError, match=r"centres of shape \(3, 3\); the models have 2 classes"):
+    with pytest.raises(ModelFolderError, match=r"of shapes \(3, 3\), \(4, 3\); the models have 2 classes"):
         difficulty.read(one.rule, tmp_path, 2, 3)
     with np.load(tmp_path / FILE_NAME) as file:
         arrays = {name: file[name] for name in SCALES if name != "blur"}
@@ -140,6 +144,17 @@ def test_files_of_other_models_and_of_none_are_refused(tmp_path: Path) -> None:
 
 def test_weights_of_signals_that_are_none_are_refused() -> None:
     with pytest.raises(ValidationError, match="no signals loudness"):
-        rule("1", weights={"loudness": SignalWeight(mean=0, deviation=1, weight=1)})
+        Formula(weights={"loudness": SignalWeight(mean=0, deviation=1, weight=1)}, intercept=0)
     with pytest.raises(ValidationError):
-        rule("1", weights={})
+        Formula(weights={}, intercept=0)
+
+
+def test_sums_are_looked_up_among_knots() -> None:
+    knots = ((-1.0, -2.0), (1.0, 0.0), (2.0, 3.0))
+    sums = np.array([-11.0, -1, 0, 1, 1.5, 2, 12])
+    assert log_odds_of(knots, sums) == pytest.approx([-2.2, -2, -1, 0, 1.5, 3, 3.2])
+    assert log_odds_of((), sums) is sums
+    one = SignalWeight(mean=0, deviation=1, weight=1)
+    for wrong in (((0, 1), (0, 2)), ((0, 2), (1, 2)), ((0, 2), (1, 1))):
+        with pytest.raises(ValidationError, match="don't ascend"):
+            Formula(weights={"blur": one}, intercept=0, knots=wrong)

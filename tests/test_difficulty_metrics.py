@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from training import difficulty_metrics
 from training.difficulty_metrics import (
     auroc,
     brier_skill,
@@ -62,3 +63,19 @@ def test_the_lift_of_the_hardest_tenth() -> None:
     score = np.arange(20)[::-1].astype(float)
     assert lift(score, wrong) == pytest.approx(1 / 0.2)
     assert lift(-score, wrong) == 0
+
+
+def test_what_tells_nothing_is_refused_and_left_out() -> None:
+    score = np.linspace(0, 1, 8)
+    none, opposite = np.zeros((2, 8), bool), np.array([[True, False] * 4, [False, True] * 4])
+    for statistic in (difficulty_metrics.brier_skill, difficulty_metrics.lift, difficulty_metrics.share_of_ceiling):
+        with pytest.raises(ValueError, match="tells nothing"):
+            statistic(score, none)
+    with pytest.raises(ValueError, match="tell nothing of each other"):
+        difficulty_metrics.share_of_ceiling(score, opposite)
+    named = [one.name for one in difficulty_metrics.figures(score, none, none[0], 0.1, "none", "val", resamples=20)]
+    assert named == []
+    few = np.zeros((2, 8), bool)
+    few[:, -1] = True  # many draws of eight images lack the one mistake
+    found = difficulty_metrics.figures(score, few, few[0], 0.1, "none", "val", resamples=50)
+    assert {one.name for one in found} >= {"difficulty: AUROC of reference mistakes", "difficulty: Brier skill"}

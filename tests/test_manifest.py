@@ -139,10 +139,10 @@ def test_a_second_look_is_another_version_and_a_part_of_the_embedding() -> None:
     assert (embedder().second_look, looking.second_look) == (None, SecondLook())
 
 
-def test_the_shipped_classifier_still_verifies() -> None:
-    folder = Path(__file__).parents[1] / "exported_models" / "cats_dogs"
-    assert read(folder).decision is None
-    assert "decision" not in json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+def test_a_shipped_manifest_from_before_there_was_difficulty_still_verifies() -> None:
+    folder = Path(__file__).parents[1] / "exported_models" / "near_duplicates"
+    assert read(folder).difficulty is None
+    assert "difficulty" not in json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize(

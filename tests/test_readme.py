@@ -111,6 +111,7 @@ def test_there_are_calls_of_every_kind() -> None:
     assert "/v1/saliency" in commands
     assert "/v1/duplicates" in commands
     assert "/v1/embed" in commands
+    assert "/v1/difficulty" in commands
     assert "--data-binary" in commands
 
 
@@ -131,6 +132,10 @@ def test_the_training_commands_make_a_model_that_serves(tmp_path: Path) -> None:
         env=environment,
     )
     assert json.loads(done.stdout)["model"]["name"] == "my_model"
+    ranked = ["phototriage", "rank", "my_photos", "-o", "hard.csv", "--gallery", "hard.html"]
+    subprocess.run(ranked, cwd=tmp_path, check=True, env=environment)
+    assert len((tmp_path / "hard.csv").read_text(encoding="utf-8").splitlines()) == 61
+    assert "my_photos by score" in (tmp_path / "hard.html").read_text(encoding="utf-8")
 
 
 def test_every_file_that_is_linked_is_there() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -10,9 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from benchmarks.difficulty import main as benchmark
+from benchmarks.difficulty_cost import main as cost
 from phototriage import assessment, manifest
 from phototriage.models import load_models
 from phototriage.settings import Settings
+from phototriage.signals import SIGNALS
 from tests.shapes import shapes_folder
 from training.autoencoder import main as train_autoencoder
 from training.classifier import main as train_classifier
@@ -20,7 +24,8 @@ from training.difficulty import main
 from training.export import main as export
 
 LOCAL = ["--workers", "0", "--device", "cpu"]
-QUICK = ["--reference-size", "16", "--reference-epochs", "1", "--seeds", "1", *LOCAL]
+REFERENCES = ["--reference-size", "16", "--reference-epochs", "1", "--seeds", "1"]
+QUICK = [*REFERENCES, *LOCAL]
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +46,7 @@ def exported(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     here = ["--data", str(photos), "--runs", str(place / "runs"), *LOCAL]
     small = ["--trunk", "small_cnn", "--size", "16", "--epochs", "2", "--featout", "none"]
     assert train_classifier([*here, "--name", "mine", *small]) == 0
-    tiny = ["--size", "16", "--latent", "8", "--width", "8", "--epochs", "2"]
+    tiny = ["--size", "16", "--latent", "8", "--width", "8", "--epochs", "2", *REFERENCES]
     assert train_autoencoder([*here, "--name", "mine_autoencoder", *tiny]) == 0
     for name in ("mine", "mine_autoencoder"):
         assert export(["--name", name, "--runs", str(place / "runs"), "--models", str(place / "models")]) == 0
@@ -93,9 +98,13 @@ def test_fitted_again_it_learns_no_network_anew_and_says_things_once(
 ) -> None:
     assert fit(place, photos) == 0
     first = manifest.read(place / "models/mine")
-    assert "epoch 1/1" in capsys.readouterr().err
-    assert fit(place, photos) == 0
+    # The autoencoder has learned from the same networks.
     assert "epoch 1/1" not in capsys.readouterr().err
+    assert fit(place, photos, "--reference-epochs", "2") == 0
+    assert "epoch 2/2" in capsys.readouterr().err
+    other = manifest.read(place / "models/mine")
+    assert other.version != first.version
+    assert fit(place, photos) == 0
     assert manifest.read(place / "models/mine") == first
     assert fit(place, photos, "--workload", "0.5") == 0
     again = manifest.read(place / "models/mine")
@@ -107,6 +116,26 @@ def test_fitted_again_it_learns_no_network_anew_and_says_things_once(
     assert first.difficulty is not None
     assert again.difficulty is not None
     assert again.difficulty.review_from < first.difficulty.review_from
+
+
+def test_what_is_exported_anew_has_to_be_fitted_again(
+    place: Path, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert fit(place, photos) == 0
+    capsys.readouterr()
+    local = ["--runs", str(place / "runs"), "--models", str(place / "models")]
+    assert export(["--name", "mine_autoencoder", *local]) == 0
+    assert "fitted again" not in capsys.readouterr().out  # the same version
+    path = place / "runs/mine_autoencoder/run.json"
+    path.write_text(path.read_text(encoding="utf-8").replace('"random_seed": 0', '"random_seed": 1'), encoding="utf-8")
+    assert export(["--name", "mine_autoencoder", *local]) == 0
+    told = capsys.readouterr().out
+    assert "fitted again: python -m training.difficulty --classifier mine" in told
+    assert "make serve" not in told  # it would refuse to start
+    assert export(["--name", "mine", *local]) == 0
+    told = capsys.readouterr().out
+    assert "fitted again: python -m training.difficulty --classifier mine" in told
+    load_models(Settings(models_directory=place / "models", threads=1, provider="cpu"))  # without a score
 
 
 def test_what_does_not_belong_together_is_refused(
@@ -132,8 +161,69 @@ def test_another_set_than_the_models_learned_is_told(
     assert capsys.readouterr().err.count("was trained on another set than more") == 2
 
 
+def test_models_whose_splits_differ_are_told_and_ignored_classes_are_no_difference(
+    place: Path, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here = ["--data", str(photos), "--runs", str(place / "runs"), *LOCAL, "--size", "16", "--latent", "8"]
+    for name, more in (("ignoring", ["--classes", "ignored"]), ("grouped", ["--group-by", r"noise_\d"])):
+        assert train_autoencoder([*here, "--name", name, "--width", "4", "--epochs", "1", *more, *REFERENCES]) == 0
+        local = ["--runs", str(place / "runs"), "--models", str(place / "models")]
+        assert export(["--name", name, *local]) == 0
+        capsys.readouterr()
+        assert fit(place, photos, autoencoder=name) == 0
+        told = capsys.readouterr().err
+        assert ("note: grouped was trained with another --group-by on" in told) == (name == "grouped")
+        assert "another set" not in told
+
+
+def test_a_card_that_was_written_otherwise_gets_the_score_behind(place: Path, photos: Path) -> None:
+    card = place / "models/mine/CARD.md"
+    card.write_text("# Mine\n", encoding="utf-8")
+    for _ in range(2):
+        assert fit(place, photos) == 0
+        text = card.read_text(encoding="utf-8")
+        assert text.startswith("# Mine\n\n## Difficulty\n")
+        assert text.count("## Difficulty") == 1
+    load_models(Settings(models_directory=place / "models", threads=1, provider="cpu"))
+
+
 @pytest.mark.parametrize("wrong", [["--workload", "0"], ["--seeds", "0"], ["--reference-size", "20"]])
 def test_nonsense_is_refused(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--data", "x", "--classifier", "a", "--autoencoder", "b", *wrong])
     assert "error" in capsys.readouterr().err
+
+
+def test_the_benchmark_asks_networks_that_the_score_was_not_fitted_to(
+    place: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert fit(place, photos) == 0
+    capsys.readouterr()
+    here = ["--model", "mine", "--models", str(place / "models")]
+    kept, picture = tmp_path / "measured.json", tmp_path / "difficulty.png"
+    more = ["--runs", str(place / "runs"), "--seeds", "1", "--metrics", str(kept), "--picture", str(picture), *LOCAL]
+    assert benchmark(["--data", str(photos), *here, *more]) == 0
+    told = capsys.readouterr()
+    assert "reference 1, " in told.err
+    assert "reference 0, " not in told.err
+    assert "| difficulty score | " in told.out
+    assert told.out.count("\n| ") >= len(SIGNALS) + 1
+    assert "Brier skill" in told.out
+    with Image.open(picture) as image:
+        assert image.width > 500
+    names = [metric["name"] for metric in json.loads(kept.read_text(encoding="utf-8"))]
+    assert "difficulty: share of the ceiling" in names
+    assert fit(place, photos, "--metrics", str(kept)) == 0
+    splits = {metric.split for metric in manifest.read(place / "models/mine").metrics if "share" in metric.name}
+    assert splits == {"test", "val, other folds"}
+    assert cost([*here, "--rounds", "2"]) == 0
+    assert capsys.readouterr().out.count("difficulty / classify at ") == 3
+
+
+def test_the_benchmark_refuses_another_set(place: Path, photos: Path, tmp_path: Path) -> None:
+    assert fit(place, photos) == 0
+    shapes_folder(tmp_path / "others", 30)
+    here = ["--model", "mine", "--models", str(place / "models"), "--runs", str(place / "runs")]
+    assert benchmark(["--data", str(tmp_path / "others"), *here, *LOCAL]) == 1
+    assert benchmark(["--data", str(photos), "--model", "none", "--models", str(place / "models")]) == 1
+    assert cost(["--model", "none", "--models", str(place / "models")]) == 1

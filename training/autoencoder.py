@@ -1,5 +1,6 @@
-"""Train an autoencoder on a folder or tar of images. Where they are in classes, its latent learns to tell these apart,
-too, so that its distances to class centres say what an image is like; flat folders need no labels.
+"""Train an autoencoder on a folder or tar of images. Where they are in classes, a part of its latent learns what small
+reference networks, which haven't seen an image, say of it, so that distances to class centres tell what is hard; flat
+folders need no labels.
 
     python -m training.autoencoder --data my_photos/ --name my_autoencoder
     python -m training.export --name my_autoencoder
@@ -29,11 +30,12 @@ from training.autoencoder_options import AutoencoderOptions, parse
 from training.autoencoder_progress import AutoencoderProgress
 from training.command import run_command
 from training.data import load
-from training.dataset import Dataset
+from training.dataset import Dataset, some
 from training.files import DataError, base_name
-from training.layouts import NoClassesError, Split
+from training.layouts import Split
 from training.options import hardware
 from training.pixel_cache import cached_pixels
+from training.reference_options import references_of
 from training.run import AutoencoderRun, RunError, claim_folder, training_record, write_run
 from training.small_copies import with_small_copies
 
@@ -62,12 +64,29 @@ def _mean(name: str, values: NDArray[np.float32], photos: str, split: Split) -> 
 
 def _load(path: Path, options: AutoencoderOptions) -> Dataset:
     """With classes where they are there and wanted."""
-    if options.fit.label_weight > 0:
+    if options.fit.class_weight > 0:
         try:
-            return load(path, group_by=options.group_by)
-        except NoClassesError:
-            print(f"{base_name(path)} has no classes: the latent learns from pixels alone", file=sys.stderr)
+            data = load(path, group_by=options.group_by)
+            print(f"{data.name}: the latent learns {some(data.labels)}; not so: --classes ignored", file=sys.stderr)
+            return data
+        except DataError as error:  # whatever is wrong with the classes, there may be images
+            print(f"{base_name(path)}: the latent learns from pixels alone. {error.detail}", file=sys.stderr)
     return load(path, group_by=options.group_by, labelled=False)
+
+
+def _targets(given: argparse.Namespace, data: Dataset, options: AutoencoderOptions) -> NDArray[np.float32] | None:
+    """(N, K): class probabilities of train and validation images; of others zeros. None where classes don't count."""
+    if not data.labels or options.fit.class_weight == 0:
+        return None
+    if options.classes == "labels":
+        return np.eye(len(data.labels), dtype=np.float32)[data.targets]
+    train, val = ([int(row) for row in data.indices(split)] for split in ("train", "val"))
+    references, seeds = references_of(given, data), range(given.seeds)
+    targets = np.zeros((len(data), len(data.labels)), np.float32)
+    targets[train] = references.cross_fit(train, seeds).mean(0)
+    if val:
+        targets[val] = references.unseen(train, val, seeds).mean(0)
+    return targets
 
 
 def _view(data: Dataset, options: AutoencoderOptions, folder: Path, workers: int) -> View | None:
@@ -96,6 +115,7 @@ def train(given: argparse.Namespace, options: AutoencoderOptions) -> Autoencoder
     counts = ", ".join(f"{count:,} {split}" for split, count in data.counts().items())
     print(f"{data.name}: {counts}; {options.network.size} px, {hardware(device)}", file=sys.stderr)
     images = cached_pixels(data, options.rule, folder / PIXELS, workers=given.workers)
+    targets = _targets(given, data, options)
     torch.manual_seed(options.fit.seed)
     network = Autoencoder(options.network)
     progress = AutoencoderProgress(options.fit.epochs, folder, network, data, images, [*train_rows, *val_rows])
@@ -108,7 +128,7 @@ def train(given: argparse.Namespace, options: AutoencoderOptions) -> Autoencoder
         device=device,
         watcher=progress,
         folder=folder,
-        labels=data.targets if data.labels else None,
+        targets=targets,
         view=_view(data, options, folder, given.workers),
     )
     fit.run()

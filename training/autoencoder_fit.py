@@ -46,21 +46,22 @@ class AutoencoderSettings(BaseModel):
     rate: float = Field(default=2e-3, gt=0)
     augmentation: bool = True  # crops and tones, drawn anew each epoch
     mirrored: bool = True  # half of the images
-    label_weight: float = Field(default=0, ge=0)  # of the classes' cross-entropy beside L1
+    class_weight: float = Field(default=0, ge=0)  # of the classes' cross-entropy beside L1
     bf16: bool = False  # of the steps; what is measured is measured in float32
     seed: int = 0
 
 
 @dataclass(frozen=True)
 class AutoencoderEpoch:
-    """What an epoch came to. l1: of pixels in [0, 1]; that of training is taken as it learns. val_accuracy: of the
-    nearest prototype; 0 where there are no labels. val_loss: what the best epoch is chosen by."""
+    """What an epoch came to. l1: of pixels in [0, 1]; that of training is taken as it learns. val_accuracy: how
+    often the nearest prototype is the most probable class by the targets; None where there are none. val_loss: what the
+    best epoch is chosen by."""
 
     epoch: int
     train_l1: float
     val_l1: float
     val_ssim: float
-    val_accuracy: float
+    val_accuracy: float | None
     val_loss: float
     seconds: float
     best: bool
@@ -89,8 +90,9 @@ class AutoencoderFit:
     """One training of `network` on the rows `train` of `images` uint8 (N, H, W, C), choosing its best epoch on the rows
     `val`, or taking the last if there are none. After `run()` the network holds that epoch's weights.
 
-    `labels` (N,): where the settings give them a weight, the latent learns to lie near its class. `view`, where the
-    settings augment: a row as it is to be learned this time, uint8 (H, W, C); without it the image itself.
+    `targets` (N, K), class probabilities of the rows `train` and `val`: where the settings give them a weight, the
+    latent learns to lie near its class. `view`, where the settings augment: a row as it is to be learned this time,
+    uint8 (H, W, C); without it the image itself.
     """
 
     def __init__(
@@ -104,17 +106,17 @@ class AutoencoderFit:
         device: torch.device,
         watcher: Watcher,
         folder: Path | None = None,
-        labels: NDArray[np.int64] | None = None,
+        targets: NDArray[np.float32] | None = None,
         view: View | None = None,
     ) -> None:
         self.network, self.images, self.settings, self.view = network, images, settings, view
         self.train, self.val = np.asarray(train, np.int64), np.asarray(val, np.int64)
         self.device, self.watcher, self.folder = device, watcher, folder
         network.to(device).to(memory_format=torch.channels_last)
-        self.labels, self.prototypes = labels, None
+        self.targets, self.prototypes = targets, None
         weights = list(network.parameters())
-        if labels is not None and settings.label_weight > 0:
-            self.prototypes = Prototypes(int(labels.max()) + 1, network.spec.latent).to(device)
+        if targets is not None and settings.class_weight > 0:
+            self.prototypes = Prototypes(targets.shape[1], network.spec.global_latent).to(device)
             weights += self.prototypes.parameters()
         self.optimiser = torch.optim.Adam(weights, lr=settings.rate)
         self.position = (0, 0)  # epoch and step to do next
@@ -184,9 +186,9 @@ class AutoencoderFit:
         l1 = (made.pixels.float() - pixels).abs().mean()
         loss = l1
         if self.prototypes is not None:
-            assert self.labels is not None
-            labels = torch.from_numpy(self.labels[rows]).to(self.device)
-            loss = l1 + self.settings.label_weight * self.prototypes.loss(made.latent, labels)
+            assert self.targets is not None
+            targets = torch.from_numpy(self.targets[rows]).to(self.device)
+            loss = l1 + self.settings.class_weight * self.prototypes.loss(self._global(made.latent), targets)
         for group in self.optimiser.param_groups:
             group["lr"] = self.settings.rate * min(1.0, done * 40 + 0.02) * 0.5 * (1 + math.cos(math.pi * done))
         self.optimiser.zero_grad(set_to_none=True)
@@ -218,7 +220,7 @@ class AutoencoderFit:
         judged = self.val if len(self.val) else self.train
         val_l1 = float(examples.l1[judged].mean(dtype=np.float64))
         told, entropy = self._classes(examples, judged)
-        val_loss = val_l1 + self.settings.label_weight * entropy
+        val_loss = val_l1 + self.settings.class_weight * entropy
         best = not len(self.val) or all(val_loss < one["val_loss"] for one in self.history)
         result = AutoencoderEpoch(
             epoch=epoch,
@@ -241,17 +243,21 @@ class AutoencoderFit:
         self.watcher.epoch(result, examples)
         self._save()
 
-    def _classes(self, examples: Examples, rows: NDArray[np.int64]) -> tuple[float, float]:
-        """Accuracy of the nearest prototype, and cross-entropy; zeros without labels."""
+    def _classes(self, examples: Examples, rows: NDArray[np.int64]) -> tuple[float | None, float]:
+        """How often the nearest prototype is the targets' class, and cross-entropy; None and 0 without targets."""
         if self.prototypes is None:
-            return 0.0, 0.0
-        assert self.labels is not None
-        labels = torch.from_numpy(self.labels[rows])
+            return None, 0.0
+        assert self.targets is not None
+        targets = torch.from_numpy(self.targets[rows])
         with torch.inference_mode():
             latent = torch.from_numpy(examples.latent[rows]).to(self.device)
-            logits = self.prototypes(latent).cpu()
-        right = (logits.argmax(1) == labels).float().mean().item()
-        return right, torch.nn.functional.cross_entropy(logits, labels).item()
+            logits = self.prototypes(self._global(latent)).cpu()
+        right = (logits.argmax(1) == targets.argmax(1)).float().mean().item()
+        return right, torch.nn.functional.cross_entropy(logits, targets).item()
+
+    def _global(self, latent: Tensor) -> Tensor:
+        """What says what is in an image, wherever. Places would be learned by heart before they told classes apart."""
+        return latent[:, : self.network.spec.global_latent]
 
     def _save(self) -> None:
         if self.folder is None:

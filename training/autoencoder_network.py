@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 import torch
@@ -10,8 +11,7 @@ from torch import Tensor, nn
 
 from training.ssim import ssim
 
-STEPS = 4  # by each of which the encoder halves the sides
-MULTIPLE = 2**STEPS
+MULTIPLE = 2**4  # the encoder halves the sides four times
 
 
 class AutoencoderSpec(BaseModel):
@@ -21,8 +21,13 @@ class AutoencoderSpec(BaseModel):
 
     size: int = Field(ge=MULTIPLE, multiple_of=MULTIPLE)
     channels: Literal[1, 3] = 3
-    latent: int = Field(default=64, ge=1)
-    width: int = Field(default=32, ge=1)  # channels behind the first convolution; they double up to four times that
+    latent: int = Field(default=64, ge=4)
+    width: int = Field(default=16, ge=1)  # channels behind the first convolution; they double up to four times that
+
+    @property
+    def global_latent(self) -> int:
+        """How many of the latent's numbers, its first, say what is anywhere in the image."""
+        return self.latent // 4
 
 
 class Reconstruction(NamedTuple):
@@ -40,33 +45,54 @@ class Errors(NamedTuple):
 
 
 class Autoencoder(nn.Module):
-    """Pixels (N, C, H, W) in [0, 1] → their reconstruction from `latent` numbers in [0, 1]."""
+    """Pixels (N, C, H, W) in [0, 1] → their reconstruction from `latent` numbers in [0, 1].
+
+    The first `spec.global_latent` of these come from features averaged over the image, which tell what is in it; the
+    others from where the features are.
+    """
 
     def __init__(self, spec: AutoencoderSpec) -> None:
         super().__init__()
         self.spec = spec
-        widths = [spec.width * min(2**step, 4) for step in range(STEPS)]
+        widths = [spec.width, 2 * spec.width, 4 * spec.width]
         side = spec.size // MULTIPLE
-        encoder: list[nn.Module] = []
-        for inputs, outputs in zip([spec.channels, *widths], widths, strict=False):
-            for first, stride in ((inputs, 2), (outputs, 1)):
-                encoder += [nn.Conv2d(first, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
+        self.trunk = nn.Sequential(
+            *(layer for inputs, outputs in pairwise([spec.channels, *widths]) for layer in _stage(inputs, outputs))
+        )
+        self.everywhere = nn.Linear(widths[-1], spec.global_latent, bias=False)
+        self.placed = nn.Sequential(
+            *_conv(widths[-1], widths[-1], stride=2),
+            nn.Flatten(),
+            nn.Linear(widths[-1] * side * side, spec.latent - spec.global_latent, bias=False),
+        )
         # A sigmoid bounds the latent, so that distances are comparable and its sum can be normalised to 1; the norm
         # before it keeps it from sticking at 0 or 1.
-        last = [nn.Linear(widths[-1] * side * side, spec.latent, bias=False), nn.BatchNorm1d(spec.latent), nn.Sigmoid()]
-        self.encoder = nn.Sequential(*encoder, nn.Flatten(), *last)
+        self.bound = nn.Sequential(nn.BatchNorm1d(spec.latent), nn.Sigmoid())
         decoder: list[nn.Module] = [nn.Linear(spec.latent, widths[-1] * side * side), nn.ReLU()]
         decoder.append(nn.Unflatten(1, (widths[-1], side, side)))
-        backwards = widths[::-1]
-        for inputs, outputs in zip(backwards, [*backwards[1:], spec.width], strict=True):
+        backwards = [widths[-1], *widths[::-1], spec.width]
+        for inputs, outputs in pairwise(backwards):
             # Nearest neighbours and a convolution: a transposed convolution leaves a chequerboard.
-            decoder += [nn.Upsample(scale_factor=2, mode="nearest"), nn.Conv2d(inputs, outputs, 3, 1, 1, bias=False)]
-            decoder += [nn.BatchNorm2d(outputs), nn.ReLU()]
+            decoder += [nn.Upsample(scale_factor=2, mode="nearest"), *_conv(inputs, outputs)]
         self.decoder = nn.Sequential(*decoder, nn.Conv2d(spec.width, spec.channels, 3, 1, 1), nn.Sigmoid())
+
+    def encoder(self, pixels: Tensor) -> Tensor:
+        """Latent (N, D)."""
+        maps = self.trunk(pixels * 4 - 2)  # about zero mean and unit deviation for photos
+        latent: Tensor = self.bound(torch.cat([self.everywhere(maps.mean((2, 3))), self.placed(maps)], dim=1))
+        return latent
 
     def forward(self, pixels: Tensor) -> Reconstruction:
         latent = self.encoder(pixels)
         return Reconstruction(self.decoder(latent), latent)
+
+
+def _conv(inputs: int, outputs: int, stride: int = 1) -> list[nn.Module]:
+    return [nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
+
+
+def _stage(inputs: int, outputs: int) -> list[nn.Module]:
+    return [*_conv(inputs, outputs), *_conv(outputs, outputs), nn.MaxPool2d(2)]
 
 
 def errors(reconstructed: Tensor, pixels: Tensor) -> Errors:

@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal, get_args
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -15,10 +16,13 @@ from phototriage.manifest import Name
 from training.autoencoder_fit import AutoencoderSettings
 from training.autoencoder_network import AutoencoderSpec
 from training.options import recorded_command, use_bf16
+from training.reference_options import add_reference_options, check_reference_options
 from training.run import RUNS
 from training.ssim import WINDOW
 
 QUICK_EPOCHS = 5
+
+Classes = Literal["references", "labels", "ignored"]
 
 
 class AutoencoderOptions(BaseModel):
@@ -32,6 +36,8 @@ class AutoencoderOptions(BaseModel):
     aspect: Aspect
     licence: str
     group_by: str | None
+    classes: Classes
+    references: tuple[int, int, int]  # random seeds, epochs and input side of reference networks
     fit: AutoencoderSettings
 
     @property
@@ -39,7 +45,7 @@ class AutoencoderOptions(BaseModel):
         """How the network is fed, in training as in serving."""
         side = self.network.size
         return InputRule(
-            height=side, width=side, colour=self.colour, resize="bicubic", antialias=True, aspect=self.aspect
+            height=side, width=side, colour=self.colour, resize="bilinear", antialias=True, aspect=self.aspect
         )
 
 
@@ -56,13 +62,21 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[argparse.Namespace, A
     add("--group-by", metavar="REGEX", help="images whose names give the same match stay in one split")
     add("--size", type=int, default=64, help="input side in pixels, a multiple of 16")
     add("--latent", type=int, default=64, help="numbers in the bottleneck")
-    add("--width", type=int, default=32, help="channels behind the first convolution")
+    add("--width", type=int, default=16, help="channels behind the first convolution")
     add("--colour", choices=["rgb", "grey"], default="rgb")
     add("--aspect", choices=["stretch", "crop", "pad"], default="stretch", help="how other proportions are fitted in")
     add("--epochs", type=int, default=60)
     add("--batch-size", type=int, default=64)
     add("--rate", type=float, default=2e-3, help="highest learning rate")
-    add("--label-weight", type=float, default=0.1, help="of telling classes apart, if there are any; 0: ignore them")
+    add(
+        "--classes",
+        choices=get_args(Classes),
+        default="references",
+        help="what the latent learns of classes, if there are any: what reference networks that haven't seen an image "
+        "say of it, its label, or nothing",
+    )
+    add("--class-weight", type=float, default=0.1, help="of the classes beside the mean absolute difference of pixels")
+    add_reference_options(parser)
     add("--no-augmentation", action="store_true", help="no crops and tones, such as for digits")
     add("--no-mirror", action="store_true", help="never mirror images, such as digits")
     add("--precision", choices=["auto", "float32", "bf16"], default="auto")
@@ -82,6 +96,7 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[argparse.Namespace, A
 
 
 def _options(given: argparse.Namespace) -> AutoencoderOptions:
+    check_reference_options(given)
     if given.size < WINDOW:
         raise ValueError(f"--size {given.size}: SSIM looks at windows of {WINDOW} pixels")
     return AutoencoderOptions(
@@ -93,13 +108,15 @@ def _options(given: argparse.Namespace) -> AutoencoderOptions:
         aspect=given.aspect,
         licence=given.licence,
         group_by=given.group_by,
+        classes=given.classes,
+        references=(given.seeds, given.reference_epochs, given.reference_size),
         fit=AutoencoderSettings(
             epochs=QUICK_EPOCHS if given.quick else given.epochs,
             batch_size=given.batch_size,
             rate=given.rate,
             augmentation=not given.no_augmentation,
             mirrored=not given.no_mirror,
-            label_weight=given.label_weight,
+            class_weight=0 if given.classes == "ignored" else given.class_weight,
             bf16=use_bf16(given.precision, torch.device(given.device)),
             seed=given.seed,
         ),

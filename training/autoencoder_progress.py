@@ -66,7 +66,7 @@ class AutoencoderProgress:
         )
 
     def epoch(self, result: AutoencoderEpoch, examples: Examples) -> None:
-        accuracy = f"  accuracy {result.val_accuracy:.4f}" if result.val_accuracy else ""
+        accuracy = f"  accuracy {result.val_accuracy:.4f}" if result.val_accuracy is not None else ""
         print(
             f"epoch {result.epoch + 1}/{self.epochs} done in {duration(result.seconds)}: L1 {result.train_l1:.4f}  "
             f"validation L1 {result.val_l1:.4f}  SSIM {result.val_ssim:.4f}"
@@ -75,7 +75,8 @@ class AutoencoderProgress:
             flush=True,
         )
         for name in ("train_l1", "val_l1", "val_ssim", "val_accuracy"):
-            self.writer.add_scalar(name, getattr(result, name), result.epoch)
+            if (value := getattr(result, name)) is not None:
+                self.writer.add_scalar(name, value, result.epoch)
         self.writer.flush()
         write_examples(path_of(self.folder, result.epoch), self.data, self.kept, examples)
         path = self.folder / f"reconstructions_{result.epoch + 1:03}.png"

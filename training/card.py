@@ -88,8 +88,10 @@ def retold(text: str, manifest: Manifest) -> str:
 
 def with_difficulty(text: str, manifest: Manifest) -> str:
     """A classifier's card with its difficulty score, in place of what it said of one before, and with the manifest's
-    figures."""
+    figures. To a card that was written otherwise the score is appended."""
     lines = text.split("\n")
+    if FIGURES_RULE not in lines or "## Limits" not in lines:
+        return text.split(f"\n{DIFFICULTY}")[0].rstrip() + "\n\n" + "\n".join(_told_difficulty(manifest))
     first = next((at for at, line in enumerate(lines) if line == DIFFICULTY), None)
     limits = lines.index("## Limits")
     lines[limits if first is None else first : limits] = _told_difficulty(manifest)
@@ -112,7 +114,10 @@ def _told_difficulty(manifest: Manifest) -> list[str]:
         "",
         "| signal | mean | deviation | weight |",
         "| --- | --- | --- | --- |",
-        *(f"| {name} | {w.mean:.4g} | {w.deviation:.4g} | {w.weight:+.4f} |" for name, w in rule.weights.items()),
+        *(
+            f"| {name} | {w.mean:.4g} | {w.deviation:.4g} | {w.weight:+.4f} |"
+            for name, w in rule.formula.weights.items()
+        ),
         "",
     ]
 

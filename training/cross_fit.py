@@ -154,7 +154,7 @@ def _require_all_classes(data: Dataset, rows: Sequence[int]) -> None:
     if missing:
         raise DataError(
             f"{data.name}: a half of the images that reference networks learn from has none of {', '.join(missing)}. "
-            "Add images of it."
+            "Add images of it; an autoencoder can do without them: --classes labels, or ignored."
         )
 
 

@@ -4,9 +4,9 @@
 
 Small reference networks learn halves of the train images and answer for images that they haven't seen (cross-fit); the
 score is fitted to predict, from what one pass of the two models gives for a validation image, whether such a network is
-wrong about it. Writes the score into the classifier's folder: manifest, difficulty.npz, card. Leaves in
-runs/CLASSIFIER_difficulty/ the reference networks and truth.parquet: for each train and validation image how often they
-were wrong, their loss, and whether it is in the hardest fifth of its class. Started again, it goes on where it was.
+wrong about it. Writes the score into the classifier's folder: manifest, difficulty.npz, card. Leaves the networks in
+runs/references/, and runs/CLASSIFIER_difficulty/truth.parquet: for each train and validation image how often they were
+wrong, their loss, and whether it is in the hardest fifth of its class. Started again, it goes on where it was.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,30 +25,36 @@ import torch
 from numpy.typing import NDArray
 
 from phototriage import manifest
-from phototriage.assessment import see, views
+from phototriage.assessment import joined, see, views
 from phototriage.difficulty import Difficulty, write
 from phototriage.difficulty_rule import FILE_NAME, ReferenceNetworks
 from phototriage.errors import PhototriageError
+from phototriage.images import resize
 from phototriage.manifest import Manifest, Metric
 from phototriage.progress import Progress
 from phototriage.runtime import Autoencoder, OnnxModel, load_autoencoder, load_model
 from phototriage.settings import Settings
-from phototriage.signals import Seen, signals
+from phototriage.signals import Seen
 from training import difficulty_metrics
 from training.card import CARD, with_difficulty
 from training.command import INTERRUPTED, told
-from training.cross_fit import References, ReferenceSettings, reference_network
+from training.cross_fit import reference_network
 from training.data import load
-from training.dataset import Dataset
-from training.difficulty_fit import FittedOn, class_centres, fit, out_of_fold
-from training.export import MODELS
+from training.dataset import NO_LABEL, Dataset
+from training.difficulty_fit import FittedOn, HeldOut, fit, fit_latent_map
+from training.export import MODELS, read_metrics
 from training.files import DataError
-from training.options import use_bf16
+from training.reference_options import (
+    QUICK_EPOCHS,
+    QUICK_SEEDS,
+    add_reference_options,
+    check_reference_options,
+    references_of,
+)
 from training.run import RUNS, RunError
 
 BATCH = 32
 FOLDS = 5
-QUICK_EPOCHS = 3
 
 
 class Truth(NamedTuple):
@@ -63,13 +70,25 @@ def see_all(classifier: OnnxModel, autoencoder: Autoencoder, data: Dataset, rows
     progress = Progress(len(rows))
     found = []
     for start in range(0, len(rows), BATCH):
-        images = [data.image(int(row)) for row in rows[start : start + BATCH]]
-        found.append(see(classifier, autoencoder, views(classifier, autoencoder, images)))
-        progress.step(len(images))
+        shown = [views(classifier, autoencoder, [data.image(int(row))]) for row in rows[start : start + BATCH]]
+        found.append(see(classifier, autoencoder, joined(shown)))
+        progress.step(len(shown))
     return Seen(*(np.concatenate(column) for column in zip(*found, strict=True)))
 
 
-def checked(data: Dataset, classifier: Manifest, autoencoder: Manifest) -> None:
+def latents(autoencoder: Autoencoder, data: Dataset, rows: Sequence[int]) -> NDArray[np.float32]:
+    """(n, D), of images as serving would feed them."""
+    progress = Progress(len(rows))
+    found = []
+    for start in range(0, len(rows), BATCH):
+        batch = rows[start : start + BATCH]
+        images = [resize(data.image(int(row)), autoencoder.manifest.input).pixels for row in batch]
+        found.append(autoencoder.measure(np.stack(images)).latent)
+        progress.step(len(batch))
+    return np.concatenate(found)
+
+
+def checked(data: Dataset, group_by: str | None, classifier: Manifest, autoencoder: Manifest) -> None:
     """Raises DataError where the set isn't one that the classifier answers for; tells where a model may have learned
     from images that are to judge it."""
     if data.labels != classifier.labels:
@@ -78,12 +97,20 @@ def checked(data: Dataset, classifier: Manifest, autoencoder: Manifest) -> None:
             f"{', '.join(classifier.labels)}. Give the images that it was trained on."
         )
     for one in (classifier, autoencoder):
-        if one.data.sha256 != data.sha256:
+        how = "on another set than" if one.data.sha256 not in (data.sha256, without_labels(data).sha256) else ""
+        if not how and one.training.settings.get("group_by") != group_by:
+            how = "with another --group-by on"
+        if how:
             print(
-                f"note: {one.name} was trained on another set than {data.name}; if that held some of these validation "
-                "images, the score takes them for easier than they are",
+                f"note: {one.name} was trained {how} {data.name}; if it learned from some of these validation images, "
+                "the score takes them for easier than they are",
                 file=sys.stderr,
             )
+
+
+def without_labels(data: Dataset) -> Dataset:
+    """As an autoencoder loads it that ignores classes."""
+    return replace(data, labels=(), records=tuple(replace(record, label=NO_LABEL) for record in data.records))
 
 
 def write_truth(path: Path, data: Dataset, rows: dict[str, NDArray[np.int64]], truth: Truth) -> None:
@@ -122,26 +149,24 @@ def fit_score(given: argparse.Namespace) -> tuple[Manifest, list[Metric]]:
     data = load(given.data, group_by=group_by)
     for key, reason in data.unreadable:
         print(f"skipped {key}: {reason}", file=sys.stderr)
-    checked(data, classifier.manifest, autoencoder.manifest)
+    checked(data, group_by, classifier.manifest, autoencoder.manifest)
     data.require_all_classes(("train", "val"))
     rows = {"train": data.indices("train"), "val": data.indices("val")}
     place = given.runs / f"{given.classifier}_difficulty"
-    device = torch.device(given.device)
-    reference = ReferenceSettings(
-        size=given.reference_size, epochs=given.reference_epochs, bf16=use_bf16(given.precision, device)
-    )
-    references = References(data, reference, place, device, given.workers)
-    seeds = range(given.seeds)
+    place.mkdir(parents=True, exist_ok=True)
+    references, seeds = references_of(given, data), range(given.seeds)
+    reference = references.settings
     train, val = ([int(row) for row in rows[split]] for split in ("train", "val"))
     truth = Truth(references.cross_fit(train, seeds), references.unseen(train, val, seeds))
     write_truth(place / "truth.parquet", data, rows, truth)
     labels = {split: data.targets[rows[split]] for split in rows}
     wrong = difficulty_metrics.mistakes(truth.val, labels["val"])
     print(f"reference networks are wrong about {wrong.mean():.1%} of {len(val):,} validation images", file=sys.stderr)
-    latent = see_all(classifier, autoencoder, data, train).latent
-    trusted = difficulty_metrics.mistakes(truth.train, labels["train"]).mean(0) < 0.5
-    centres = class_centres(latent, labels["train"], trusted)
-    seen = see_all(classifier, autoencoder, data, val)
+    latent = latents(autoencoder, data, train)
+    latent_map = fit_latent_map(latent, labels["train"], truth.train)
+    held_out = HeldOut(
+        see_all(classifier, autoencoder, data, val), labels["val"], wrong, data.folds(FOLDS)[rows["val"]]
+    )
     fitted_on = FittedOn(
         autoencoder=autoencoder.name,
         autoencoder_version=autoencoder.manifest.version,
@@ -155,32 +180,29 @@ def fit_score(given: argparse.Namespace) -> tuple[Manifest, list[Metric]]:
         ),
         data=data.name,
         sha256=data.sha256,
+        group_by=group_by,
     )
-    found = fit(seen, labels["val"], centres, wrong, given.workload, fitted_on)
-    scores = out_of_fold(signals(seen, centres), wrong, data.folds(FOLDS)[rows["val"]])
-    own = seen.logits.argmax(1) != labels["val"]
-    metrics = difficulty_metrics.figures(scores, wrong, own, given.workload, data.name, "val, other folds")
-    return write_score(found, metrics, folder), metrics
+    found, scores = fit(held_out, latent_map, given.workload, fitted_on)
+    measured = read_metrics(given.metrics) if given.metrics else ()
+    metrics = difficulty_metrics.figures(scores, wrong, held_out.own, given.workload, data.name, "val, other folds")
+    return write_score(found, (*measured, *metrics), folder), metrics
 
 
 def write_score(found: Difficulty, metrics: Sequence[Metric], folder: Path) -> Manifest:
     """Put score and figures into the folder: the file, the card, and last the manifest."""
     described = manifest.read(folder)
-    write(found, folder)
     kept = [metric for metric in described.metrics if not metric.name.startswith(difficulty_metrics.PREFIX)]
-    described = described.model_copy(
-        update={
-            "difficulty": found.rule,
-            "files": described.files | {FILE_NAME: manifest.sha256_of(folder / FILE_NAME)},
-            "metrics": (*kept, *metrics),
-        }
-    )
+    described = described.model_copy(update={"difficulty": found.rule, "metrics": (*kept, *metrics)})
     card = folder / CARD
-    if card.is_file():
+    text = with_difficulty(card.read_text(encoding="utf-8"), described) if card.is_file() else None
+    # File and manifest belong together, so one comes right behind the other.
+    sha256 = manifest.sha256_of(write(found, folder))
+    written = manifest.write(described.model_copy(update={"files": described.files | {FILE_NAME: sha256}}), folder)
+    if text is not None:
         part = card.with_name(CARD + ".part")
-        part.write_text(with_difficulty(card.read_text(encoding="utf-8"), described), encoding="utf-8")
+        part.write_text(text, encoding="utf-8")
         part.replace(card)
-    return manifest.write(described, folder)
+    return written
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -191,22 +213,19 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--autoencoder", required=True, help="name of an exported autoencoder")
     add("--group-by", metavar="REGEX", help="default: as the classifier was trained")
     add("--workload", type=_share, default=0.1, help="share of images to send for review, the hardest (default: .1)")
-    add("--seeds", type=int, default=3, help="of reference networks, two networks each")
-    add("--reference-epochs", type=int, default=12)
-    add("--reference-size", type=int, default=64, help="input side of reference networks in pixels")
+    add_reference_options(parser)
     add("--precision", choices=["auto", "float32", "bf16"], default="auto")
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     add("--workers", type=int, default=1, help="processes that decode images (0: none)")
-    add("--quick", action="store_true", help=f"{QUICK_EPOCHS} epochs and 2 seeds of reference networks")
+    add("--quick", action="store_true", help=f"{QUICK_EPOCHS} epochs and {QUICK_SEEDS} seeds of reference networks")
+    add("--metrics", type=Path, metavar="JSON", help="figures to put into manifest and card, such as a benchmark's")
     add("--models", type=Path, default=MODELS)
     add("--runs", type=Path, default=RUNS)
     given = parser.parse_args(arguments)
-    if given.quick:
-        given.seeds, given.reference_epochs = 2, QUICK_EPOCHS
-    if given.seeds < 1:
-        parser.error(f"--seeds {given.seeds}: one at least")
-    if given.reference_epochs < 1 or given.reference_size < 8 or given.reference_size % 8:
-        parser.error("--reference-epochs is 1 or more, --reference-size a multiple of 8")
+    try:
+        check_reference_options(given)
+    except ValueError as error:
+        parser.error(str(error))
     return given
 
 

@@ -16,6 +16,8 @@ CHANCE = 0.5
 PREFIX = "difficulty: "  # of a score's figures among a model's
 RESAMPLES = 1000
 
+Statistic = Callable[[Floats, Flags], float]  # of a score (n,) and mistakes (S, n)
+
 
 def mistakes(probabilities: Floats, labels: NDArray[np.int64]) -> Flags:
     """(S, n) from probabilities (S, n, K) and labels (n,): whether each network is wrong."""
@@ -42,11 +44,15 @@ def hard_subset(loss: Floats, labels: NDArray[np.int64], share: float = 0.2) -> 
 
 def auroc(score: Floats, wrong: Flags) -> float:
     """Of a score (n,) for mistakes (n,). Raises ValueError where all or none are wrong."""
-    if wrong.all() or not wrong.any():
-        raise ValueError("a network that is always or never wrong tells nothing of difficulty")
+    _require_both(wrong)
     mistakes = int(wrong.sum())
     ranks = rankdata(score)[wrong].sum()
     return float((ranks - mistakes * (mistakes + 1) / 2) / (mistakes * (len(wrong) - mistakes)))
+
+
+def _require_both(wrong: Flags) -> None:
+    if wrong.all() or not wrong.any():
+        raise ValueError("a network that is always or never wrong tells nothing of difficulty")
 
 
 def mean_auroc(score: Floats, wrong: Flags) -> float:
@@ -63,21 +69,35 @@ def ceiling(wrong: Flags) -> float:
 
 
 def share_of_ceiling(score: Floats, wrong: Flags) -> float:
-    """(AUROC − .5) / (ceiling − .5): 0 for a score that says nothing, 1 for one as good as other networks."""
-    return (mean_auroc(score, wrong) - CHANCE) / (ceiling(wrong) - CHANCE)
+    """(AUROC − .5) / (ceiling − .5): 0 for a score that says nothing, 1 for one as good as other networks. Raises
+    ValueError where these say nothing of each other."""
+    best = ceiling(wrong) - CHANCE
+    if best <= 0:
+        raise ValueError("the networks' mistakes tell nothing of each other")
+    return (mean_auroc(score, wrong) - CHANCE) / best
 
 
 def brier_skill(probability: Floats, wrong: Flags) -> float:
-    """1 less the mean squared error over that of the base rate, over all networks of `wrong` (S, n)."""
+    """1 less the mean squared error over that of the base rate, over all networks of `wrong` (S, n). Raises ValueError
+    where all or none are wrong."""
+    _require_both(wrong)
     truth = wrong.astype(np.float64)
     own = float(((probability - truth) ** 2).mean())
     base = float(((truth.mean() - truth) ** 2).mean())
     return 1 - own / base
 
 
+def ceiling_lift(wrong: Flags, workload: float = 0.1) -> float:
+    """`lift` of the other networks' share of mistakes for one network's, averaged over the networks of `wrong` (S, n).
+    Where that share ties, as of few networks it often does, the first of equal ones count."""
+    others = [(np.delete(wrong, place, 0).mean(0), one) for place, one in enumerate(wrong)]
+    return float(np.mean([lift(share, one[np.newaxis], workload) for share, one in others]))
+
+
 def lift(score: Floats, wrong: Flags, workload: float = 0.1) -> float:
     """The share of mistakes among the `workload` of images that the score calls hardest, over their share among all;
-    the first of equal ones."""
+    the first of equal ones. Raises ValueError where all or none are wrong."""
+    _require_both(wrong)
     hardest = np.argsort(-score, kind="stable")[: max(1, round(workload * len(score)))]
     return float(wrong[:, hardest].mean() / wrong.mean())
 
@@ -98,6 +118,13 @@ def bootstrap(
         raise ValueError("no draw of the images holds both mistakes and none")
     low, high = np.quantile(found, (0.025, 0.975))
     return float(low), float(high)
+
+
+def interval_of(statistic: Callable[[Flags, NDArray[np.int64]], float], wrong: Flags) -> str:
+    """`statistic` of the mistakes (S, m) at rows (m,), for all n and, in brackets, its interval."""
+    n = wrong.shape[1]
+    low, high = bootstrap(lambda rows: statistic(wrong[:, rows], rows), n)
+    return f"{statistic(wrong, np.arange(n)):.3f} ({low:.3f}–{high:.3f})"
 
 
 def figures(

@@ -204,6 +204,29 @@ def is_default(name: str, kind: str, models: Path, wanted: bool) -> bool:
     return not others
 
 
+def unscored(models: Path, before: Manifest | None, written: Manifest) -> list[str]:
+    """Classifiers whose difficulty has to be fitted again: the one that had a score `before` and was written anew, or
+    those that score with another version of the autoencoder that was written."""
+    if written.kind == "classifier":
+        return [written.name] if before is not None and before.difficulty is not None else []
+    found = []
+    for path in sorted(models.glob(f"*/{manifest.FILE_NAME}")):
+        try:
+            rule = manifest.read(path.parent).difficulty
+        except ModelFolderError:
+            continue
+        if rule is not None and rule.autoencoder == written.name and rule.autoencoder_version != written.version:
+            found.append(path.parent.name)
+    return found
+
+
+def _before(folder: Path) -> Manifest | None:
+    try:
+        return manifest.read(folder)
+    except ModelFolderError:
+        return None
+
+
 def check_images(run: AnyRun, photos: Path | None, count: int = 200) -> Images:
     """uint8 (n, H, W, C): the first photos of a folder or tar as serving would feed them, or drawn images."""
     rule = run.input
@@ -245,12 +268,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # An autoencoder answers nothing by itself: classifiers name theirs.
         asked = run.kind != "autoencoder"
         default = asked and is_default(run.name, run.kind, given.models, given.default)
+        before = _before(given.models / run.name)
         written = export(run, network, given.models, images, default, drawn=given.check is None, metrics=metrics)
     except PhototriageError as error:
         print(f"error: nothing was written: {error.detail}", file=sys.stderr)
         return 1
     print(f"{given.models / written.name}: version {written.version}{', the default' if written.default else ''}")
-    print("The server takes it up at its next start: make serve")
+    stale = unscored(given.models, before, written)
+    for name in stale:
+        print(f"Difficulty has to be fitted again: python -m training.difficulty --classifier {name} …")
+    if not stale or written.kind == "classifier":
+        print("The server takes it up at its next start: make serve")
     return 0
 
 

@@ -20,6 +20,6 @@ class Prototypes(nn.Module):
         squares = (latent.float()[:, None] - self.points[None]).square().sum(2)
         return -squares * self.log_scale.exp()
 
-    def loss(self, latent: Tensor, labels: Tensor, smoothing: float = 0.1) -> Tensor:
-        """Mean cross-entropy in nats; labels (N,) int64."""
-        return F.cross_entropy(self(latent), labels, label_smoothing=smoothing)
+    def loss(self, latent: Tensor, targets: Tensor) -> Tensor:
+        """Mean cross-entropy in nats; targets (N, K): probabilities."""
+        return F.cross_entropy(self(latent), targets)
