@@ -70,6 +70,7 @@ def test_the_score_is_fitted_written_and_served(place: Path, photos: Path, capsy
     told = capsys.readouterr()
     assert "AUROC of reference mistakes" in told.out
     assert "was trained on another set" not in told.err
+    assert "validation images are few, so scores will be rough; take 200 or more" in told.err
     after = manifest.read(place / "models/mine")
     rule = after.difficulty
     assert rule is not None

@@ -55,6 +55,7 @@ from training.run import RUNS, RunError
 
 BATCH = 32
 FOLDS = 5
+FEW = 200  # images, below which the calibration has less than its ten groups
 
 
 class Truth(NamedTuple):
@@ -161,6 +162,10 @@ def fit_score(given: argparse.Namespace) -> tuple[Manifest, list[Metric]]:
     write_truth(place / "truth.parquet", data, rows, truth)
     labels = {split: data.targets[rows[split]] for split in rows}
     wrong = difficulty_metrics.mistakes(truth.val, labels["val"])
+    if len(val) < FEW:
+        print(
+            f"note: {len(val)} validation images are few, so scores will be rough; take {FEW} or more", file=sys.stderr
+        )
     print(f"reference networks are wrong about {wrong.mean():.1%} of {len(val):,} validation images", file=sys.stderr)
     latent = latents(autoencoder, data, train)
     latent_map = fit_latent_map(latent, labels["train"], truth.train)
