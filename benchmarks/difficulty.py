@@ -136,6 +136,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--workers", type=int, default=1)
     add("--runs", type=Path, default=RUNS)
     given = parser.parse_args(arguments)
+    if given.metrics and given.on == "val":
+        parser.error("--metrics: the validation images chose the score, so they can't report it")
     try:
         models = load_models(Settings(provider="cpu", models_directory=given.models))
         judge_of = models.judge(given.model)

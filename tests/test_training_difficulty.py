@@ -228,3 +228,9 @@ def test_the_benchmark_refuses_another_set(place: Path, photos: Path, tmp_path: 
     assert benchmark(["--data", str(tmp_path / "others"), *here, *LOCAL]) == 1
     assert benchmark(["--data", str(photos), "--model", "none", "--models", str(place / "models")]) == 1
     assert cost(["--model", "none", "--models", str(place / "models")]) == 1
+
+
+def test_images_that_chose_the_score_report_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        benchmark(["--data", "x", "--model", "mine", "--on", "val", "--metrics", "measured.json"])
+    assert "can't report it" in capsys.readouterr().err
