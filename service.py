@@ -5,37 +5,49 @@ The only file that imports BentoML.
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import logging
 import os
+import shutil
 import signal
 import sys
+import tempfile
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, ClassVar, NoReturn
 
 import bentoml
+import psutil
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from phototriage.errors import ModelFolderError
+from phototriage.errors import ModelFolderError, PhototriageError
 from phototriage.settings import MAX_DEADLINE_SECONDS, SettingsError, read_settings
 
 if TYPE_CHECKING:
     from phototriage.http_api import HttpApi
 
-SUPERVISOR = "_PHOTOTRIAGE_SUPERVISOR"  # in a worker's environment: the process that started it
-WORKER_FAILED = signal.SIGUSR1
+# In a worker's environment: the process that started it, and the folder in which each worker leaves its number.
+SUPERVISOR, WORKERS = "_PHOTOTRIAGE_SUPERVISOR", "_PHOTOTRIAGE_WORKERS"
+WORKER_FAILED, RELOAD = signal.SIGUSR1, signal.SIGHUP
 
 logger = logging.getLogger("bentoml.phototriage")
 
 
 def supervise() -> None:
     """Prepare the process that is going to start the workers."""
+    from circus.sighandler import SysHandler
+
     try:
         read_settings()
     except SettingsError as error:
         sys.exit(f"phototriage: {error}")
     os.environ[SUPERVISOR] = str(os.getpid())
+    os.environ[WORKERS] = tempfile.mkdtemp(prefix="phototriage-")
+    atexit.register(shutil.rmtree, os.environ[WORKERS], ignore_errors=True)
     signal.signal(WORKER_FAILED, stop_all)
+    # Circus would end the workers and start new ones.
+    SysHandler.handle_hup = lambda _: have_others_reload()
 
 
 def stop_all(_: int, __: FrameType | None) -> None:
@@ -55,20 +67,64 @@ def give_up(reason: str) -> NoReturn:
     os._exit(1)
 
 
+def have_others_reload() -> None:
+    """Have every worker but this process read the models directory again."""
+    supervisor = int(os.environ[SUPERVISOR])
+    for place in Path(os.environ[WORKERS]).iterdir():
+        worker = int(place.name)
+        if worker != os.getpid() and parent_of(worker) == supervisor:
+            os.kill(worker, RELOAD)
+
+
+def parent_of(process: int) -> int | None:
+    """None if it is gone: its number may be another's by now."""
+    try:
+        return int(psutil.Process(process).ppid())
+    except psutil.NoSuchProcess:
+        return None
+
+
 def start_api() -> HttpApi:
     """The application with its models loaded, verified and warm, or the end of the process."""
     # Imported here, since the supervisor imports this module too, and would hold 60 MB of them for nothing.
+    from phototriage import connections, providers
+    from phototriage.access import KeyFileError
     from phototriage.http_api import HttpApi
     from phototriage.models import load_models
-    from phototriage.providers import ProviderUnavailable
 
     api = HttpApi()
     try:
         settings = read_settings()
+        settings = settings.serving(gpu=providers.choose(settings.provider)[0] == providers.CUDA)
+        connections.Connection.head_seconds = settings.deadline_seconds
         api.start(settings, load_models(settings))
-    except (ModelFolderError, ProviderUnavailable, SettingsError) as error:
+    except (KeyFileError, ModelFolderError, providers.ProviderUnavailable, SettingsError) as error:
         give_up(str(error))
+    (Path(os.environ[WORKERS]) / str(os.getpid())).touch()
     return api
+
+
+def traced(api: ASGIApp) -> ASGIApp:
+    """The application with spans of OpenTelemetry, where BentoML's own setting says where to send them."""
+    from bentoml._internal.configuration.containers import BentoMLContainer
+
+    if BentoMLContainer.tracing.exporter_type.get() is None:
+        return api
+    from opentelemetry import propagate
+    from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
+
+    async def within_span(scope: Scope, receive: Receive, send: Send) -> None:
+        carrier: dict[str, str] = {}
+        propagate.inject(carrier)
+        own = [(name.encode(), value.encode()) for name, value in carrier.items()]
+        others = [(name, value) for name, value in scope["headers"] if name.decode("latin-1") not in carrier]
+        await api({**scope, "headers": [*others, *own]}, receive, send)
+
+    return OpenTelemetryMiddleware(
+        within_span,
+        excluded_urls=BentoMLContainer.tracing_excluded_urls.get(),
+        tracer_provider=BentoMLContainer.tracer_provider.get(),
+    )
 
 
 class Worker:
@@ -81,6 +137,8 @@ class Worker:
         except Exception:
             logger.exception("The worker can't start")
             give_up("the worker can't start")
+        self.application = traced(self.api)
+        self.api.after_reload(have_others_reload)
         EveryPath.worker = self
 
     before_workers = bentoml.on_deployment(supervise)
@@ -100,14 +158,37 @@ class EveryPath:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
+            loop = asyncio.get_running_loop()
+            loop.add_signal_handler(RELOAD, lambda: loop.create_task(self.reload()))
             await self._bentoml_application(scope, receive, send)
         else:
-            await self.worker.api(scope, receive, send)
+            await self.worker.application(scope, receive, send)
 
+    async def reload(self) -> None:
+        """Told by a signal: what comes of it is written down, since nobody waits for an answer."""
+        try:
+            logger.info("Models read again: %s", await self.worker.api.reload_models())
+        except PhototriageError as error:
+            logger.warning("Models not read again: %s", error.detail)
+
+
+def number_of_workers() -> int:
+    """1 where the settings don't fit, which the supervisor is going to say."""
+    try:
+        return read_settings().workers
+    except SettingsError:
+        return 1
+
+
+if os.environ.get(SUPERVISOR) == str(os.getppid()):
+    # Before the server looks for its protocol, which it does before it makes the worker.
+    from phototriage import connections
+
+    connections.install()
 
 Phototriage = bentoml.service(
     name="phototriage",
-    workers=1,
+    workers=number_of_workers(),
     # BentoML's timeout can't be left out. It never comes first, and the longest deadline keeps its timers few.
     traffic={"timeout": MAX_DEADLINE_SECONDS + 5},
     # Its metrics have a label with the caller's path, so that any caller could make as many series as it likes.

@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 
 from benchmarks.turns import measure, ratios
-from phototriage import assessment, triage
+from phototriage import triage
 from phototriage.errors import PhototriageError
 from phototriage.models import Models, load_models
 from phototriage.settings import Settings
@@ -42,7 +42,7 @@ def photos(path: Path) -> dict[str, bytes]:
 
 def calls(models: Models, name: str, photo: bytes) -> dict[str, Callable[[], object]]:
     return {
-        "difficulty": lambda: assessment.difficulty(models, photo, name),
+        "difficulty": lambda: triage.difficulty(models, photo, name),
         "classify": lambda: triage.classify(models, photo, name),
     }
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import BaseModel
 
-from phototriage import assessment, bulk, triage
+from phototriage import answers, bulk, triage
 from phototriage.difficulty import MISLABELLED
 from phototriage.errors import ModelFolderError, PhototriageError, UnknownModel
 from phototriage.image_files import reason
@@ -106,7 +106,7 @@ def _config(settings: Settings) -> int:
 
 
 def _models(models: Models) -> int:
-    for info in triage.list_models(models).models:
+    for info in answers.list_models(models).models:
         mark = "default" if info.default else ""
         print(f"{info.name}\t{info.kind}\t{info.version}\t{mark}\t{', '.join(info.labels)}".rstrip())
     return 0
@@ -123,7 +123,7 @@ def _each(options: argparse.Namespace, models: Models, settings: Settings) -> in
             if options.command == "classify":
                 answer = triage.classify(models, content, options.model, options.top_k, limits)
             else:
-                answer = assessment.difficulty(models, content, options.model, options.label, limits)
+                answer = triage.difficulty(models, content, options.model, options.label, limits)
         except (PhototriageError, OSError) as error:
             failed = True
             _report(path, error)

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phototriage import embedding
+from phototriage.answers import mask_png, name_of
+from phototriage.batching import NO_DEADLINE
 from phototriage.duplicates import is_duplicate, margin, probability, similarity
 from phototriage.errors import PhototriageError
 from phototriage.geometry import to_upright
@@ -22,7 +24,7 @@ from phototriage.models import Models
 from phototriage.runtime import OnnxModel
 from phototriage.saliency import gradient_mask, smooth_map
 from phototriage.schemas import DuplicatesAnswer, Explanation, MaskAnswer
-from phototriage.triage import DEFAULT_LIMITS, mask_png, name_of, prepare_for
+from phototriage.triage import DEFAULT_LIMITS, prepare_for
 
 # A cosine is at its maximum between equal embeddings, where its gradient is nothing but rounding: not to be shown.
 LEAST_DIFFERENCE = 1e-9
@@ -48,6 +50,7 @@ def duplicates(
     threshold: float | None = None,
     explain: bool = False,
     limits: ImageLimits = DEFAULT_LIMITS,
+    deadline: float = NO_DEADLINE,
 ) -> DuplicatesAnswer:
     """Whether two images are duplicates, by the named embedder or the default one.
 
@@ -59,7 +62,7 @@ def duplicates(
     given = {i: _decode(chosen, side) for i, side in enumerate((a, b)) if side.kind == "embedding"}
     prepared = {i: _prepare(chosen, side, limits) for i, side in enumerate((a, b)) if side.kind == "image"}
     with timed("model"):
-        vectors = _vectors(chosen, prepared, given)
+        vectors = _vectors(chosen, prepared, given, deadline)
     answer = judge(chosen, similarity(vectors[0], vectors[1], chosen.manifest.second_look), threshold)
     if not explain:
         return answer
@@ -109,11 +112,13 @@ def _told_of(side: Side) -> Iterator[None]:
         raise error.of(side.name) from error
 
 
-def _vectors(model: OnnxModel, prepared: dict[int, Prepared], given: dict[int, NDArray[np.float32]]) -> Vectors:
+def _vectors(
+    model: OnnxModel, prepared: dict[int, Prepared], given: dict[int, NDArray[np.float32]], deadline: float
+) -> Vectors:
     """The embeddings of both sides, those of images in one batch."""
     embedded = given
     if prepared:
-        found = model.embed(np.stack([each.pixels for each in prepared.values()]))
+        found = model.embed(np.stack([each.pixels for each in prepared.values()]), deadline)
         embedded = given | dict(zip(prepared, found, strict=True))
     return [embedded[0], embedded[1]]
 

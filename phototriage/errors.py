@@ -30,6 +30,14 @@ class MalformedRequest(PhototriageError):
     title = "The request is malformed"
 
 
+class Unauthorized(PhototriageError):
+    """Keys are configured, and the request has none of them."""
+
+    code = "unauthorized"
+    status = 401
+    title = "The request needs a valid key"
+
+
 class UnknownModel(PhototriageError):
     code = "unknown_model"
     status = 404

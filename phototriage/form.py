@@ -13,6 +13,7 @@ from python_multipart.multipart import parse_options_header
 from phototriage.errors import MalformedRequest, TooLarge
 
 MAX_PART_HEADERS = 16
+MAX_FILE_NAME = 255  # characters that are given back
 MAX_PART_HEADER_BYTES = 4096
 
 # The parser logs each malformed request as a warning, with bytes of the client's in it.
@@ -31,10 +32,12 @@ class Field:
 
 @dataclass(frozen=True)
 class FormRule:
-    """Exactly one field of each of `sides` has to come, in any order. `expected` says so in an error."""
+    """Exactly one field of each of `sides` has to come, in any order; or, where `most` is more than 1, one to so many
+    parts of the only field. `expected` says so in an error."""
 
     sides: tuple[tuple[Field, ...], ...]
     expected: str
+    most: int = 1
 
     def find(self, name: str) -> tuple[tuple[Field, ...], Field] | None:
         """The field of that name and the side on which it stands."""
@@ -60,6 +63,23 @@ class Body:
 
     def joined(self) -> bytes:
         return b"".join(self._chunks)
+
+
+class File(Body):
+    """One of many files: what is too large of it isn't kept, but is no reason to refuse the others."""
+
+    def __init__(self, name: str, limit: int) -> None:
+        super().__init__("image", limit)
+        self.name = name
+        self.refused: TooLarge | None = None
+
+    def add(self, chunk: bytes) -> None:
+        if self.refused is None:
+            try:
+                super().add(chunk)
+            except TooLarge as error:
+                self.refused = error
+                self._chunks.clear()
 
 
 class Form:
@@ -88,6 +108,7 @@ class Form:
             raise MalformedRequest("The multipart boundary is too long: 256 characters is the limit.") from error
         self._rule = rule
         self._bodies: dict[str, Body] = {}
+        self.files: list[File] = []  # where the rule has many
         self._body = Body("part", 0)  # of the part that is coming in
         self._headers: dict[bytes, bytes] = {}
         self._field, self._value = bytearray(), bytearray()
@@ -109,9 +130,9 @@ class Form:
                 "The body ends before its closing multipart boundary. Send it whole, with the boundary that the "
                 "Content-Type names."
             )
-        if not self._bodies:
+        if not self._bodies and not self.files:
             raise MalformedRequest(f"The form has no parts. {self._rule.expected}.")
-        for side in self._rule.sides:
+        for side in () if self.files else self._rule.sides:
             names = [field.name for field in side]
             if not any(name in self._bodies for name in names):
                 raise MalformedRequest(f"The form has no part named {_either(names)}. {self._rule.expected}.")
@@ -139,8 +160,20 @@ class Form:
         encoding = self._headers.get(b"content-transfer-encoding", b"binary").strip().lower()
         if encoding not in (b"binary", b"8bit", b"7bit"):
             raise MalformedRequest(f"The part {name!r} is encoded. Send the bytes as they are.")
+        if self._rule.most > 1:
+            self._body = self._next_file(parameters.get(b"filename", b""), field)
+            return
         self._refuse_second(side, field)
         self._body = self._bodies[name] = Body(name, field.limit)
+
+    def _next_file(self, name: bytes, field: Field) -> File:
+        if len(self.files) == self._rule.most:
+            raise TooLarge(
+                f"The form has more than {self._rule.most} parts named {field.name!r}, which is the limit. "
+                "Send several requests."
+            )
+        self.files.append(File(name.decode("utf-8", "replace")[:MAX_FILE_NAME], field.limit))
+        return self.files[-1]
 
     def _refuse_second(self, side: tuple[Field, ...], field: Field) -> None:
         if field.name in self._bodies:

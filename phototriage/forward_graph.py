@@ -17,19 +17,28 @@ def forward_only(model: onnx.ModelProto, outputs: Sequence[str] = ("logits",)) -
     missing = set(outputs) - {output.name for output in graph.output}
     if missing:
         raise ValueError(f"the graph has no output {', '.join(sorted(missing))}")
-    needed, nodes = set(outputs), []
-    for node in reversed(graph.node):  # an ONNX graph lists its nodes in the order of execution
-        if needed.intersection(node.output):
-            nodes.append(node)
-            needed.update(node.input)
+    kept = needed_by(graph, outputs)
+    nodes = [node for node, keep in zip(graph.node, kept, strict=True) if keep]
+    needed = {*outputs, *(name for node in nodes for name in node.input)}
     cut = onnx.ModelProto()
     cut.ir_version = model.ir_version
     cut.opset_import.extend(model.opset_import)
     cut.functions.extend(model.functions)
     cut.graph.name = f"{graph.name}_forward"
-    cut.graph.node.extend(reversed(nodes))
+    cut.graph.node.extend(nodes)
     cut.graph.initializer.extend(one for one in graph.initializer if one.name in needed)
     cut.graph.input.extend(one for one in graph.input if one.name in needed)
     cut.graph.output.extend(one for one in graph.output if one.name in outputs)
     cut.graph.value_info.extend(one for one in graph.value_info if one.name in needed)
     return cut
+
+
+def needed_by(graph: onnx.GraphProto, outputs: Sequence[str]) -> list[bool]:
+    """For each node of the graph whether one of those tensors needs it."""
+    needed, found = set(outputs), []
+    for node in reversed(graph.node):  # an ONNX graph lists its nodes in the order of execution
+        wanted = bool(needed.intersection(node.output))
+        if wanted:
+            needed.update(node.input)
+        found.append(wanted)
+    return found[::-1]

@@ -4,33 +4,49 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from time import perf_counter
+from functools import partial
+from time import monotonic, perf_counter
 from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
-from phototriage import assessment, comparison, metrics, openapi, problems, triage
-from phototriage.comparison import Side
-from phototriage.errors import DeadlineExceeded, MalformedRequest, Overloaded
+from phototriage import answers, comparison, drift, metrics, openapi, problems, request_log, triage
+from phototriage.errors import DeadlineExceeded, Overloaded, PhototriageError
+from phototriage.form import File
+from phototriage.images import ImageLimits
 from phototriage.models import Models
-from phototriage.schemas import ClassifyQuery, DifficultyQuery, DuplicatesQuery, Health, ModelQuery, SaliencyQuery
+from phototriage.problems import problem_of
+from phototriage.query import JSON, PNG, prefers_png, read_query, refuse_query
+from phototriage.schemas import (
+    BatchAnswer,
+    BatchItem,
+    ClassifyQuery,
+    DifficultyQuery,
+    DuplicatesQuery,
+    Health,
+    ModelQuery,
+    ReloadAnswer,
+    SaliencyQuery,
+    TriageQuery,
+)
+from phototriage.serving import Serving
 from phototriage.settings import Settings
-from phototriage.uploads import read_image, read_pair
-from phototriage.work_queue import WorkQueue
+from phototriage.triage import Looked, Plan, Question
+from phototriage.uploads import read_image, read_images, read_pair
 
-Query = TypeVar("Query", bound=BaseModel)
 T = TypeVar("T")
+Finish = Callable[[Plan, Looked], Response]
 
-JSON, PNG = "application/json", "image/png"
 MAX_UPLOADS = 64  # each may hold as many bytes as an image may have
+METHODS = frozenset(["GET", "HEAD", "POST"])
 
 # Every answer is data: nothing in it is to be guessed at, run, framed or kept.
 SAFETY_HEADERS = [
@@ -40,21 +56,14 @@ SAFETY_HEADERS = [
 ]
 
 
-@dataclass(frozen=True)
-class Serving:
-    """What is there once the models are verified and warm."""
-
-    settings: Settings
-    models: Models
-    queue: WorkQueue
-
-
 class HttpApi:
     """The ASGI application. It answers from the first moment on, but is ready only after `start`."""
 
     def __init__(self) -> None:
         self._serving: Serving | None = None
         self._uploads = 0
+        self._log = False
+        self._then: Callable[[], None] = lambda: None
         self._document = json.dumps(openapi.document()).encode()
         routes = [
             Route("/v1/classify", self.classify, methods=["POST"]),
@@ -62,7 +71,10 @@ class HttpApi:
             Route("/v1/saliency", self.saliency, methods=["POST"]),
             Route("/v1/embed", self.embed, methods=["POST"]),
             Route("/v1/duplicates", self.duplicates, methods=["POST"]),
+            Route("/v1/triage", self.triage, methods=["POST"]),
+            Route("/v1/triage/batch", self.triage_batch, methods=["POST"]),
             Route("/v1/models", self.models, methods=["GET"]),
+            Route("/v1/models/reload", self.reload, methods=["POST"]),
             Route("/livez", self.livez, methods=["GET"]),
             Route("/healthz", self.livez, methods=["GET"]),
             Route("/readyz", self.readyz, methods=["GET"]),
@@ -74,25 +86,39 @@ class HttpApi:
         self._paths = frozenset(route.path for route in routes)
 
     def start(self, settings: Settings, models: Models) -> None:
-        self._serving = Serving(settings, models, WorkQueue(settings.threads))
+        """Raises KeyFileError."""
+        self._serving = Serving(settings, models)
+        self._log = settings.log_requests
+        if self._log:
+            request_log.set_up()
+
+    def after_reload(self, then: Callable[[], None]) -> None:
+        """Have it called when a caller of this process has had the models read again."""
+        self._then = then
+
+    async def reload_models(self) -> ReloadAnswer:
+        """Take up what has changed in the models directory. Raises Overloaded."""
+        return await self._ready().reload()
 
     def stop(self) -> None:
         if self._serving is not None:
-            self._serving.queue.close()
+            self._serving.close()
             self._serving = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, add the headers that every answer has, and count it."""
+        """Answer, add the headers that every answer has, count it and write it down."""
         if scope["type"] != "http":
             await self.application(scope, receive, send)
             return
         start, status = perf_counter(), 500
+        trace = request_log.trace_of(next((value for name, value in scope["headers"] if name == b"traceparent"), None))
+        own = [*SAFETY_HEADERS, (b"x-request-id", trace.trace_id.encode()), (b"traceparent", trace.header)]
 
         async def send_on(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", []), *SAFETY_HEADERS]
+                message["headers"] = [*message.get("headers", []), *own]
             await send(message)
 
         try:
@@ -100,78 +126,119 @@ class HttpApi:
         finally:
             # Paths are the caller's to choose: an unknown one must not become a label.
             route = scope["path"] if scope["path"] in self._paths else "other"
+            seconds = perf_counter() - start
             metrics.REQUESTS.labels(route, status).inc()
-            metrics.DURATIONS.labels(route).observe(perf_counter() - start)
+            metrics.DURATIONS.labels(route).observe(seconds)
+            if self._log:
+                method = scope["method"] if scope["method"] in METHODS else "other"
+                request_log.write(trace, method, route, status, seconds)
 
     async def classify(self, request: Request) -> Response:
-        query = _read_query(request, ClassifyQuery)
-        serving = self._ready()
+        query = read_query(request, ClassifyQuery)
+        question = Question(("classify",), classifier=query.model, top_k=query.top_k)
 
-        def work(image: bytes) -> Response:
-            answer = triage.classify(serving.models, image, query.model, query.top_k, serving.settings.image_limits)
+        def finish(asked: Plan, looked: Looked) -> Response:
+            answer = triage.classified(asked, looked)
+            drift.count_label(answer)
             return _json(answer)
 
-        return await self._work(request, serving, read_image, work)
+        return await self._look(request, question, finish)
 
     async def difficulty(self, request: Request) -> Response:
-        query = _read_query(request, DifficultyQuery)
-        serving = self._ready()
+        query = read_query(request, DifficultyQuery)
+        question = Question(("difficulty",), classifier=query.model, label=query.label)
 
-        def work(image: bytes) -> Response:
-            limits = serving.settings.image_limits
-            return _json(assessment.difficulty(serving.models, image, query.model, query.label, limits))
+        def finish(asked: Plan, looked: Looked) -> Response:
+            answer = triage.assessed(asked, looked)
+            drift.count_difficulty(answer)
+            return _json(answer)
 
-        return await self._work(request, serving, read_image, work)
+        return await self._look(request, question, finish)
 
     async def saliency(self, request: Request) -> Response:
-        query = _read_query(request, SaliencyQuery)
-        as_png = _prefers_png(request.headers.getlist("accept"))
-        serving = self._ready()
+        query = read_query(request, SaliencyQuery)
+        as_png = prefers_png(request)
+        question = Question(("saliency",), classifier=query.model, method=query.method, target=query.target)
 
-        def work(image: bytes) -> Response:
-            saliency = triage.saliency(
-                serving.models, image, query.method, query.target, query.model, serving.settings.image_limits
-            )
+        def finish(asked: Plan, looked: Looked) -> Response:
+            saliency = triage.explained(asked, looked)
             if as_png:
                 return Response(saliency.png(), headers={"Vary": "Accept"}, media_type=PNG)
             body = saliency.answer().model_dump_json(exclude_none=True)
             return Response(body, headers={"Vary": "Accept"}, media_type=JSON)
 
-        return await self._work(request, serving, read_image, work)
+        return await self._look(request, question, finish)
 
     async def embed(self, request: Request) -> Response:
-        query = _read_query(request, ModelQuery)
-        serving = self._ready()
+        query = read_query(request, ModelQuery)
+        question = Question(("embed",), embedder=query.model)
+        return await self._look(request, question, lambda asked, looked: _json(triage.embedded(asked, looked)))
 
-        def work(image: bytes) -> Response:
-            return _json(triage.embed(serving.models, image, query.model, serving.settings.image_limits))
+    async def triage(self, request: Request) -> Response:
+        question = Question(**dict(read_query(request, TriageQuery)))
 
-        return await self._work(request, serving, read_image, work)
+        def finish(asked: Plan, looked: Looked) -> Response:
+            answer = triage.put_together(asked, looked)
+            drift.count_parts(answer)
+            return Response(answer.model_dump_json(exclude_none=True), media_type=JSON)
+
+        return await self._look(request, question, finish)
+
+    async def triage_batch(self, request: Request) -> Response:
+        serving = self._admitted(request)
+        settings = serving.settings
+        asked = triage.plan(serving.models, Question(**dict(read_query(request, TriageQuery))))
+        deadline = _Deadline(settings.deadline_seconds)
+        # As many bytes as so many images may come in.
+        weight = math.ceil(settings.max_request_bytes / settings.max_image_bytes)
+        files = await self._receive(request, serving, read_images, deadline, min(weight, MAX_UPLOADS))
+        works = [partial(_item, asked, file, settings.image_limits, deadline.at) for file in files]
+        found = await serving.queue.run_each(works, deadline.on_loop)
+        results = [_numbered(index, file, one) for index, (file, one) in enumerate(zip(files, found, strict=True))]
+        return Response(BatchAnswer(results=results).model_dump_json(exclude_none=True), media_type=JSON)
 
     async def duplicates(self, request: Request) -> Response:
-        query = _read_query(request, DuplicatesQuery)
-        serving = self._ready()
+        query = read_query(request, DuplicatesQuery)
+        serving = self._admitted(request)
+        models, limits = serving.models, serving.settings.image_limits
+        deadline = _Deadline(serving.settings.deadline_seconds)
+        sides = await self._receive(request, serving, read_pair, deadline, 2)
 
-        def work(sides: tuple[Side, Side]) -> Response:
-            limits = serving.settings.image_limits
-            answer = comparison.duplicates(serving.models, *sides, query.model, query.threshold, query.explain, limits)
+        def work() -> Response:
+            answer = comparison.duplicates(
+                models, *sides, query.model, query.threshold, query.explain, limits, deadline.at
+            )
+            drift.count_pair(answer)
             # Not by null: an explanation says null of a side that was an embedding.
             return Response(answer.model_dump_json(exclude_unset=True), media_type=JSON)
 
-        return await self._work(request, serving, read_pair, work, images=2)
+        content = [part for side in sides for part in (side.kind.encode(), side.content)]
+        return await self._work(request, serving, models, content, work, deadline)
 
     async def models(self, request: Request) -> Response:
-        _refuse_query(request)
-        return _json(triage.list_models(self._ready().models))
+        serving = self._ready()
+        serving.access.check(request)
+        refuse_query(request)
+        return _json(answers.list_models(serving.models))
+
+    async def reload(self, request: Request) -> Response:
+        serving = self._ready()
+        serving.access.demand(request)
+        refuse_query(request)
+        answer = await serving.reload()
+        self._then()
+        return _json(answer)
 
     async def livez(self, request: Request) -> Response:
         return _json(Health(status="alive"))
 
     async def readyz(self, request: Request) -> Response:
-        self._ready()
+        self._ready().check_ready()
         return _json(Health(status="ready"))
 
     async def metrics(self, request: Request) -> Response:
+        if self._serving is not None:
+            self._serving.access.check(request)
         return Response(metrics.exposition(), headers={"Content-Type": metrics.CONTENT_TYPE})
 
     async def docs(self, request: Request) -> Response:
@@ -182,27 +249,68 @@ class HttpApi:
             raise Overloaded("The models are still being loaded and verified. Try again later.")
         return self._serving
 
-    async def _work(
+    def _admitted(self, request: Request) -> Serving:
+        """What serves a request that has a key, where one is needed, and a place in the queue."""
+        serving = self._ready()
+        serving.access.check(request)
+        serving.queue.refuse_if_full()
+        return serving
+
+    async def _look(self, request: Request, question: Question, finish: Finish) -> Response:
+        """Read one image, run what the question needs of the models, and finish the answer, all but the reading in a
+        thread."""
+        serving = self._admitted(request)
+        models, limits = serving.models, serving.settings.image_limits
+        asked = triage.plan(models, question)
+        deadline = _Deadline(serving.settings.deadline_seconds)
+        image = await self._receive(request, serving, read_image, deadline, 1)
+
+        def work() -> Response:
+            return finish(asked, triage.look(asked, image, limits, deadline.at, serving.queue.aside))
+
+        return await self._work(request, serving, models, [image], work, deadline)
+
+    async def _receive(
         self,
         request: Request,
         serving: Serving,
         read: Callable[[Request, Settings], Awaitable[T]],
-        work: Callable[[T], Response],
-        images: int = 1,
-    ) -> Response:
-        """Read up to so many images on the event loop and work on them in a thread, both within one deadline."""
-        seconds = serving.settings.deadline_seconds
-        deadline = asyncio.get_running_loop().time() + seconds
-        serving.queue.refuse_if_full()
+        deadline: _Deadline,
+        images: int,
+    ) -> T:
+        """Read up to so many images on the event loop."""
         try:
             with self._upload(images), metrics.timed("read"):
-                async with asyncio.timeout_at(deadline):
-                    sent = await read(request, serving.settings)
+                async with asyncio.timeout_at(deadline.on_loop):
+                    return await read(request, serving.settings)
         except TimeoutError:
+            metrics.CUT.labels("slow_body").inc()
             raise DeadlineExceeded(
-                f"The body took longer than {seconds:g} s to come in. Send a smaller file."
+                f"The body took longer than {deadline.seconds:g} s to come in. Send a smaller file."
             ) from None
-        return await serving.queue.run(lambda: work(sent), deadline)
+
+    async def _work(
+        self,
+        request: Request,
+        serving: Serving,
+        models: Models,
+        content: list[bytes],
+        work: Callable[[], Response],
+        deadline: _Deadline,
+    ) -> Response:
+        """The answer to the content, from the cache if there is one and it is there, else from a thread."""
+        cache = serving.cache
+        if cache is None:
+            return await serving.queue.run(work, deadline.on_loop)
+        asked = [request.url.path.encode(), scope_query(request), str(prefers_png(request)).encode()]
+        versions = [one.manifest.version.encode() for one in models.all]
+        key = await asyncio.to_thread(cache.key, [*asked, b"", *versions, b"", *content])
+        kept = cache.get(key)
+        if kept is not None:
+            return kept
+        answer = await serving.queue.run(work, deadline.on_loop)
+        cache.keep(key, answer)
+        return answer
 
     @contextmanager
     def _upload(self, images: int) -> Iterator[None]:
@@ -210,53 +318,46 @@ class HttpApi:
         if self._uploads + images > MAX_UPLOADS:
             raise Overloaded(f"{self._uploads} images are coming in, and {MAX_UPLOADS} may. Try again later.")
         self._uploads += images
+        metrics.UPLOADS.set(self._uploads)
         try:
             yield
         finally:
             self._uploads -= images
+            metrics.UPLOADS.set(self._uploads)
+
+
+class _Deadline:
+    """One moment, by the clock of the event loop and by the one that threads read."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.on_loop = asyncio.get_running_loop().time() + seconds
+        self.at = monotonic() + seconds
+
+
+def _item(asked: Plan, file: File, limits: ImageLimits, deadline: float) -> BatchItem | PhototriageError:
+    """One image of a batch, but for its number. No error of one is raised, since that would take the others along."""
+    try:
+        if file.refused is not None:
+            raise file.refused
+        answer = triage.answer(asked, file.joined(), limits, deadline)
+    except PhototriageError as error:
+        return error
+    drift.count_parts(answer)
+    return BatchItem(index=0, filename=file.name, **dict(answer))
+
+
+def _numbered(index: int, file: File, found: BatchItem | PhototriageError) -> BatchItem:
+    if isinstance(found, PhototriageError):
+        return BatchItem(index=index, filename=file.name, error=problem_of(found))
+    return found.model_copy(update={"index": index})
+
+
+def scope_query(request: Request) -> bytes:
+    """The query as it was sent."""
+    query: bytes = request.scope["query_string"]
+    return query
 
 
 def _json(answer: BaseModel) -> Response:
     return Response(answer.model_dump_json(), media_type=JSON)
-
-
-def _read_query(request: Request, schema: type[Query]) -> Query:
-    """The query parameters as the schema has them. Raises MalformedRequest, which names what is wrong."""
-    pairs = request.query_params.multi_items()
-    known = tuple(schema.model_fields)
-    for name, _ in pairs:
-        if name not in known:
-            raise MalformedRequest(
-                f"There is no query parameter {name[:64]!r} here; this route takes {', '.join(known)}."
-            )
-    if len(dict(pairs)) < len(pairs):
-        raise MalformedRequest("A query parameter is given twice. Send it once.")
-    try:
-        return schema.model_validate(dict(pairs))
-    except ValidationError as error:
-        first = error.errors()[0]
-        value = str(first["input"])[:64]
-        raise MalformedRequest(f"The query parameter {first['loc'][0]} is {value!r}: {first['msg']}.") from error
-
-
-def _refuse_query(request: Request) -> None:
-    if request.query_params:
-        raise MalformedRequest("This route takes no query parameters. Send it without.")
-
-
-def _prefers_png(accept: list[str]) -> bool:
-    """Whether an Accept header wants the PNG more than JSON, which is the answer where it has no preference."""
-    ranges: dict[str, float] = {}
-    for item in ",".join(accept).split(","):
-        media, *parameters = (part.strip().lower() for part in item.split(";"))
-        quality = next((part[2:] for part in parameters if part.startswith("q=")), "1")
-        try:
-            ranges[media] = float(quality)
-        except ValueError:
-            ranges[media] = 0.0
-
-    def quality_of(media: str) -> float:
-        family = media.split("/")[0] + "/*"
-        return next((ranges[each] for each in (media, family, "*/*") if each in ranges), 0.0)
-
-    return quality_of(PNG) > quality_of(JSON)

@@ -1,13 +1,13 @@
 """An image file's bytes → upright 8-bit pixels → a model's input, under limits checked before allocation.
 
-Everything that feeds a model goes through `prepare`, or through `decode` and `resize` of which it is made.
+Everything that feeds a model goes through `prepare`, or through `decode_for` and `resize` of which it is made.
 Colours are taken as sRGB: colour profiles and gamma chunks are ignored. Of several frames the first counts.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,10 +24,15 @@ from phototriage.errors import TooLarge, UndecodableImage, UnsupportedImage
 from phototriage.geometry import Box, Geometry, fit
 from phototriage.image_headers import Header, read_header, read_orientation
 from phototriage.input_rule import InputRule
+from phototriage.upright import Upright, reduced, whole
 
 MAX_SIDE = 65_535  # the longest side that a JPEG can have; no other format needs a longer one
 MAX_FULL_PASSES = 20  # over an image of as many pixels as are allowed; smaller images may take more
 MAX_INTERMEDIATE_PIXELS = 16_000_000
+# A JPEG is decoded at a half, a quarter or an eighth of its size, which saves most of the work for a large one, where
+# that leaves it twice as long and wide as any input, and 512 pixels: the resize to follow hides the difference.
+OVERSAMPLING = 2
+LEAST_REDUCED_SIDE = 512
 
 # By which files of the formats that are read are found; what a file is, its bytes decide.
 IMAGE_SUFFIXES = frozenset([".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"])
@@ -38,15 +43,6 @@ _FILTERS: Mapping[str, Image.Resampling] = {
     "hamming": Image.Resampling.HAMMING,
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
-}
-_UPRIGHT: Mapping[int, Image.Transpose] = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
 }
 _TIFF_BITS, _TIFF_PHOTOMETRIC, _WHITE_IS_ZERO = 0x0102, 0x0106, 0
 
@@ -102,7 +98,7 @@ _DECODERS: Mapping[str, type[ImageFile.ImageFile]] = {
 
 def prepare(data: bytes, rule: InputRule, limits: ImageLimits) -> Prepared:
     """Turn an image file's bytes into a model's input. Errors as of `decode`."""
-    return resize(decode(data, limits), rule)
+    return resize(decode_for(data, [rule], limits), rule)
 
 
 def decode(data: bytes, limits: ImageLimits) -> Image.Image:
@@ -111,6 +107,16 @@ def decode(data: bytes, limits: ImageLimits) -> Image.Image:
     Raises TooLarge (bytes, pixels), UnsupportedImage (format, or 32-bit pixels), UndecodableImage (truncated,
     corrupt, empty).
     """
+    return _decode(data, limits, None).image
+
+
+def decode_for(data: bytes, rules: Sequence[InputRule], limits: ImageLimits) -> Upright:
+    """As `decode`, for inputs of those rules alone: a large JPEG comes out reduced, in a fraction of the time."""
+    sides = [max(rule.height, rule.width) for rule in rules]
+    return _decode(data, limits, max(LEAST_REDUCED_SIDE, OVERSAMPLING * max(sides)))
+
+
+def _decode(data: bytes, limits: ImageLimits, least_side: int | None) -> Upright:
     if len(data) > limits.max_bytes:
         raise TooLarge(f"The image has {len(data)} bytes, and the limit is {limits.max_bytes}. Send a smaller file.")
     header = read_header(data)
@@ -119,10 +125,14 @@ def decode(data: bytes, limits: ImageLimits) -> Image.Image:
         with _DECODERS[header.format](io.BytesIO(data)) as file:
             if file.width * file.height > limits.max_pixels:
                 raise Image.DecompressionBombError
+            size, draft = file.size, None
+            if least_side is not None and isinstance(file, JpegImageFile):
+                draft = file.draft(None, (least_side, least_side))
             file.load()
-            image = _flatten(file)
-            method = _UPRIGHT.get(read_orientation(_exif(file)))
-            return image if method is None else image.transpose(method)
+            image, orientation = _flatten(file), read_orientation(_exif(file))
+            if draft is None or image.size == size:
+                return whole(image, orientation)
+            return reduced(image, orientation, size, draft[1][2:])
     except (UnsupportedImage, UndecodableImage):
         raise
     except (MemoryError, Image.DecompressionBombError) as error:
@@ -138,19 +148,24 @@ def decode(data: bytes, limits: ImageLimits) -> Image.Image:
         ) from error
 
 
-def resize(image: Image.Image | NDArray[np.uint8], rule: InputRule) -> Prepared:
-    """Apply the rule to an upright image: Pillow RGB or L, or uint8 (H, W, 3) RGB or (H, W) grey.
+def resize(image: Upright | Image.Image | NDArray[np.uint8], rule: InputRule) -> Prepared:
+    """Apply the rule to an upright image: decoded, Pillow RGB or L, or uint8 (H, W, 3) RGB or (H, W) grey.
 
     Grey is Pillow's luma, (299 R + 587 G + 114 B) / 1000, taken before the resize.
     """
-    if not isinstance(image, Image.Image):
-        image = Image.fromarray(image)
+    if not isinstance(image, Upright):
+        image = whole(image if isinstance(image, Image.Image) else Image.fromarray(image))
+    return _resize(image, rule)
+
+
+def _resize(upright: Upright, rule: InputRule) -> Prepared:
+    image = upright.image
     if image.mode not in ("RGB", "L"):
         raise ValueError(f"An image of mode {image.mode} can't be resized: decode it to RGB or L")
     if rule.colour == "grey" and image.mode != "L":
         image = image.convert("L")
-    geometry = fit(image.height, image.width, rule)
-    seen, filled = geometry.seen, geometry.filled
+    geometry = fit(upright.height, upright.width, rule)
+    seen, filled = upright.part(geometry.seen), geometry.filled
     image = _resample(image, seen, int(filled.height), int(filled.width), _FILTERS[rule.resize])
     if rule.colour == "rgb" and image.mode != "RGB":
         image = image.convert("RGB")

@@ -1,4 +1,4 @@
-"""Prometheus metrics of the service: requests by route and status, and how long the stages take."""
+"""Prometheus metrics of the service: requests, stages, load, and what the models say, for drift."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ from contextlib import contextmanager
 from time import perf_counter
 from typing import Literal
 
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
 from prometheus_client.multiprocess import MultiProcessCollector
 
 Stage = Literal["read", "queue", "decode", "model", "encode"]
@@ -28,6 +36,33 @@ STAGES = Histogram(
     ["stage"],
     buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
 )
+REFUSALS = Histogram(
+    "phototriage_refusal_seconds",
+    "From a request's head, or its whole body where that was read, to the refusal for want of room",
+    buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1),
+)
+HELD = Gauge("phototriage_queue_depth", "Pieces of work that wait or run", multiprocess_mode="livesum")
+CAPACITY = Gauge("phototriage_queue_capacity", "Pieces that may wait or run", multiprocess_mode="livesum")
+UPLOADS = Gauge("phototriage_uploads", "Images whose bytes are still coming in", multiprocess_mode="livesum")
+READY = Gauge("phototriage_ready", "Workers that are ready", multiprocess_mode="livesum")
+CUT = Counter("phototriage_connections_cut", "Connections that were ended, and why", ["reason"])
+BATCH_SIZES = Histogram(
+    "phototriage_batch_size", "Images that shared a run of the model", ["model"], buckets=(1, 2, 4, 8, 16, 32, 64)
+)
+_TENTHS = tuple(tenth / 10 for tenth in range(1, 11))
+CONFIDENCE = Histogram("phototriage_confidence", "Of the label given", ["model"], buckets=_TENTHS)
+LABELS = Counter("phototriage_labels", "Labels given", ["model", "label"])
+DIFFICULTY = Histogram("phototriage_difficulty_score", "Probability of error", ["model"], buckets=_TENTHS)
+DUPLICATES = Counter("phototriage_duplicates", "Pairs by what was decided", ["model", "is_duplicate"])
+SIMILARITY = Histogram(
+    "phototriage_similarity", "Of the pairs that were compared", ["model"], buckets=(-0.5, 0.0, *_TENTHS)
+)
+CACHE = Counter("phototriage_answer_cache", "Answers looked up by the image's bytes: hit or miss", ["result"])
+CACHE_BYTES = Gauge("phototriage_answer_cache_bytes", "Memory of the kept answers", multiprocess_mode="livesum")
+MODELS = Gauge(
+    "phototriage_model", "1 for each model that is served", ["name", "kind", "version"], multiprocess_mode="livemax"
+)
+RELOADS = Counter("phototriage_reloads", "Times the models directory was read again", ["result"])
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from phototriage.runtime import Autoencoder, OnnxModel, load_any
 from phototriage.settings import Settings
 
 Kind = Literal["classifier", "embedder"]
+Loaded = OnnxModel | Autoencoder
 
 
 class Judge(NamedTuple):
@@ -36,11 +37,14 @@ class Models:
     difficulties: Mapping[str, Difficulty] = field(default_factory=dict)
 
     @property
+    def all(self) -> list[Loaded]:
+        """By name."""
+        return sorted([*self.by_name.values(), *self.autoencoders.values()], key=lambda one: one.name)
+
+    @property
     def manifests(self) -> list[Manifest]:
         """Of all, by name."""
-        found = [model.manifest for model in self.by_name.values()]
-        found += [model.manifest for model in self.autoencoders.values()]
-        return sorted(found, key=lambda one: one.name)
+        return [one.manifest for one in self.all]
 
     def get(self, name: str | None, kind: Kind = "classifier") -> OnnxModel:
         """The model of that name, or the default of the kind. Raises UnknownModel, which lists what there is."""
@@ -88,6 +92,11 @@ def load_difficulty(classifier: Manifest, folder: Path, autoencoders: Mapping[st
 
 def load_models(settings: Settings) -> Models:
     """Load every model folder of the models directory. Raises ModelFolderError, ProviderUnavailable."""
+    return assemble(settings, {folder.name: load_any(folder, settings) for folder in folders_of(settings)})
+
+
+def folders_of(settings: Settings) -> list[Path]:
+    """The model folders of the models directory, by name. Raises ModelFolderError if there are none."""
     directory = settings.models_directory
     try:
         # Exports write under a name that ends in .part, and rename when all is there.
@@ -100,18 +109,18 @@ def load_models(settings: Settings) -> Models:
         raise ModelFolderError(f"The models directory {str(directory)!r} can't be read: {error.strerror}") from error
     if not folders:
         raise ModelFolderError(f"The models directory {str(directory)!r} holds no model: train and export one")
-    models: dict[str, OnnxModel] = {}
-    autoencoders: dict[str, Autoencoder] = {}
-    for folder in folders:
-        found = load_any(folder, settings)
-        if isinstance(found, Autoencoder):
-            autoencoders[folder.name] = found
-        else:
-            models[folder.name] = found
+    return folders
+
+
+def assemble(settings: Settings, loaded: Mapping[str, Loaded]) -> Models:
+    """Loaded models, by the names of their folders, as one set. Raises ModelFolderError where they don't fit
+    together."""
+    models = {name: one for name, one in loaded.items() if isinstance(one, OnnxModel)}
+    autoencoders = {name: one for name, one in loaded.items() if isinstance(one, Autoencoder)}
     difficulties = {
         name: scored
         for name, model in models.items()
-        if (scored := load_difficulty(model.manifest, directory / name, autoencoders)) is not None
+        if (scored := load_difficulty(model.manifest, settings.models_directory / name, autoencoders)) is not None
     }
     manifests = [model.manifest for model in models.values()]
     wanted: dict[Kind, str | None] = {

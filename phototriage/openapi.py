@@ -15,12 +15,14 @@ from phototriage.errors import (
     Overloaded,
     PhototriageError,
     TooLarge,
+    Unauthorized,
     UndecodableImage,
     UnknownLabel,
     UnknownModel,
     UnsupportedImage,
 )
 from phototriage.schemas import (
+    BatchAnswer,
     ClassifyAnswer,
     ClassifyQuery,
     DifficultyAnswer,
@@ -33,11 +35,14 @@ from phototriage.schemas import (
     ModelQuery,
     ModelsAnswer,
     Problem,
+    ReloadAnswer,
     SaliencyAnswer,
     SaliencyQuery,
+    TriageAnswer,
+    TriageQuery,
     schema_of,
 )
-from phototriage.uploads import EMBEDDING_PARTS, IMAGE_PARTS, PART
+from phototriage.uploads import EMBEDDING_PARTS, IMAGE_PARTS, IMAGES_PART, PART
 
 API_VERSION = "1"  # fields may be added to answers; what is renamed or removed makes a version 2
 
@@ -45,10 +50,21 @@ Errors = tuple[type[PhototriageError], ...]
 
 _IMAGE_ERRORS: Errors = (
     MalformedRequest,
+    Unauthorized,
     UnknownModel,
     TooLarge,
     UnsupportedImage,
     UndecodableImage,
+    Overloaded,
+    DeadlineExceeded,
+)
+# An image of a batch that can't be read is told beside the others.
+_BATCH_ERRORS: Errors = (
+    MalformedRequest,
+    Unauthorized,
+    UnknownModel,
+    TooLarge,
+    UnknownLabel,
     Overloaded,
     DeadlineExceeded,
 )
@@ -63,14 +79,18 @@ class Operation:
     summary: str
     answers: dict[str, type[BaseModel] | dict[str, Any]]
     query: type[BaseModel] | None = None
-    takes: Literal["nothing", "image", "pair"] = "nothing"
+    takes: Literal["nothing", "image", "images", "pair"] = "nothing"
     errors: Errors = field(default=())
 
     @property
     def identifier(self) -> str:
-        return self.path.rsplit("/", 1)[-1].removesuffix(".json")
+        return self.path.removeprefix("/v1/").strip("/").removesuffix(".json").replace("/", "_")
 
 
+_SECURITY = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "Where the server has keys; health needs none"},
+    "key": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same in another header"},
+}
 _BINARY = {"type": "string", "contentMediaType": "image/png"}
 _TEXT = {"type": "string"}
 
@@ -121,11 +141,36 @@ OPERATIONS = (
         errors=(*_IMAGE_ERRORS, ForeignEmbedding),
     ),
     Operation(
+        "post",
+        "/v1/triage",
+        "All of these at once, from one decode",
+        {"application/json": TriageAnswer},
+        TriageQuery,
+        takes="image",
+        errors=(*_IMAGE_ERRORS, UnknownLabel),
+    ),
+    Operation(
+        "post",
+        "/v1/triage/batch",
+        "The same about several photos, in their order; one that can't be read never fails another",
+        {"application/json": BatchAnswer},
+        TriageQuery,
+        takes="images",
+        errors=_BATCH_ERRORS,
+    ),
+    Operation(
         "get",
         "/v1/models",
         "Which models are served?",
         {"application/json": ModelsAnswer},
-        errors=(MalformedRequest, Overloaded),
+        errors=(MalformedRequest, Unauthorized, Overloaded),
+    ),
+    Operation(
+        "post",
+        "/v1/models/reload",
+        "Take up what has changed in the models directory, without dropping a request. Needs a key in any case.",
+        {"application/json": ReloadAnswer},
+        errors=(MalformedRequest, Unauthorized, Overloaded),
     ),
     Operation("get", "/livez", "Does the process answer?", {"application/json": Health}),
     Operation(
@@ -136,7 +181,7 @@ OPERATIONS = (
         errors=(Overloaded,),
     ),
     Operation("get", "/healthz", "As /livez, under its older name", {"application/json": Health}),
-    Operation("get", "/metrics", "Prometheus metrics", {"text/plain": _TEXT}),
+    Operation("get", "/metrics", "Prometheus metrics", {"text/plain": _TEXT}, errors=(Unauthorized,)),
     Operation("get", "/docs.json", "This document", {"application/json": {"type": "object"}}),
 )
 
@@ -151,7 +196,11 @@ def document() -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": "Phototriage", "version": API_VERSION, "description": description},
         "paths": paths,
-        "components": {"schemas": schema_of([Problem, Embedding, *sorted(answers, key=lambda model: model.__name__)])},
+        "security": [{}, {"bearer": []}, {"key": []}],
+        "components": {
+            "securitySchemes": _SECURITY,
+            "schemas": schema_of([Problem, Embedding, *sorted(answers, key=lambda model: model.__name__)]),
+        },
     }
 
 
@@ -165,7 +214,8 @@ def _operation(operation: Operation) -> dict[str, Any]:
     if operation.query is not None:
         result["parameters"] = _parameters(operation.query)
     if operation.takes != "nothing":
-        result["requestBody"] = _image_body() if operation.takes == "image" else _pair_body()
+        bodies = {"image": _image_body, "images": _images_body, "pair": _pair_body}
+        result["requestBody"] = bodies[operation.takes]()
     return result
 
 
@@ -195,7 +245,11 @@ def _parameters(query: type[BaseModel]) -> list[dict[str, Any]]:
         text = schema.pop("description", "")
         if "anyOf" in schema:  # optional: a query can leave a parameter out, but can't say null
             schema = next(each for each in schema["anyOf"] if each != {"type": "null"})
-        parameters.append({"name": name, "in": "query", "description": text, "schema": schema})
+        parameter = {"name": name, "in": "query", "description": text, "schema": schema}
+        if schema.get("type") == "array":
+            schema["uniqueItems"] = True
+            parameter |= {"style": "form", "explode": False}
+        parameters.append(parameter)
     return parameters
 
 
@@ -215,6 +269,19 @@ def _image_body() -> dict[str, Any]:
             "application/octet-stream": {"schema": {}},
         },
     }
+
+
+def _images_body() -> dict[str, Any]:
+    """One or more images, as parts of one name."""
+    image = {"type": "string", "contentMediaType": "application/octet-stream"}
+    form = {
+        "type": "object",
+        "properties": {IMAGES_PART: {"type": "array", "items": image, "minItems": 1}},
+        "required": [IMAGES_PART],
+        "additionalProperties": False,
+    }
+    encoding = {IMAGES_PART: {"contentType": "image/*"}}
+    return {"required": True, "content": {"multipart/form-data": {"schema": form, "encoding": encoding}}}
 
 
 def _pair_body() -> dict[str, Any]:

@@ -10,13 +10,17 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from phototriage.errors import Overloaded, PhototriageError
+from phototriage.errors import Overloaded, PhototriageError, Unauthorized
 from phototriage.schemas import Problem
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 1
 CLIENT_CLOSED_REQUEST = 499  # for the metrics alone, as other servers count it; nobody is left to read it
 
+_HEADERS: Mapping[type[PhototriageError], Mapping[str, str]] = {
+    Overloaded: {"Retry-After": str(RETRY_AFTER_SECONDS)},
+    Unauthorized: {"WWW-Authenticate": "Bearer"},
+}
 _WHAT_TO_DO = {
     404: "There is no such route. GET /docs.json lists all routes.",
     405: "The route doesn't take this method. GET /docs.json lists what it takes.",
@@ -29,9 +33,12 @@ def respond(problem: Problem, headers: Mapping[str, str] | None = None) -> Respo
 
 def of_error(_: Request, error: PhototriageError) -> Response:
     """A failure that the caller can act on."""
-    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if isinstance(error, Overloaded) else None
-    problem = Problem(title=error.title, status=error.status, code=error.code, detail=error.detail)
-    return respond(problem, headers)
+    return respond(problem_of(error), _HEADERS.get(type(error)))
+
+
+def problem_of(error: PhototriageError) -> Problem:
+    """As an answer, or a part of one, tells it."""
+    return Problem(title=error.title, status=error.status, code=error.code, detail=error.detail)
 
 
 def of_http_exception(_: Request, error: HTTPException) -> Response:

@@ -15,7 +15,7 @@ from phototriage.assessment import Views, joined, see, views
 from phototriage.difficulty import MISLABELLED, SCORE, Judgement
 from phototriage.errors import PhototriageError
 from phototriage.image_files import Failure, find, read_file, reason
-from phototriage.images import IMAGE_SUFFIXES, ImageLimits, decode
+from phototriage.images import IMAGE_SUFFIXES, ImageLimits, decode, decode_for
 from phototriage.models import Judge
 from phototriage.progress import Progress
 from phototriage.signals import KINDS, SIGNALS, softmax
@@ -55,6 +55,7 @@ def rank(
 ) -> tuple[list[Ranked], dict[Path, str]]:
     """The images that can be read, in their order, and why the others can't. `paths` start at `folder`; `labelled`:
     the name of an image's folder is its label, if the classifier has that one."""
+    rules = [judge.classifier.manifest.input, judge.autoencoder.manifest.input]
     progress = Progress(len(paths))
     ranked: list[Ranked] = []
     failures: dict[Path, str] = {}
@@ -63,7 +64,7 @@ def rank(
         shown: list[Views] = []
         for path in paths[start : start + BATCH]:
             try:
-                image = decode(read_file(folder / path, limits), limits)
+                image = decode_for(read_file(folder / path, limits), rules, limits)
                 shown.append(views(judge.classifier, judge.autoencoder, [image]))
             except (PhototriageError, OSError) as error:
                 failures[path] = reason(error)

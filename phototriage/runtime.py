@@ -13,9 +13,11 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from phototriage import golden, layout, manifest, providers
-from phototriage.errors import ModelFolderError
+from phototriage.batching import NO_DEADLINE, Batcher, Run
+from phototriage.errors import ModelFolderError, UnknownLabel
 from phototriage.forward_graph import forward_only
 from phototriage.manifest import MainRole, Manifest, Role
+from phototriage.predicted_label import explains_predicted
 from phototriage.settings import Settings
 
 Images = NDArray[np.uint8]
@@ -24,6 +26,7 @@ Floats = NDArray[np.float32]
 MODEL_FILE = "model.onnx"
 IMAGES, OUTPUT_WEIGHTS = "images", "output_weights"
 AUTOENCODER_ROLES: tuple[Role, ...] = ("latent", "reconstruction_error")
+LISTED_LABELS = 20  # in a message
 WARM_UP_RUNS = 3  # the first runs allocate, and choose among convolution algorithms
 
 
@@ -39,11 +42,16 @@ class OnnxModel:
         """`forward` and `whole` are serialised ONNX models. Raises ModelFolderError, ProviderUnavailable."""
         self.manifest = manifest
         self.role: MainRole = manifest.main_role
-        self._forward = open_session(forward, manifest.name, settings)
-        self._whole = open_session(whole, manifest.name, settings)
-        self._main = manifest.output(self.role).name
-        self._gradient = manifest.output("gradient").name
-        _check_inputs(self._whole, manifest)
+        self.forward_session = forward_session = open_session(forward, manifest.name, settings)
+        whole_session = open_session(whole, manifest.name, settings)
+        main, gradient = manifest.output(self.role).name, manifest.output("gradient").name
+        _check_inputs(whole_session, manifest)
+        self._forward = batcher(lambda images: forward_session.run([main], {IMAGES: images}), manifest.name, settings)
+        self._whole = batcher(
+            lambda images, weights: whole_session.run([main, gradient], {IMAGES: images, OUTPUT_WEIGHTS: weights}),
+            manifest.name,
+            settings,
+        )
 
     @property
     def name(self) -> str:
@@ -53,31 +61,41 @@ class OnnxModel:
     def labels(self) -> tuple[str, ...]:
         return self.manifest.labels
 
-    def logits(self, images: Images) -> Floats:
-        """A classifier's `images` uint8 (N, H, W, C) 0–255 → logits float32 (N, classes)."""
-        return self.forward(images)
+    def place_of(self, label: str) -> int:
+        """Of a label among the labels. Raises UnknownLabel, which lists them."""
+        if label not in self.labels:
+            listed = ", ".join(self.labels[:LISTED_LABELS])
+            more = f" and {len(self.labels) - LISTED_LABELS} more" if len(self.labels) > LISTED_LABELS else ""
+            raise UnknownLabel(f"{self.name} has no label {label[:64]!r}; it has {listed}{more}.")
+        return self.labels.index(label)
 
-    def embed(self, images: Images) -> Floats:
+    def logits(self, images: Images, deadline: float = NO_DEADLINE) -> Floats:
+        """A classifier's `images` uint8 (N, H, W, C) 0–255 → logits float32 (N, classes)."""
+        return self.forward(images, deadline)
+
+    def embed(self, images: Images, deadline: float = NO_DEADLINE) -> Floats:
         """An embedder's `images` uint8 (N, H, W, C) 0–255 → embeddings float32 (N, D), to be given out and compared.
 
         D is the sum of the manifest's `embedding_parts`, each of length 1: the graph's output, and the layout.
         """
-        found = self.forward(images)
+        found = self.forward(images, deadline)
         return found if self.manifest.second_look is None else np.hstack([found, layout.describe(images)])
 
-    def forward(self, images: Images) -> Floats:
-        """`images` uint8 (N, H, W, C) 0–255 → the main output float32 (N, K), whichever it is."""
-        answers: Floats = self._forward.run([self._main], {IMAGES: images})[0]
+    def forward(self, images: Images, deadline: float = NO_DEADLINE) -> Floats:
+        """`images` uint8 (N, H, W, C) 0–255 → the main output float32 (N, K), whichever it is.
+
+        Raises DeadlineExceeded where no run begins before `deadline`, on the clock of `time.monotonic`."""
+        answers: Floats = self._forward(images, deadline=deadline)[0]
         return answers
 
-    def explain(self, images: Images, output_weights: Floats) -> tuple[Floats, Floats]:
+    def explain(self, images: Images, output_weights: Floats, deadline: float = NO_DEADLINE) -> tuple[Floats, Floats]:
         """`images` uint8 (N, H, W, C), `output_weights` float32 (N, K) → the main output (N, K) and the gradient
         (N, H, W, C) of Σ weights · output with respect to pixels in [0, 1].
 
-        With the first part of another image's embedding as weights the sum is the cosine of the two.
+        A classifier takes a row of zeros for the label that it predicts itself. With the first part of another image's
+        embedding as weights the sum is the cosine of the two.
         """
-        feeds = {IMAGES: images, OUTPUT_WEIGHTS: output_weights}
-        answers, gradient = self._whole.run([self._main, self._gradient], feeds)
+        answers, gradient = self._whole(images, output_weights, deadline=deadline)
         return answers, gradient
 
     def warm_up(self) -> None:
@@ -103,21 +121,22 @@ class Autoencoder:
     def __init__(self, manifest: Manifest, model: bytes, settings: Settings) -> None:
         """`model` is a serialised ONNX model. Raises ModelFolderError, ProviderUnavailable."""
         self.manifest = manifest
-        self._session = open_session(model, manifest.name, settings)
-        self._names = [manifest.output(role).name for role in AUTOENCODER_ROLES]
-        _check_inputs(self._session, manifest)
+        session = open_session(model, manifest.name, settings)
+        names = [manifest.output(role).name for role in AUTOENCODER_ROLES]
+        _check_inputs(session, manifest)
+        self._run = batcher(lambda images: session.run(names, {IMAGES: images}), manifest.name, settings)
 
     @property
     def name(self) -> str:
         return self.manifest.name
 
-    def run(self, images: Images) -> dict[str, Floats]:
+    def run(self, images: Images, deadline: float = NO_DEADLINE) -> dict[str, Floats]:
         """`images` uint8 (N, H, W, C) 0–255 → the outputs by role."""
-        return dict(zip(AUTOENCODER_ROLES, self._session.run(self._names, {IMAGES: images}), strict=True))
+        return dict(zip(AUTOENCODER_ROLES, self._run(images, deadline=deadline), strict=True))
 
-    def measure(self, images: Images) -> Reconstruction:
+    def measure(self, images: Images, deadline: float = NO_DEADLINE) -> Reconstruction:
         """`images` uint8 (N, H, W, C) 0–255 → latent and errors of each."""
-        found = self.run(images)
+        found = self.run(images, deadline)
         errors = found["reconstruction_error"]
         return Reconstruction(found["latent"], errors[:, 0], errors[:, 1])
 
@@ -172,10 +191,12 @@ def _load_autoencoder(contents: Manifest, folder: Path, settings: Settings) -> A
 
 def _load_explained(contents: Manifest, folder: Path, settings: Settings) -> OnnxModel:
     main = contents.output(contents.main_role).name
-    whole = (folder / MODEL_FILE).read_bytes()
     try:
-        cut = forward_only(onnx.load_model_from_string(whole), (main,))
-        forward = cut.SerializeToString()
+        graph = onnx.load_model_from_string((folder / MODEL_FILE).read_bytes())
+        forward = forward_only(graph, (main,)).SerializeToString()
+        if contents.kind == "classifier":
+            graph = explains_predicted(graph, OUTPUT_WEIGHTS, main, contents.width)
+        whole = graph.SerializeToString()
     except Exception as error:  # protobuf and onnx raise what they like at a file that was never a model
         raise ModelFolderError(f"{folder.name}/{MODEL_FILE} is not a model that can be read: {error}") from error
     model = OnnxModel(contents, forward, whole, settings)
@@ -196,10 +217,16 @@ def _golden_of(folder: Path) -> Iterator[None]:
         raise ModelFolderError(f"{folder.name}/{golden.FILE_NAME} can't be run: {error}") from error
 
 
+def batcher(run: Run, name: str, settings: Settings) -> Batcher:
+    """Calls of a session, as many at once as the server has them."""
+    gpu = providers.choose(settings.provider)[0] == providers.CUDA
+    return Batcher(run, name, settings.model_runs or 1, settings.max_batch or 1, buckets=gpu)
+
+
 def open_session(model: bytes, name: str, settings: Settings) -> onnxruntime.InferenceSession:
     """A session of a serialised graph, with the server's options. Raises ModelFolderError, ProviderUnavailable."""
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = settings.threads
+    options.intra_op_num_threads = settings.threads_of_a_run
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     # Threads that wait by spinning take the cores from decoding, and from the run beside them.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from phototriage.difficulty_rule import DifficultyRule
 from phototriage.featout_rule import FeatOutRule
@@ -12,6 +12,7 @@ from phototriage.input_rule import InputRule
 from phototriage.manifest import Data, Decision, Metric, Output, Training
 
 Method = Literal["gradient", "featout"]
+Part = Literal["classify", "difficulty", "saliency", "embed"]
 
 
 class _Query(BaseModel):
@@ -48,6 +49,33 @@ class DuplicatesQuery(ModelQuery):
         description="Similarity from which on two images are duplicates; without it the tuned one",
     )
     explain: bool = Field(default=False, description="Whether to show what in each image makes the two similar")
+
+
+class TriageQuery(_Query):
+    include: tuple[Part, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="Parts of the answer, separated by commas; without it classify, difficulty and embed, as far as "
+        "there are models for them",
+    )
+    classifier: str | None = Field(default=None, description="Name of a classifier; without it the default one")
+    embedder: str | None = Field(default=None, description="Name of an embedder; without it the default one")
+    top_k: int | None = Field(default=None, ge=1, description="Of `classify`: how many probabilities to list")
+    label: str | None = Field(default=None, description="Of `difficulty`: what the caller takes the image for")
+    method: Method = Field(default="gradient", description="Of `saliency`")
+    target: str | None = Field(default=None, description="Of `saliency`: label to explain; else the predicted one")
+
+    @field_validator("include", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(value.split(",")) if isinstance(value, str) else value
+
+    @field_validator("include")
+    @classmethod
+    def _each_once(cls, value: tuple[Part, ...] | None) -> tuple[Part, ...] | None:
+        if value is not None and len(set(value)) < len(value):
+            raise ValueError("a part is named twice")
+        return value
 
 
 class _Answer(BaseModel):
@@ -139,6 +167,15 @@ class EmbedAnswer(_Answer):
     embedding: Embedding = Field(description="To be sent to /v1/duplicates in place of the image")
 
 
+class TriageAnswer(_Answer):
+    """The parts that were asked for, from one decode."""
+
+    classify: ClassifyAnswer | None = None
+    difficulty: DifficultyAnswer | None = None
+    saliency: SaliencyAnswer | None = None
+    embed: EmbedAnswer | None = None
+
+
 class MaskAnswer(_Answer):
     """What in one image the embeddings' cosine hangs on: the gradient of it, as /v1/saliency shows a label's."""
 
@@ -189,6 +226,28 @@ class ModelsAnswer(_Answer):
     models: list[ModelInfo]
 
 
+class TakenUp(_Answer):
+    """A model that is served from now on."""
+
+    name: str
+    version: str
+    replaced: str | None = Field(description="The version that it takes the place of; null for a new model")
+
+
+class Refused(_Answer):
+    """A model folder that isn't served; if it has an older version, that one is."""
+
+    name: str | None = Field(description="null where the models don't fit together, and all old ones stay")
+    detail: str
+
+
+class ReloadAnswer(_Answer):
+    taken_up: list[TakenUp]
+    removed: list[str] = Field(description="Models whose folder is gone")
+    refused: list[Refused]
+    models: list[ModelName] = Field(description="All that are served now")
+
+
 class Health(_Answer):
     status: Literal["alive", "ready"]
 
@@ -201,6 +260,22 @@ class Problem(_Answer):
     status: int = Field(ge=400, le=599)
     code: str
     detail: str
+
+
+class BatchItem(_Answer):
+    """An image's answers, or why there are none."""
+
+    index: int = Field(ge=0, description="Place among the images sent, from 0 on")
+    filename: str = Field(description="As the part named it; empty if it didn't")
+    classify: ClassifyAnswer | None = None
+    difficulty: DifficultyAnswer | None = None
+    saliency: SaliencyAnswer | None = None
+    embed: EmbedAnswer | None = None
+    error: Problem | None = Field(default=None, description="In place of all parts")
+
+
+class BatchAnswer(_Answer):
+    results: list[BatchItem] = Field(description="In the order of the images sent")
 
 
 def schema_of(models: list[type[BaseModel]]) -> dict[str, Any]:

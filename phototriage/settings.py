@@ -6,15 +6,19 @@ import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from phototriage.images import ImageLimits
 
 PREFIX = "PHOTOTRIAGE_"
 MAX_DEADLINE_SECONDS = 60
+CORES_OF_A_WORKER = 4
+GPU_BATCH = 16
+LEAST_KEY_LENGTH = 16
 
 
 class SettingsError(Exception):
@@ -35,14 +39,60 @@ class Settings(BaseSettings):
     )
     max_image_bytes: int = Field(default=20_000_000, ge=1, description="Size of one image file")
     max_image_pixels: int = Field(default=50_000_000, ge=1, description="Pixels of one image, checked before decoding")
+    max_images: int = Field(default=64, ge=2, description="Images of one batch")
     max_request_bytes: int = Field(default=200_000_000, ge=1, description="Size of a whole request body")
     deadline_seconds: float = Field(
         default=10.0, gt=0, le=MAX_DEADLINE_SECONDS, description="From a request's head to its answer"
     )
-    threads: int = Field(
-        default_factory=lambda: available_cores(), ge=1, description="For the models; default: the CPU quota"
+    workers: int = Field(
+        default_factory=lambda: default_workers(),
+        ge=1,
+        description="Processes of a server; default: one for every four cores, one in a container",
     )
+    threads: int = Field(
+        default_factory=lambda: max(1, available_cores() // default_workers()),
+        ge=1,
+        description="For decoding and models, in each process; default: the CPU quota, shared among the workers",
+    )
+    model_runs: int | None = Field(
+        default=None, ge=1, description="Runs of a model at once; default of a server: a thread each, on a GPU one"
+    )
+    max_batch: int | None = Field(
+        default=None, ge=1, description="Images that wait may share a run, up to so many; default: 1, on a GPU 16"
+    )
+    api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        default=(), description="Keys of those who may ask, separated by commas; without any, all may"
+    )
+    api_keys_file: Path | None = Field(
+        default=None, description="File with a key a line, beside those; read again when it changes"
+    )
+    answer_cache_bytes: int = Field(
+        default=0, ge=0, description="Memory for answers to images that may be sent again; 0: none are kept"
+    )
+    log_requests: bool = Field(default=True, description="Whether each answer is a line of the log")
     provider: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="What the models run on")
+
+    @field_validator("api_keys", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return [key.strip() for key in value.split(",") if key.strip()] if isinstance(value, str) else value
+
+    @field_validator("api_keys")
+    @classmethod
+    def _long_enough(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if any(len(key.get_secret_value()) < LEAST_KEY_LENGTH for key in keys):
+            raise ValueError(f"a key is shorter than {LEAST_KEY_LENGTH} characters")
+        return keys
+
+    @property
+    def threads_of_a_run(self) -> int:
+        return max(1, self.threads // (self.model_runs or 1))
+
+    def serving(self, gpu: bool) -> Settings:
+        """With what is left to a server filled in. On a CPU a run a thread gives the most images a second, and batches
+        bring nothing; a GPU is best fed by one run of many."""
+        runs, batch = (1, GPU_BATCH) if gpu else (self.threads, 1)
+        return self.model_copy(update={"model_runs": self.model_runs or runs, "max_batch": self.max_batch or batch})
 
     @property
     def image_limits(self) -> ImageLimits:
@@ -54,13 +104,26 @@ def read_settings() -> Settings:
     try:
         settings = Settings()
     except ValidationError as error:
-        wrong = (f"{PREFIX}{str(part['loc'][0]).upper()}={part['input']!r}: {part['msg']}" for part in error.errors())
+        wrong = (f"{PREFIX}{str(part['loc'][0]).upper()}{_said(part)}: {part['msg']}" for part in error.errors())
         raise SettingsError("; ".join(wrong)) from error
     try:
         _ = settings.image_limits
     except ValueError as error:
         raise SettingsError(f"{PREFIX}MAX_IMAGE_PIXELS: {error}") from error
     return settings
+
+
+def _said(error: ErrorDetails) -> str:
+    """The value that doesn't fit, but for a secret."""
+    return "" if error["loc"][0] == "api_keys" else f"={error['input']!r}"
+
+
+def default_workers() -> int:
+    """One for every CORES_OF_A_WORKER cores, so that none is slowed by Python's lock; one in a container, whose
+    platform starts more containers instead."""
+    if os.environ.get("BENTOML_CONTAINERIZED"):
+        return 1
+    return max(1, available_cores() // CORES_OF_A_WORKER)
 
 
 def available_cores(root: Path = Path("/")) -> int:

@@ -1,49 +1,93 @@
-"""The one path from an image file's bytes to an answer. No HTTP here: the service and the command line call this."""
+"""The one path from an image file's bytes to its answers: one decode, each model run once, only what is asked.
+
+No HTTP here: the service and the command line call this.
+"""
 
 from __future__ import annotations
 
-import base64
-import io
-import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
-from phototriage import embedding
-from phototriage.errors import MalformedRequest, UnknownLabel
-from phototriage.featout_rule import FeatOutRule
-from phototriage.geometry import Geometry, to_upright
-from phototriage.images import ImageLimits, Prepared, prepare
+from phototriage.answers import Saliency, classify_answer, difficulty_answer, embed_answer, saliency_of
+from phototriage.batching import NO_DEADLINE
+from phototriage.difficulty import Judgement
+from phototriage.errors import MalformedRequest, UnknownModel
+from phototriage.geometry import Geometry
+from phototriage.images import ImageLimits, Prepared, decode_for, prepare, resize
 from phototriage.metrics import timed
-from phototriage.models import Models
-from phototriage.runtime import OnnxModel
-from phototriage.saliency import (
-    Patch,
-    Summary,
-    featout_patches,
-    featout_strength,
-    gradient_mask,
-    smooth_map,
-    strength_mask,
-    summarise,
-)
-from phototriage.schemas import (
-    ClassifyAnswer,
-    EmbedAnswer,
-    LabelProbability,
-    Method,
-    ModelInfo,
-    ModelName,
-    ModelsAnswer,
-    PatchAnswer,
-    SaliencyAnswer,
-    SummaryAnswer,
-)
-from phototriage.signals import softmax
+from phototriage.models import Judge, Models
+from phototriage.runtime import Floats, OnnxModel
+from phototriage.schemas import ClassifyAnswer, DifficultyAnswer, EmbedAnswer, Method, Part, TriageAnswer
+from phototriage.signals import Seen
+from phototriage.upright import Upright
+
+T = TypeVar("T")
+
+Later = Callable[[], Floats]
+Aside = Callable[[Later], Later]  # takes work, and gives what waits for its result
 
 DEFAULT_LIMITS = ImageLimits()
+DEFAULT_PARTS: tuple[Part, ...] = ("classify", "difficulty", "embed")
+
+
+def in_turn(work: Later) -> Later:
+    """An Aside for a caller with one thread: the work is done when its result is wanted."""
+    return work
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked about an image. include: the parts, or None for as many of DEFAULT_PARTS as there are models for.
+
+    A model that isn't named is the default of its kind. `label` is what the caller takes the image for, `target` the
+    label whose saliency is asked for, or None for the predicted one.
+    """
+
+    include: tuple[Part, ...] | None = None
+    classifier: str | None = None
+    embedder: str | None = None
+    top_k: int | None = None
+    label: str | None = None
+    method: Method = "gradient"
+    target: str | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A question with its models found and its words checked, before any image is read."""
+
+    question: Question
+    parts: tuple[Part, ...]
+    classifier: OnnxModel | None  # if any part needs its logits
+    judge: Judge | None
+    embedder: OnnxModel | None
+    label: int | None
+    target: int | None
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What the plan's models gave for one image."""
+
+    logits: Floats | None = None  # (K,)
+    gradient: Floats | None = None  # (H, W, C)
+    geometry: Geometry | None = None  # of the classifier's input
+    judgement: Judgement | None = None
+    embedding: Floats | None = None  # (D,)
+
+
+def triage(
+    models: Models, data: bytes, question: Question | None = None, limits: ImageLimits = DEFAULT_LIMITS
+) -> TriageAnswer:
+    """All answers about an image file at once, as /v1/triage gives them.
+
+    Raises what `images.decode` raises, and before it UnknownModel, UnknownLabel, and MalformedRequest if `top_k` is out
+    of range.
+    """
+    return answer(plan(models, question or Question()), data, limits)
 
 
 def classify(
@@ -53,54 +97,21 @@ def classify(
     top_k: int | None = None,
     limits: ImageLimits = DEFAULT_LIMITS,
 ) -> ClassifyAnswer:
-    """Which label an image has, by the named model or the default one, with the `top_k` best probabilities.
-
-    Raises what `images.decode` raises, UnknownModel, and MalformedRequest if top_k is out of range.
-    """
-    chosen = models.get(model)
-    count = len(chosen.labels)
-    if top_k is not None and not 1 <= top_k <= count:
-        raise MalformedRequest(f"top_k is {top_k}; {chosen.name} has {count} labels, so it goes from 1 to {count}.")
-    prepared = prepare_for(chosen, data, limits)
-    with timed("model"):
-        logits = chosen.logits(prepared.pixels[np.newaxis])[0]
-    probabilities = softmax(logits)
-    best = np.argsort(-probabilities, kind="stable")[: top_k or count]
-    listed = [LabelProbability(label=chosen.labels[i], probability=float(probabilities[i])) for i in best]
-    return ClassifyAnswer(
-        model=name_of(chosen), label=listed[0].label, confidence=listed[0].probability, probabilities=listed
-    )
+    """Which label an image has, with the `top_k` best probabilities. Errors as of `triage`."""
+    asked = plan(models, Question(("classify",), classifier=model, top_k=top_k))
+    return classified(asked, look(asked, data, limits))
 
 
-@dataclass(frozen=True)
-class Saliency:
-    """What a model looked at. `mask` is uint8 (H, W) over the upright image, points are in its pixels."""
-
-    model: ModelName
-    target: str
-    method: Method
-    mask: NDArray[np.uint8]
-    patches: list[Patch]
-    summary: Summary
-    trained_with_featout: bool | None
-
-    def png(self) -> bytes:
-        """The mask as 8-bit grey PNG."""
-        return mask_png(self.mask)
-
-    def answer(self) -> SaliencyAnswer:
-        height, width = self.mask.shape
-        return SaliencyAnswer(
-            model=self.model,
-            target=self.target,
-            method=self.method,
-            width=width,
-            height=height,
-            mask_png=base64.b64encode(self.png()).decode("ascii"),
-            patches=[PatchAnswer(**vars(patch)) for patch in self.patches],
-            summary=SummaryAnswer(**vars(self.summary)),
-            trained_with_featout=self.trained_with_featout,
-        )
+def difficulty(
+    models: Models,
+    data: bytes,
+    model: str | None = None,
+    label: str | None = None,
+    limits: ImageLimits = DEFAULT_LIMITS,
+) -> DifficultyAnswer:
+    """How hard an image is for a classifier, and why. `label`: what the caller takes it for. Errors as of `triage`."""
+    asked = plan(models, Question(("difficulty",), classifier=model, label=label))
+    return assessed(asked, look(asked, data, limits))
 
 
 def saliency(
@@ -114,90 +125,150 @@ def saliency(
     """What the model leans on for the `target` label, or without one for the label that it predicts.
 
     `gradient`: the smoothed gradient of the label's logit. `featout`: how strongly FeatOut would remove each
-    pixel, by the model's own settings or, if it was trained without FeatOut, by the usual ones.
-    Raises what `images.decode` raises, UnknownModel, UnknownLabel.
+    pixel, by the model's own settings or, if it was trained without FeatOut, by the usual ones. Errors as of `triage`.
     """
-    chosen = models.get(model)
-    if target is not None and target not in chosen.labels:
-        raise UnknownLabel(f"{chosen.name} has no label {target[:64]!r}; it has {some_labels(chosen.labels)}.")
-    prepared = prepare_for(chosen, data, limits)
-    with timed("model"):
-        images = prepared.pixels[np.newaxis]
-        index = int(chosen.logits(images)[0].argmax()) if target is None else chosen.labels.index(target)
-        output_weights = np.zeros((1, len(chosen.labels)), np.float32)
-        output_weights[0, index] = 1
-        _, gradient = chosen.explain(images, output_weights)
-    smooth = smooth_map(gradient[0])
-    rule = chosen.manifest.featout or FeatOutRule()
-    featout = method == "featout"
-    mask = strength_mask(featout_strength(smooth, rule)) if featout else gradient_mask(smooth)
-    return Saliency(
-        model=name_of(chosen),
-        target=chosen.labels[index],
-        method=method,
-        mask=to_upright(mask, prepared.geometry),
-        patches=_upright_patches(featout_patches(smooth, rule), prepared.geometry),
-        summary=summarise(smooth),
-        trained_with_featout=chosen.manifest.featout is not None if featout else None,
-    )
+    asked = plan(models, Question(("saliency",), classifier=model, method=method, target=target))
+    return explained(asked, look(asked, data, limits))
 
 
 def embed(models: Models, data: bytes, model: str | None = None, limits: ImageLimits = DEFAULT_LIMITS) -> EmbedAnswer:
-    """The embedding of an image, by the named embedder or the default one, to be compared later.
+    """The embedding of an image, to be compared later. Errors as of `triage`."""
+    asked = plan(models, Question(("embed",), embedder=model))
+    return embedded(asked, look(asked, data, limits))
 
-    Raises what `images.decode` raises, and UnknownModel.
+
+def plan(models: Models, question: Question) -> Plan:
+    """Raises UnknownModel, UnknownLabel, MalformedRequest."""
+    parts = _available(models, question) if question.include is None else question.include
+    judge = models.judge(question.classifier) if "difficulty" in parts else None
+    classifier = models.get(question.classifier) if set(parts) - {"embed"} else None
+    embedder = models.get(question.embedder, "embedder") if "embed" in parts else None
+    label = target = None
+    if classifier is not None:
+        if question.top_k is not None:
+            _check_top_k(question.top_k, classifier)
+        label = None if question.label is None else classifier.place_of(question.label)
+        target = None if question.target is None else classifier.place_of(question.target)
+    return Plan(question, parts, classifier, judge, embedder, label, target)
+
+
+def _available(models: Models, question: Question) -> tuple[Part, ...]:
+    """Those of DEFAULT_PARTS that can be had; for a named model that isn't there, all, so that it is told."""
+    found = []
+    for part in DEFAULT_PARTS:
+        named = question.embedder if part == "embed" else question.classifier
+        try:
+            plan(models, Question((part,), classifier=question.classifier, embedder=question.embedder))
+        except UnknownModel:
+            if named is not None and part != "difficulty":
+                raise
+        else:
+            found.append(part)
+    if not found:
+        raise UnknownModel("No model is served here that answers. Export one into the models directory.")
+    return tuple(found)
+
+
+def _check_top_k(top_k: int, classifier: OnnxModel) -> None:
+    count = len(classifier.labels)
+    if not 1 <= top_k <= count:
+        raise MalformedRequest(f"top_k is {top_k}; {classifier.name} has {count} labels, so it goes from 1 to {count}.")
+
+
+def look(
+    asked: Plan, data: bytes, limits: ImageLimits, deadline: float = NO_DEADLINE, aside: Aside = in_turn
+) -> Looked:
+    """Decode an image once, and run each model that the plan needs on it.
+
+    The embedder runs by `aside`, beside the others if it can. Raises what `images.decode` raises, and DeadlineExceeded
+    where a model isn't free before `deadline`, on the clock of `time.monotonic`.
     """
-    chosen = models.get(model, "embedder")
-    prepared = prepare_for(chosen, data, limits)
+    classifier, judge, embedder = asked.classifier, asked.judge, asked.embedder
+    models = [classifier, embedder, judge and judge.autoencoder]
+    with timed("decode"):
+        upright = decode_for(data, [model.manifest.input for model in models if model is not None], limits)
+    vector = None if embedder is None else aside(lambda: _embed(embedder, upright, deadline))
+    found = Looked() if classifier is None else _classifier_parts(asked, classifier, upright, deadline)
+    if vector is None:
+        return found
+    return Looked(found.logits, found.gradient, found.geometry, found.judgement, vector())
+
+
+def _embed(embedder: OnnxModel, upright: Upright, deadline: float) -> Floats:
+    with timed("decode"):
+        prepared = resize(upright, embedder.manifest.input)
     with timed("model"):
-        vector = chosen.embed(prepared.pixels[np.newaxis])[0]
-    return EmbedAnswer(model=name_of(chosen), embedding=embedding.encode(vector, name_of(chosen)))
+        vector: Floats = embedder.embed(prepared.pixels[np.newaxis], deadline)[0]
+    return vector
 
 
-def list_models(models: Models) -> ModelsAnswer:
-    """Every manifest, with `default` telling which model does answer, whatever the manifest says of itself."""
-    defaults = set(models.defaults.values())
-    infos = []
-    for manifest in models.manifests:
-        fields = manifest.model_dump(exclude={"format", "default"})
-        infos.append(ModelInfo(**fields, default=manifest.name in defaults))
-    return ModelsAnswer(models=infos)
+def _classifier_parts(asked: Plan, classifier: OnnxModel, upright: Upright, deadline: float) -> Looked:
+    judge = asked.judge
+    with timed("decode"):
+        prepared = resize(upright, classifier.manifest.input)
+        small = None if judge is None else resize(upright, judge.autoencoder.manifest.input).pixels[np.newaxis]
+    images, gradient, judgement = prepared.pixels[np.newaxis], None, None
+    with timed("model"):
+        if "saliency" in asked.parts:
+            weights = np.zeros((1, len(classifier.labels)), np.float32)  # of the predicted label, where none is asked
+            if asked.target is not None:
+                weights[0, asked.target] = 1
+            logits, gradients = classifier.explain(images, weights, deadline)
+            gradient = gradients[0]
+        else:
+            logits = classifier.logits(images, deadline)
+        if judge is not None and small is not None:
+            measured = judge.autoencoder.measure(small, deadline)
+            seen = Seen(logits, *measured, images, np.array([upright.smallest_side]))
+            judgement = judge.difficulty.judge(seen, [asked.label])[0]
+    return Looked(logits[0], gradient, prepared.geometry, judgement)
 
 
-def mask_png(mask: NDArray[np.uint8]) -> bytes:
-    """A mask uint8 (H, W) as 8-bit grey PNG.
+def answer(
+    asked: Plan, data: bytes, limits: ImageLimits, deadline: float = NO_DEADLINE, aside: Aside = in_turn
+) -> TriageAnswer:
+    """All parts that the plan asks for, about an image file. Errors as of `look`."""
+    return put_together(asked, look(asked, data, limits, deadline, aside))
 
-    Compressed at the lowest level by run lengths: a smooth 50-megapixel mask takes .5 s and 6 MB; level 6 takes 2 s
-    for as many bytes.
-    """
-    file = io.BytesIO()
-    with timed("encode"):
-        Image.fromarray(mask).save(file, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
-    return file.getvalue()
+
+def put_together(asked: Plan, looked: Looked) -> TriageAnswer:
+    """All parts that the plan asks for."""
+    parts = asked.parts
+    return TriageAnswer(
+        classify=classified(asked, looked) if "classify" in parts else None,
+        difficulty=assessed(asked, looked) if "difficulty" in parts else None,
+        saliency=explained(asked, looked).answer() if "saliency" in parts else None,
+        embed=embedded(asked, looked) if "embed" in parts else None,
+    )
+
+
+def classified(asked: Plan, looked: Looked) -> ClassifyAnswer:
+    """The part `classify` of what was looked at for it, as the next ones for theirs."""
+    return classify_answer(_there(asked.classifier), _there(looked.logits), asked.question.top_k)
+
+
+def assessed(asked: Plan, looked: Looked) -> DifficultyAnswer:
+    return difficulty_answer(_there(asked.classifier), _there(looked.judgement))
+
+
+def explained(asked: Plan, looked: Looked) -> Saliency:
+    classifier = _there(asked.classifier)
+    target = int(_there(looked.logits).argmax()) if asked.target is None else asked.target
+    gradient, geometry = _there(looked.gradient), _there(looked.geometry)
+    return saliency_of(classifier, classifier.labels[target], gradient, geometry, asked.question.method)
+
+
+def embedded(asked: Plan, looked: Looked) -> EmbedAnswer:
+    return embed_answer(_there(asked.embedder), _there(looked.embedding))
+
+
+def _there(value: T | None) -> T:
+    if value is None:
+        raise ValueError("The plan doesn't ask for this part")
+    return value
 
 
 def prepare_for(model: OnnxModel, data: bytes, limits: ImageLimits) -> Prepared:
     """An image file's bytes as that model's input. Raises what `images.decode` raises."""
     with timed("decode"):
         return prepare(data, model.manifest.input, limits)
-
-
-def _upright_patches(patches: list[Patch], geometry: Geometry) -> list[Patch]:
-    """Patches from the input's pixels to the upright image's; those centred in the padding have no place there."""
-    upright = []
-    for patch in patches:
-        row, column, radius = geometry.point_to_upright(patch.row, patch.column, patch.radius)
-        if -0.5 <= row < geometry.height - 0.5 and -0.5 <= column < geometry.width - 0.5:
-            upright.append(Patch(row, column, radius, patch.intensity))
-    return upright
-
-
-def name_of(model: OnnxModel) -> ModelName:
-    """Which model answers."""
-    return ModelName(name=model.name, version=model.manifest.version)
-
-
-def some_labels(labels: tuple[str, ...], limit: int = 20) -> str:
-    """For a message."""
-    more = f" and {len(labels) - limit} more" if len(labels) > limit else ""
-    return ", ".join(labels[:limit]) + more

@@ -1,4 +1,4 @@
-"""One image, or two sides of a comparison, out of a request's body, within limits that hold while it streams in."""
+"""One image, several, or two sides of a comparison, out of a request's body, within limits that hold while it comes."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from starlette.requests import Request
 from phototriage.comparison import Side
 from phototriage.embedding import MAX_BYTES
 from phototriage.errors import MalformedRequest, PhototriageError, TooLarge
-from phototriage.form import Body, Field, Form, FormRule
+from phototriage.form import Body, Field, File, Form, FormRule
 from phototriage.settings import Settings
 
 T = TypeVar("T")
 
 Take = tuple[int, Callable[[bytes], None], Callable[[], T]]  # most bytes of the body; what takes a piece; what ends it
 
-PART = "image"
+PART, IMAGES_PART = "image", "images"
 IMAGE_PARTS = ("image_a", "image_b")
 EMBEDDING_PARTS = ("embedding_a", "embedding_b")
 RUN_OUT_SECONDS = 2.0
@@ -28,6 +28,7 @@ EXPECTED_IMAGE = (
     f"Send multipart/form-data with one file part named {PART!r}, or the file itself as the body with a "
     "Content-Type of image/* or application/octet-stream"
 )
+EXPECTED_IMAGES = f"Send multipart/form-data with one or more file parts, each named {IMAGES_PART!r}"
 EXPECTED_PAIR = (
     "Send multipart/form-data with two parts: a file 'image_a' or the JSON 'embedding_a', and a file 'image_b' or the "
     "JSON 'embedding_b'"
@@ -42,6 +43,12 @@ async def read_image(request: Request, settings: Settings) -> bytes:
     closes sees a broken connection, not the answer.
     """
     return await _read(request, settings, _take_image)
+
+
+async def read_images(request: Request, settings: Settings) -> list[File]:
+    """Read several images from a multipart body, in their order. Errors as `read_image`; a file that is too large
+    says so by itself."""
+    return await _read(request, settings, _take_images)
 
 
 async def read_pair(request: Request, settings: Settings) -> tuple[Side, Side]:
@@ -61,6 +68,18 @@ def _take_image(content_type: bytes, boundary: bytes, settings: Settings) -> Tak
     _check_form(content_type, EXPECTED_IMAGE)
     form = Form(boundary, FormRule(((Field(PART, settings.max_image_bytes),),), EXPECTED_IMAGE))
     return settings.max_request_bytes, form.write, lambda: form.finish()[PART]
+
+
+def _take_images(content_type: bytes, boundary: bytes, settings: Settings) -> Take[list[File]]:
+    _check_form(content_type, EXPECTED_IMAGES)
+    field = Field(IMAGES_PART, settings.max_image_bytes)
+    form = Form(boundary, FormRule(((field,),), EXPECTED_IMAGES, most=settings.max_images))
+
+    def finish() -> list[File]:
+        form.finish()
+        return form.files
+
+    return settings.max_request_bytes, form.write, finish
 
 
 def _take_pair(content_type: bytes, boundary: bytes, settings: Settings) -> Take[dict[str, bytes]]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from threading import Lock
+from threading import Lock, get_ident
 from time import perf_counter
 from typing import TypeVar
 
 from phototriage.errors import DeadlineExceeded, Overloaded
-from phototriage.metrics import STAGES
+from phototriage.metrics import CAPACITY, HELD, STAGES
 
 T = TypeVar("T")
 
@@ -25,34 +25,59 @@ class WorkQueue:
     """
 
     def __init__(self, threads: int) -> None:
+        self.threads = threads
         self.capacity = threads * (1 + WAITING_PER_THREAD)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="phototriage")
         self._held = 0
+        self._running: dict[int, float] = {}  # by thread: since when
         self._lock = Lock()
+        CAPACITY.set(self.capacity)
 
     async def run(self, function: Callable[[], T], deadline: float) -> T:
         """The function's result, by `deadline` on the event loop's clock. Raises Overloaded, DeadlineExceeded."""
         self._enter()
-        submitted = perf_counter()
-
-        def work() -> T:
-            STAGES.labels("queue").observe(perf_counter() - submitted)
-            return function()
-
-        future = self._pool.submit(work)
+        future = self._submit(function)
         future.add_done_callback(self._leave)
+        return await _within(asyncio.wrap_future(future), future, deadline)
+
+    async def run_each(self, functions: Sequence[Callable[[], T]], deadline: float) -> list[T | DeadlineExceeded]:
+        """The results of many functions, which hold one place in the queue, and one thread after another at most all
+        of them; those that were too late give what says so. Raises Overloaded."""
+        self._enter()
+        free = asyncio.Semaphore(self.threads)
+
+        async def one(function: Callable[[], T]) -> T | DeadlineExceeded:
+            try:
+                async with asyncio.timeout_at(deadline), free:
+                    future = self._submit(function)
+                    return await _within(asyncio.wrap_future(future), future, deadline)
+            except DeadlineExceeded as error:
+                return error
+            except TimeoutError:
+                return DeadlineExceeded("The image waited for the others until the deadline. Send fewer at once.")
+
         try:
-            async with asyncio.timeout_at(deadline):
-                return await asyncio.wrap_future(future)
-        except TimeoutError:
-            if not future.cancelled():
-                raise DeadlineExceeded("The answer took longer than the deadline. Send a smaller image.") from None
-            raise DeadlineExceeded("The request waited in the queue until its deadline. Try again later.") from None
+            return await asyncio.gather(*(one(function) for function in functions))
+        finally:
+            self._leave()
+
+    def aside(self, function: Callable[[], T]) -> Callable[[], T]:
+        """Have an idle thread run the function, if there is one, and give what waits for its result. Called from a
+        thread of this queue: whoever waits does the work itself where no other thread has begun it."""
+        if self._held >= self.threads:
+            return function
+        future = self._pool.submit(function)
+        return lambda: function() if future.cancel() else future.result()
 
     @property
     def held(self) -> int:
         """Pieces of work that wait or run."""
         return self._held
+
+    @property
+    def busy_seconds(self) -> float:
+        """For how long the piece of work has been running that began first; 0 if none is."""
+        return max((perf_counter() - start for start in list(self._running.values())), default=0.0)
 
     def refuse_if_full(self) -> None:
         """Raise Overloaded now rather than after a body was read in vain."""
@@ -62,11 +87,37 @@ class WorkQueue:
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
+    def _submit(self, function: Callable[[], T]) -> Future[T]:
+        submitted = perf_counter()
+
+        def work() -> T:
+            start = perf_counter()
+            STAGES.labels("queue").observe(start - submitted)
+            self._running[get_ident()] = start
+            try:
+                return function()
+            finally:
+                del self._running[get_ident()]
+
+        return self._pool.submit(work)
+
     def _enter(self) -> None:
         with self._lock:
             self.refuse_if_full()
             self._held += 1
+            HELD.set(self._held)
 
-    def _leave(self, _: Future[T]) -> None:
+    def _leave(self, _: object = None) -> None:
         with self._lock:
             self._held -= 1
+            HELD.set(self._held)
+
+
+async def _within(result: Awaitable[T], future: Future[T], deadline: float) -> T:
+    try:
+        async with asyncio.timeout_at(deadline):
+            return await result
+    except TimeoutError:
+        if not future.cancelled():
+            raise DeadlineExceeded("The answer took longer than the deadline. Send a smaller image.") from None
+        raise DeadlineExceeded("The request waited in the queue until its deadline. Try again later.") from None

@@ -27,7 +27,7 @@ def models_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def settings(models_directory: Path) -> Settings:
-    return Settings(models_directory=models_directory, threads=2, provider="cpu")
+    return Settings(models_directory=models_directory, threads=2, provider="cpu", log_requests=False)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from phototriage import assessment, manifest
+from phototriage import manifest, triage
 from phototriage.cli import main
 from phototriage.errors import ModelFolderError, UndecodableImage, UnknownLabel, UnknownModel
 from phototriage.http_api import HttpApi
@@ -52,7 +52,7 @@ def client(folder: Path, scored: Models) -> Iterator[AsgiClient]:
 
 
 def test_scores_by_hand(scored: Models) -> None:
-    found = assessment.difficulty(scored, WHITE, CLASSIFIER)
+    found = triage.difficulty(scored, WHITE, CLASSIFIER)
     assert found.score == pytest.approx(1 / (1 + math.exp(-4)))
     assert found.review
     assert found.percentile == pytest.approx(100 * found.score, abs=0.2)
@@ -60,44 +60,44 @@ def test_scores_by_hand(scored: Models) -> None:
     assert found.components["reconstruction_l1"] == pytest.approx(1)
     assert found.components["smallness"] == pytest.approx(-math.log(16))
     assert found.model.name == CLASSIFIER
-    dark = assessment.difficulty(scored, BLACK, CLASSIFIER)
+    dark = triage.difficulty(scored, BLACK, CLASSIFIER)
     assert dark.score == pytest.approx(0.5)
     assert not dark.review
 
 
 def test_the_latent_is_compared_with_the_classifiers_own_label(scored: Models) -> None:
-    red = assessment.difficulty(scored, RED, CLASSIFIER)
+    red = triage.difficulty(scored, RED, CLASSIFIER)
     # A third of log-odds as great as numbers near 0 and 1 have, on either side.
     assert red.components["contradiction"] == pytest.approx(-2 * math.log(0.9999 / 0.0001) / 3, rel=1e-4)
     assert red.components["centre_distance"] == pytest.approx(0, abs=1e-6)
 
 
 def test_a_label_of_the_callers(scored: Models) -> None:
-    assert assessment.difficulty(scored, RED, CLASSIFIER, "red").reasons == []
-    (reason,) = assessment.difficulty(scored, RED, CLASSIFIER, "blue").reasons
+    assert triage.difficulty(scored, RED, CLASSIFIER, "red").reasons == []
+    (reason,) = triage.difficulty(scored, RED, CLASSIFIER, "blue").reasons
     assert (reason.kind, reason.signal) == ("likely_mislabelled", "probability_of_other_labels")
     assert reason.value == pytest.approx(1, abs=1e-4)
     with pytest.raises(UnknownLabel, match="'dog'; it has red, green, blue"):
-        assessment.difficulty(scored, RED, CLASSIFIER, "dog")
+        triage.difficulty(scored, RED, CLASSIFIER, "dog")
 
 
 def test_a_classifier_without_a_score_says_which_has_one(scored: Models) -> None:
     with pytest.raises(UnknownModel, match=r"'plain' has no difficulty score; there is scored. Fit one"):
-        assessment.difficulty(scored, RED)
+        triage.difficulty(scored, RED)
     with pytest.raises(UnknownModel, match="No classifier is called"):
-        assessment.difficulty(scored, RED, AUTOENCODER)
+        triage.difficulty(scored, RED, AUTOENCODER)
 
 
 def test_a_broken_file_is_told(scored: Models) -> None:
     with pytest.raises(UndecodableImage):
-        assessment.difficulty(scored, RED[:50], CLASSIFIER)
+        triage.difficulty(scored, RED[:50], CLASSIFIER)
 
 
 def test_the_route_answers_what_the_call_does(client: AsgiClient, scored: Models) -> None:
     for query, label in (("", None), ("&label=blue", "blue")):
         response = client.post(f"/v1/difficulty?model={CLASSIFIER}{query}", files={"image": ("a.png", RED)})
         assert response.status_code == 200
-        expected = assessment.difficulty(scored, RED, CLASSIFIER, label)
+        expected = triage.difficulty(scored, RED, CLASSIFIER, label)
         assert DifficultyAnswer.model_validate(response.json()) == expected
     raw = {"content-type": "image/png"}
     assert client.post("/v1/difficulty", content=RED, headers=raw).status_code == 404
@@ -173,7 +173,7 @@ def test_the_command_prints_what_the_route_answers(
     path = photos / "red/a.png"
     assert main(["difficulty", str(path), str(photos / "none.png"), "--label", "blue"]) == 1
     told = capsys.readouterr()
-    expected = assessment.difficulty(scored, RED, CLASSIFIER, "blue").model_dump()
+    expected = triage.difficulty(scored, RED, CLASSIFIER, "blue").model_dump()
     assert json.loads(told.out) == {"file": str(path), **expected}
     assert "none.png: No such file" in told.err
 
@@ -191,7 +191,7 @@ def test_a_folder_is_ranked_hardest_first(
     # By brightness; of equal ones by name.
     names = ["red/white.png", "blue/<b>.png", "blue/wrong.png", "red/a.png", "red/dark.png"]
     assert [row["path"] for row in found] == names
-    answer = assessment.difficulty(scored, WHITE, CLASSIFIER)
+    answer = triage.difficulty(scored, WHITE, CLASSIFIER)
     assert float(found[0]["score"]) == pytest.approx(answer.score, abs=1e-6)
     assert (found[0]["review"], found[1]["review"]) == ("1", "0")
     assert float(found[0]["blur"]) == pytest.approx(answer.components["blur"], abs=1e-5)

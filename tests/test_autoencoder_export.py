@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from phototriage import golden, manifest, triage
+from phototriage import answers, golden, manifest
 from phototriage.errors import ModelFolderError, UnknownModel
 from phototriage.models import Models, load_models
 from phototriage.runtime import load_autoencoder, load_model
@@ -73,7 +73,7 @@ def test_it_is_served_beside_a_classifier_and_answers_nothing_by_itself(models: 
     served = load_models(Settings(provider="cpu", threads=1, models_directory=tmp_path))
     assert list(served.by_name) == ["tiny"]
     assert list(served.autoencoders) == ["mine"]
-    listed = {info.name: info for info in triage.list_models(served).models}
+    listed = {info.name: info for info in answers.list_models(served).models}
     assert (listed["mine"].kind, listed["mine"].default) == ("autoencoder", False)
     with pytest.raises(UnknownModel):
         served.get("mine")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from phototriage import triage
+from phototriage.answers import name_of
 from phototriage.comparison import Side, duplicates, judge
 from phototriage.errors import ForeignEmbedding, MalformedRequest, TooLarge, UndecodableImage, UnknownModel
 from phototriage.images import ImageLimits
@@ -49,7 +50,7 @@ def test_similarities_of_colours(models: Models, other: bytes, expected: float) 
     assert (answer.threshold, answer.threshold_source) == (0.9, "tuned")
     assert answer.margin == pytest.approx(expected - 0.9, abs=1e-6)
     assert answer.probability == pytest.approx(1 / (1 + math.exp(8 - 10 * expected)), abs=1e-5)
-    assert answer.model == triage.name_of(models.get(None, "embedder"))
+    assert answer.model == name_of(models.get(None, "embedder"))
     assert answer.explanation is None
 
 
@@ -77,7 +78,7 @@ def test_embeddings_stand_for_images(models: Models) -> None:
 def test_both_images_are_embedded_in_one_batch(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
     embedder = models.get(None, "embedder")
     shapes, embed = [], embedder.embed
-    monkeypatch.setattr(embedder, "embed", lambda images: shapes.append(images.shape) or embed(images))  # type: ignore[func-returns-value]
+    monkeypatch.setattr(embedder, "embed", lambda images, _: shapes.append(images.shape) or embed(images))  # type: ignore[func-returns-value]
     duplicates(models, image(RED), image(BLACK))
     duplicates(models, image(RED), embedded(models, BLACK))
     assert shapes == [(2, 16, 16, 3), (1, 16, 16, 3), (1, 16, 16, 3)]

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from starlette.types import Message
 
-from phototriage import http_api, triage
+from phototriage import answers, http_api, triage
 from phototriage.http_api import HttpApi
 from phototriage.models import Models, load_models
 from phototriage.settings import Settings
@@ -248,7 +248,7 @@ def test_where_only_an_embedder_is_served(tmp_path: Path) -> None:
 
 
 def test_models_are_listed(client: AsgiClient, models: Models) -> None:
-    assert client.get("/v1/models").json() == triage.list_models(models).model_dump(mode="json")
+    assert client.get("/v1/models").json() == answers.list_models(models).model_dump(mode="json")
 
 
 @pytest.mark.parametrize("path", ["/livez", "/healthz", "/readyz"])
@@ -390,7 +390,7 @@ def slow_api(settings: Settings, models: Models, **changes: Any) -> HttpApi:
 
 def test_past_the_deadline(settings: Settings, models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
     release = threading.Event()
-    monkeypatch.setattr(models.get(None), "logits", lambda _: release.wait(5))
+    monkeypatch.setattr(models.get(None), "logits", lambda *_: release.wait(5))
     api = slow_api(settings, models, deadline_seconds=0.1)
     response = post(AsgiClient(api), "/v1/classify")
     release.set()
@@ -454,9 +454,9 @@ def test_more_than_the_queue_holds_is_refused_and_the_rest_is_answered(
     release = threading.Event()
     logits = models.get(None).logits
 
-    def wait(images: Any) -> Any:
+    def wait(*given: Any) -> Any:
         release.wait(5)
-        return logits(images)
+        return logits(*given)
 
     monkeypatch.setattr(models.get(None), "logits", wait)
     api = slow_api(settings, models, threads=1)

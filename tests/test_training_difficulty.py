@@ -13,7 +13,7 @@ from PIL import Image
 
 from benchmarks.difficulty import main as benchmark
 from benchmarks.difficulty_cost import main as cost
-from phototriage import assessment, manifest
+from phototriage import manifest, triage
 from phototriage.models import load_models
 from phototriage.settings import Settings
 from phototriage.signals import SIGNALS
@@ -83,7 +83,7 @@ def test_the_score_is_fitted_written_and_served(place: Path, photos: Path, capsy
     assert card.count("## Difficulty") == 1
     assert "| difficulty: Brier skill |" in card
     models = load_models(Settings(models_directory=place / "models", threads=1, provider="cpu"))
-    found = assessment.difficulty(models, (photos / "disk/000.png").read_bytes())
+    found = triage.difficulty(models, (photos / "disk/000.png").read_bytes())
     assert 0 < found.score < 1
     truth = pq.read_table(place / "runs/mine_difficulty/truth.parquet").to_pylist()
     assert len(truth) == before.data.images["train"] + before.data.images["val"]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from phototriage import triage
+from phototriage import answers, triage
 from phototriage.errors import MalformedRequest, TooLarge, UndecodableImage, UnknownLabel, UnknownModel
 from phototriage.images import ImageLimits
 from phototriage.models import Models, load_models
@@ -83,13 +83,14 @@ def test_gradient_mask_is_the_pattern_spread_by_the_box(models: Models) -> None:
 
 def test_target_is_what_is_explained(serve: Callable[..., Models]) -> None:
     models = serve()
-    weights = []
-    model = models.get(None)
-    explain = model.explain
-    model.explain = lambda images, output_weights: weights.append(output_weights) or explain(images, output_weights)  # type: ignore[method-assign, func-returns-value]
-    assert triage.saliency(models, RED).target == "red"
-    assert triage.saliency(models, RED, target="blue").target == "blue"
-    assert np.concatenate(weights).tolist() == [[1, 0, 0], [0, 0, 1]]
+    for target, channel in ((None, 0), ("red", 0), ("blue", 2)):
+        asked = triage.plan(models, triage.Question(("saliency",), target=target))
+        looked = triage.look(asked, RED, ImageLimits())
+        assert triage.explained(asked, looked).target == LABELS[channel]
+        gradient = looked.gradient
+        assert gradient is not None
+        # The tiny model's gradient is in the explained label's own channel alone.
+        assert [bool(gradient[..., each].any()) for each in range(3)] == [each == channel for each in range(3)]
 
 
 def test_unknown_label_is_refused(models: Models) -> None:
@@ -170,7 +171,7 @@ def test_embed_takes_embedders_alone(models: Models) -> None:
 
 
 def test_models_are_listed_without_paths(models: Models, settings: Settings) -> None:
-    answer = triage.list_models(models)
+    answer = answers.list_models(models)
     classifier, embedder = answer.models
     assert (classifier.name, embedder.name) == ("tiny", "tiny_embedder")
     assert classifier.default is embedder.default is True

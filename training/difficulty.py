@@ -35,6 +35,7 @@ from phototriage.progress import Progress
 from phototriage.runtime import Autoencoder, OnnxModel, load_autoencoder, load_model
 from phototriage.settings import Settings
 from phototriage.signals import Seen
+from phototriage.upright import whole
 from training import difficulty_metrics
 from training.card import CARD, with_difficulty
 from training.command import INTERRUPTED, told
@@ -71,7 +72,7 @@ def see_all(classifier: OnnxModel, autoencoder: Autoencoder, data: Dataset, rows
     progress = Progress(len(rows))
     found = []
     for start in range(0, len(rows), BATCH):
-        shown = [views(classifier, autoencoder, [data.image(int(row))]) for row in rows[start : start + BATCH]]
+        shown = [views(classifier, autoencoder, [whole(data.image(int(row)))]) for row in rows[start : start + BATCH]]
         found.append(see(classifier, autoencoder, joined(shown)))
         progress.step(len(shown))
     return Seen(*(np.concatenate(column) for column in zip(*found, strict=True)))

@@ -1,0 +1,55 @@
+"""The models directory read again while its models are served: what is new is verified, replayed and warm before it
+takes a place, and what fails leaves the old one in it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from phototriage import manifest
+from phototriage.errors import ModelFolderError
+from phototriage.models import Loaded, Models, assemble, folders_of
+from phototriage.runtime import load_any
+from phototriage.schemas import ModelName, Refused, ReloadAnswer, TakenUp
+from phototriage.settings import Settings
+
+
+class Changes(NamedTuple):
+    """The models to serve from now on, and what to tell of them."""
+
+    models: Models
+    answer: ReloadAnswer
+
+
+def read_again(settings: Settings, old: Models) -> Changes:
+    """Models whose version is the old one stay as they are, in memory. Where the models don't fit together, as without
+    a default, or a classifier whose difficulty needs another autoencoder, all old ones stay."""
+    before = {found.name: found for found in old.all}
+    loaded: dict[str, Loaded] = {}
+    taken, refused = [], []
+    try:
+        for folder in folders_of(settings):
+            had = before.get(folder.name)
+            try:
+                if had is not None and manifest.read(folder).version == had.manifest.version:
+                    loaded[folder.name] = had
+                    continue
+                loaded[folder.name] = load_any(folder, settings)
+            except ModelFolderError as error:
+                refused.append(Refused(name=folder.name, detail=error.detail))
+                if had is not None:
+                    loaded[folder.name] = had
+            else:
+                version = loaded[folder.name].manifest.version
+                replaced = None if had is None else had.manifest.version
+                taken.append(TakenUp(name=folder.name, version=version, replaced=replaced))
+        models = assemble(settings, loaded)
+    except ModelFolderError as error:
+        refused.append(Refused(name=None, detail=error.detail))
+        return Changes(old, _answer(old, [], [], refused))
+    removed = sorted(set(before) - set(loaded))
+    return Changes(models, _answer(models, taken, removed, refused))
+
+
+def _answer(models: Models, taken: list[TakenUp], removed: list[str], refused: list[Refused]) -> ReloadAnswer:
+    served = [ModelName(name=one.name, version=one.manifest.version) for one in models.all]
+    return ReloadAnswer(taken_up=taken, removed=removed, refused=refused, models=served)

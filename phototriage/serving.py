@@ -1,0 +1,73 @@
+"""What a ready server has: models, threads, limits, keys, kept answers; and how its models are exchanged."""
+
+from __future__ import annotations
+
+import asyncio
+from threading import Lock
+
+from phototriage import metrics
+from phototriage.access import Access
+from phototriage.answer_cache import AnswerCache
+from phototriage.connections import Connection
+from phototriage.errors import Overloaded
+from phototriage.model_changes import read_again
+from phototriage.models import Models
+from phototriage.schemas import ReloadAnswer
+from phototriage.settings import Settings
+from phototriage.work_queue import WorkQueue
+
+STUCK_DEADLINES = 3  # work that takes so many of them will not come back
+
+
+class Serving:
+    """Raises KeyFileError."""
+
+    def __init__(self, settings: Settings, models: Models) -> None:
+        self.settings = settings
+        self.models = models
+        self.queue = WorkQueue(settings.threads)
+        self.access = Access([key.get_secret_value() for key in settings.api_keys], settings.api_keys_file)
+        self.cache = AnswerCache(settings.answer_cache_bytes) if settings.answer_cache_bytes else None
+        self._reloading = Lock()
+        _tell(models)
+        metrics.READY.set(1)
+
+    def check_ready(self) -> None:
+        """Raises Overloaded, which says why not."""
+        if Connection.draining:
+            raise Overloaded("The server is stopping. Ask another one.")
+        limit = STUCK_DEADLINES * self.settings.deadline_seconds
+        if self.queue.busy_seconds > limit:
+            raise Overloaded(f"Work has been running for more than {limit:g} s. Restart the server.")
+
+    async def reload(self) -> ReloadAnswer:
+        """Read the models directory again, beside the requests. Raises Overloaded while that goes on already."""
+        if not self._reloading.acquire(blocking=False):
+            raise Overloaded("The models are being read again already. Try again later.")
+        try:
+            changes = await asyncio.to_thread(read_again, self.settings, self.models)
+            # Requests that have begun hold the models that they began with.
+            old, self.models = self.models, changes.models
+        finally:
+            self._reloading.release()
+        _tell(self.models)
+        _untell(old, self.models)
+        metrics.RELOADS.labels("refused" if changes.answer.refused else "taken_up").inc()
+        return changes.answer
+
+    def close(self) -> None:
+        metrics.READY.set(0)
+        self.queue.close()
+
+
+def _tell(models: Models) -> None:
+    for one in models.all:
+        metrics.MODELS.labels(one.name, one.manifest.kind, one.manifest.version).set(1)
+
+
+def _untell(models: Models, served: Models) -> None:
+    """Of models that were served, those that aren't any more."""
+    versions = {(one.name, one.manifest.version) for one in served.all}
+    for one in models.all:
+        if (one.name, one.manifest.version) not in versions:
+            metrics.MODELS.labels(one.name, one.manifest.kind, one.manifest.version).set(0)

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from phototriage import request_log
+from phototriage.request_log import trace_of
+
+TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"  # the example of W3C Trace Context
+
+
+def test_a_callers_trace_goes_on_with_a_step_of_our_own() -> None:
+    trace = trace_of(f"00-{TRACE}-{PARENT}-01".encode())
+    assert trace.trace_id == TRACE
+    assert trace.flags == "01"
+    assert trace.span_id != PARENT
+    assert trace.header == f"00-{TRACE}-{trace.span_id}-01".encode()
+    assert trace_of(f"01-{TRACE}-{PARENT}-00-what-may-come".encode()).trace_id == TRACE
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        None,
+        b"",
+        b"rubbish",
+        f"00-{TRACE.upper()}-{PARENT}-01".encode(),
+        f"ff-{TRACE}-{PARENT}-01".encode(),
+        f"00-{'0' * 32}-{PARENT}-01".encode(),
+        f"00-{TRACE}-{'0' * 16}-01".encode(),
+        f"00-{TRACE}-{PARENT}-01-more".encode(),
+        f"00-{TRACE}-{PARENT}-01\n".encode(),
+    ],
+)
+def test_what_is_no_trace_begins_a_new_one(header: bytes | None) -> None:
+    one, other = trace_of(header), trace_of(header)
+    assert TRACE not in (one.trace_id, one.trace_id.upper())
+    assert one.trace_id != other.trace_id
+    assert (len(one.trace_id), len(one.span_id), one.flags) == (32, 16, "00")
+
+
+def test_a_line_is_json(capfd: pytest.CaptureFixture[str]) -> None:
+    request_log.set_up()
+    trace = trace_of(None)
+    request_log.write(trace, "POST", "/v1/classify", 200, 0.0123)
+    line = json.loads(capfd.readouterr().err)
+    del line["time"]
+    assert line == {
+        "level": "info",
+        "message": "answered",
+        "request_id": trace.trace_id,
+        "span_id": trace.span_id,
+        "method": "POST",
+        "route": "/v1/classify",
+        "status": 200,
+        "milliseconds": 12.3,
+    }
