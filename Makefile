@@ -8,7 +8,7 @@ DEV := .venv-dev
 PEERS := .venv-peers
 BENTOML := $(CURDIR)/$(SERVING)/bentoml
 
-.PHONY: serve train check test bench bench-decoders bench-duplicates bench-difficulty clean
+.PHONY: serve train check test bench bench-decoders bench-duplicates bench-difficulty bench-http clean
 
 serve: $(SERVING)/installed
 	BENTOML_DO_NOT_TRACK=True BENTOML_HOME=$(BENTOML) $(SERVING)/bin/bentoml serve service:Phototriage --host $(HOST) --port $(PORT)
@@ -47,6 +47,10 @@ bench-difficulty: $(DEV)/installed
 	$(DEV)/bin/python -m benchmarks.difficulty --data $(CATS_DOGS) --model cats_dogs --on test --picture docs/difficulty.png --metrics runs/difficulty_test.json
 	$(DEV)/bin/python -m benchmarks.difficulty_cost --model cats_dogs
 
+# Every peer gets an environment of its own. Half an hour, on a machine that does nothing else.
+bench-http: $(DEV)/installed
+	$(DEV)/bin/python -m benchmarks.http_load --data $(CATS_DOGS) $(HOUSES) --open-loop --overload --triage
+
 $(SERVING)/installed: pyproject.toml
 	$(PYTHON) -m venv $(SERVING)
 	$(SERVING)/bin/pip install --quiet --editable .
@@ -71,4 +75,4 @@ $(PEERS)/installed: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(SERVING) $(DEV) $(PEERS) build dist *.egg-info
+	rm -rf $(SERVING) $(DEV) $(PEERS) .venv-peer-* build dist *.egg-info

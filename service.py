@@ -31,11 +31,14 @@ if TYPE_CHECKING:
 SUPERVISOR, WORKERS = "_PHOTOTRIAGE_SUPERVISOR", "_PHOTOTRIAGE_WORKERS"
 WORKER_FAILED, RELOAD = signal.SIGUSR1, signal.SIGHUP
 
+WATCH_SECONDS = 1.0  # between looks for workers that have died; BentoML's own are ten seconds apart
+
 logger = logging.getLogger("bentoml.phototriage")
 
 
 def supervise() -> None:
     """Prepare the process that is going to start the workers."""
+    from circus.controller import Controller
     from circus.sighandler import SysHandler
 
     try:
@@ -48,6 +51,13 @@ def supervise() -> None:
     signal.signal(WORKER_FAILED, stop_all)
     # Circus would end the workers and start new ones.
     SysHandler.handle_hup = lambda _: have_others_reload()
+    begin = Controller.start
+
+    def begin_watching(controller: Controller) -> None:
+        controller.check_delay = WATCH_SECONDS * 1000
+        begin(controller)
+
+    Controller.start = begin_watching
 
 
 def stop_all(_: int, __: FrameType | None) -> None:
