@@ -21,6 +21,7 @@ import bentoml
 import psutil
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from phototriage import connections
 from phototriage.errors import ModelFolderError, PhototriageError
 from phototriage.settings import MAX_DEADLINE_SECONDS, SettingsError, read_settings
 
@@ -97,11 +98,13 @@ def parent_of(process: int) -> int | None:
 def start_api() -> HttpApi:
     """The application with its models loaded, verified and warm, or the end of the process."""
     # Imported here, since the supervisor imports this module too, and would hold 60 MB of them for nothing.
-    from phototriage import connections, providers
+    from phototriage import providers
     from phototriage.access import KeyFileError
     from phototriage.http_api import HttpApi
+    from phototriage.memory import give_back_large_blocks
     from phototriage.models import load_models
 
+    give_back_large_blocks()
     api = HttpApi()
     try:
         settings = read_settings()
@@ -114,27 +117,11 @@ def start_api() -> HttpApi:
     return api
 
 
-def traced(api: ASGIApp) -> ASGIApp:
-    """The application with spans of OpenTelemetry, where BentoML's own setting says where to send them."""
+def is_traced() -> bool:
+    """Whether BentoML's own setting says where to send spans of OpenTelemetry."""
     from bentoml._internal.configuration.containers import BentoMLContainer
 
-    if BentoMLContainer.tracing.exporter_type.get() is None:
-        return api
-    from opentelemetry import propagate
-    from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
-
-    async def within_span(scope: Scope, receive: Receive, send: Send) -> None:
-        carrier: dict[str, str] = {}
-        propagate.inject(carrier)
-        own = [(name.encode(), value.encode()) for name, value in carrier.items()]
-        others = [(name, value) for name, value in scope["headers"] if name.decode("latin-1") not in carrier]
-        await api({**scope, "headers": [*others, *own]}, receive, send)
-
-    return OpenTelemetryMiddleware(
-        within_span,
-        excluded_urls=BentoMLContainer.tracing_excluded_urls.get(),
-        tracer_provider=BentoMLContainer.tracer_provider.get(),
-    )
+    return BentoMLContainer.tracing.exporter_type.get() is not None
 
 
 class Worker:
@@ -147,8 +134,10 @@ class Worker:
         except Exception:
             logger.exception("The worker can't start")
             give_up("the worker can't start")
-        self.application = traced(self.api)
         self.api.after_reload(have_others_reload)
+        if not is_traced():
+            # BentoML's own layers cost half a millisecond a request, and without spans bring nothing.
+            connections.Connection.application = self.api
         EveryPath.worker = self
 
     before_workers = bentoml.on_deployment(supervise)
@@ -156,6 +145,17 @@ class Worker:
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     def close(self) -> None:
         self.api.stop()
+
+
+def with_span(scope: Scope) -> Scope:
+    """A request in whose head the caller's step of the trace is replaced by the one that is being recorded here."""
+    from opentelemetry import propagate
+
+    carrier: dict[str, str] = {}
+    propagate.inject(carrier)
+    own = [(name.encode(), value.encode()) for name, value in carrier.items()]
+    others = [(name, value) for name, value in scope["headers"] if name.decode("latin-1") not in carrier]
+    return {**scope, "headers": [*others, *own]}
 
 
 class EveryPath:
@@ -172,7 +172,7 @@ class EveryPath:
             loop.add_signal_handler(RELOAD, lambda: loop.create_task(self.reload()))
             await self._bentoml_application(scope, receive, send)
         else:
-            await self.worker.application(scope, receive, send)
+            await self.worker.api(with_span(scope), receive, send)
 
     async def reload(self) -> None:
         """Told by a signal: what comes of it is written down, since nobody waits for an answer."""
@@ -191,10 +191,7 @@ def number_of_workers() -> int:
 
 
 if os.environ.get(SUPERVISOR) == str(os.getppid()):
-    # Before the server looks for its protocol, which it does before it makes the worker.
-    from phototriage import connections
-
-    connections.install()
+    connections.install()  # before the server looks for its protocol, which it does before it makes the worker
 
 Phototriage = bentoml.service(
     name="phototriage",

@@ -58,6 +58,7 @@ class Connection(HttpToolsProtocol):
 
     head_seconds: ClassVar[float] = 10.0  # for a request's head, from its first byte or from the connection's begin
     draining: ClassVar[bool] = False
+    application: ClassVar[Any] = None  # an ASGI application that answers in place of the server's
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -125,7 +126,7 @@ class Connection(HttpToolsProtocol):
         self._answering = cycle
         if self.draining:
             cycle.keep_alive = False
-        super()._start_asgi_task(cycle, app)
+        super()._start_asgi_task(cycle, self.application or app)
 
     def _close_if_idle(self) -> None:
         if self.cycle is None or self.cycle.response_complete:

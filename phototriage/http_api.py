@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import math
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from time import monotonic, perf_counter
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel
-from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from phototriage import answers, comparison, drift, metrics, openapi, problems, request_log, triage
 from phototriage.errors import DeadlineExceeded, Overloaded, PhototriageError
 from phototriage.form import File
 from phototriage.images import ImageLimits
 from phototriage.models import Models
-from phototriage.problems import problem_of
+from phototriage.problems import CLIENT_CLOSED_REQUEST, problem_of
 from phototriage.query import JSON, PNG, prefers_png, read_query, refuse_query
 from phototriage.schemas import (
     BatchAnswer,
@@ -44,9 +43,13 @@ from phototriage.uploads import read_image, read_images, read_pair
 
 T = TypeVar("T")
 Finish = Callable[[Plan, Looked], Response]
+Handler = Callable[[Request], Awaitable[Response]]
 
 MAX_UPLOADS = 64  # each may hold as many bytes as an image may have
 METHODS = frozenset(["GET", "HEAD", "POST"])
+PUBLISH_SECONDS = 0.5
+
+logger = logging.getLogger(__name__)
 
 # Every answer is data: nothing in it is to be guessed at, run, framed or kept.
 SAFETY_HEADERS = [
@@ -54,6 +57,14 @@ SAFETY_HEADERS = [
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"cache-control", b"no-store"),
 ]
+
+
+class Route:
+    """What answers on a path, by one method, or by HEAD too if that is GET."""
+
+    def __init__(self, handler: Handler, method: Literal["GET", "POST"]) -> None:
+        self.handler = handler
+        self.methods = ("GET", "HEAD") if method == "GET" else (method,)
 
 
 class HttpApi:
@@ -65,25 +76,23 @@ class HttpApi:
         self._log = False
         self._then: Callable[[], None] = lambda: None
         self._document = json.dumps(openapi.document()).encode()
-        routes = [
-            Route("/v1/classify", self.classify, methods=["POST"]),
-            Route("/v1/difficulty", self.difficulty, methods=["POST"]),
-            Route("/v1/saliency", self.saliency, methods=["POST"]),
-            Route("/v1/embed", self.embed, methods=["POST"]),
-            Route("/v1/duplicates", self.duplicates, methods=["POST"]),
-            Route("/v1/triage", self.triage, methods=["POST"]),
-            Route("/v1/triage/batch", self.triage_batch, methods=["POST"]),
-            Route("/v1/models", self.models, methods=["GET"]),
-            Route("/v1/models/reload", self.reload, methods=["POST"]),
-            Route("/livez", self.livez, methods=["GET"]),
-            Route("/healthz", self.livez, methods=["GET"]),
-            Route("/readyz", self.readyz, methods=["GET"]),
-            Route("/metrics", self.metrics, methods=["GET"]),
-            Route("/docs.json", self.docs, methods=["GET"]),
-        ]
-        self.application = Starlette(routes=routes, exception_handlers=problems.HANDLERS)
-        self.application.router.redirect_slashes = False  # a redirect would loop through the Host header's words
-        self._paths = frozenset(route.path for route in routes)
+        self.routes = {
+            "/v1/classify": Route(self.classify, "POST"),
+            "/v1/difficulty": Route(self.difficulty, "POST"),
+            "/v1/saliency": Route(self.saliency, "POST"),
+            "/v1/embed": Route(self.embed, "POST"),
+            "/v1/duplicates": Route(self.duplicates, "POST"),
+            "/v1/triage": Route(self.triage, "POST"),
+            "/v1/triage/batch": Route(self.triage_batch, "POST"),
+            "/v1/models": Route(self.models, "GET"),
+            "/v1/models/reload": Route(self.reload, "POST"),
+            "/livez": Route(self.livez, "GET"),
+            "/healthz": Route(self.livez, "GET"),
+            "/readyz": Route(self.readyz, "GET"),
+            "/metrics": Route(self.metrics, "GET"),
+            "/docs.json": Route(self.docs, "GET"),
+        }
+        self._publishing = False
 
     def start(self, settings: Settings, models: Models) -> None:
         """Raises KeyFileError."""
@@ -108,30 +117,64 @@ class HttpApi:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, add the headers that every answer has, count it and write it down."""
         if scope["type"] != "http":
-            await self.application(scope, receive, send)
+            await _refuse_socket(scope, receive, send)
             return
-        start, status = perf_counter(), 500
+        start, status = perf_counter(), CLIENT_CLOSED_REQUEST
         trace = request_log.trace_of(next((value for name, value in scope["headers"] if name == b"traceparent"), None))
         own = [*SAFETY_HEADERS, (b"x-request-id", trace.trace_id.encode()), (b"traceparent", trace.header)]
-
-        async def send_on(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                message["headers"] = [*message.get("headers", []), *own]
-            await send(message)
-
+        # Paths are the caller's to choose: an unknown one must not become a label.
+        route = scope["path"] if scope["path"] in self.routes else "other"
+        self._publish_soon()
         try:
-            await self.application(scope, receive, send_on)
+            response = await self._respond(Request(scope, receive), start)
+            if response is not None:
+                status = response.status_code
+                # Not into the response itself, which may be a kept one.
+                headers = [*response.raw_headers, *own]
+                await send({"type": "http.response.start", "status": status, "headers": headers})
+                await send({"type": "http.response.body", "body": response.body})
         finally:
-            # Paths are the caller's to choose: an unknown one must not become a label.
-            route = scope["path"] if scope["path"] in self._paths else "other"
             seconds = perf_counter() - start
             metrics.REQUESTS.labels(route, status).inc()
             metrics.DURATIONS.labels(route).observe(seconds)
             if self._log:
                 method = scope["method"] if scope["method"] in METHODS else "other"
                 request_log.write(trace, method, route, status, seconds)
+
+    async def _respond(self, request: Request, start: float) -> Response | None:
+        """The answer, or the problem; None where the caller went away while it was sending."""
+        try:
+            route = self.routes.get(request.scope["path"])
+            if route is None:
+                return problems.not_found()
+            if request.method not in route.methods:
+                return problems.method_not_allowed(route.methods)
+            return await route.handler(request)
+        except ClientDisconnect:
+            return None
+        except PhototriageError as error:
+            if isinstance(error, Overloaded):
+                metrics.REFUSALS.observe(perf_counter() - start)
+            return problems.of_error(error)
+        except Exception:
+            logger.exception("A request failed")
+            return problems.of_bug()
+
+    def _publish_soon(self) -> None:
+        """Write the gauges down while requests come, twice a second: setting one takes as long as counting ten."""
+        if not self._publishing:
+            self._publishing = True
+            asyncio.get_running_loop().call_later(PUBLISH_SECONDS, self._publish)
+
+    def _publish(self) -> None:
+        self._publishing = False
+        metrics.UPLOADS.set(self._uploads)
+        if self._serving is not None:
+            queue = self._serving.queue
+            metrics.CAPACITY.set(queue.capacity)
+            metrics.HELD.set(queue.held)
+            if queue.held or self._uploads:
+                self._publish_soon()
 
     async def classify(self, request: Request) -> Response:
         query = read_query(request, ClassifyQuery)
@@ -237,6 +280,7 @@ class HttpApi:
         return _json(Health(status="ready"))
 
     async def metrics(self, request: Request) -> Response:
+        self._publish()
         if self._serving is not None:
             self._serving.access.check(request)
         return Response(metrics.exposition(), headers={"Content-Type": metrics.CONTENT_TYPE})
@@ -318,12 +362,10 @@ class HttpApi:
         if self._uploads + images > MAX_UPLOADS:
             raise Overloaded(f"{self._uploads} images are coming in, and {MAX_UPLOADS} may. Try again later.")
         self._uploads += images
-        metrics.UPLOADS.set(self._uploads)
         try:
             yield
         finally:
             self._uploads -= images
-            metrics.UPLOADS.set(self._uploads)
 
 
 class _Deadline:
@@ -361,3 +403,13 @@ def scope_query(request: Request) -> bytes:
 
 def _json(answer: BaseModel) -> Response:
     return Response(answer.model_dump_json(), media_type=JSON)
+
+
+async def _refuse_socket(scope: Scope, receive: Receive, send: Send) -> None:
+    """There are no web sockets here, and nothing to be done at the begin and end of an ASGI server's life."""
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1000})
+        return
+    while (message := await receive())["type"] != "lifespan.shutdown":
+        await send({"type": f"{message['type']}.complete"})
+    await send({"type": "lifespan.shutdown.complete"})

@@ -10,7 +10,7 @@ from time import perf_counter
 from typing import TypeVar
 
 from phototriage.errors import DeadlineExceeded, Overloaded
-from phototriage.metrics import CAPACITY, HELD, STAGES
+from phototriage.metrics import observe
 
 T = TypeVar("T")
 
@@ -31,7 +31,6 @@ class WorkQueue:
         self._held = 0
         self._running: dict[int, float] = {}  # by thread: since when
         self._lock = Lock()
-        CAPACITY.set(self.capacity)
 
     async def run(self, function: Callable[[], T], deadline: float) -> T:
         """The function's result, by `deadline` on the event loop's clock. Raises Overloaded, DeadlineExceeded."""
@@ -92,7 +91,7 @@ class WorkQueue:
 
         def work() -> T:
             start = perf_counter()
-            STAGES.labels("queue").observe(start - submitted)
+            observe("queue", start - submitted)
             self._running[get_ident()] = start
             try:
                 return function()
@@ -105,12 +104,10 @@ class WorkQueue:
         with self._lock:
             self.refuse_if_full()
             self._held += 1
-            HELD.set(self._held)
 
     def _leave(self, _: object = None) -> None:
         with self._lock:
             self._held -= 1
-            HELD.set(self._held)
 
 
 async def _within(result: Awaitable[T], future: Future[T], deadline: float) -> T:
