@@ -41,7 +41,12 @@ class Summary:
 
 def smooth_map(gradient: NDArray[np.floating]) -> Float:
     """Signed gradient (H, W, C) → map (H, W): absolute, mean over channels, 3×3 mean over the pixels that exist."""
-    magnitude = np.abs(gradient.astype(np.float32, copy=False)).mean(axis=2)
+    absolute = np.abs(gradient.astype(np.float32, copy=False))
+    # Channel by channel: NumPy's mean over so short an axis takes four times as long.
+    magnitude = absolute[..., 0].copy()
+    for channel in range(1, absolute.shape[2]):
+        magnitude += absolute[..., channel]
+    magnitude /= absolute.shape[2]
     padded = np.pad(magnitude, 1)
     rows = padded[:-2] + padded[1:-1] + padded[2:]
     sums = rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]
@@ -154,7 +159,7 @@ def summarise(smooth: Float) -> Summary:
     values = np.sort(smooth, axis=None).astype(np.float64)
     values /= values.sum()
     n = values.size
-    positive = values[values > 0]
-    entropy = float(-(positive * np.log(positive)).sum() / math.log(n))
+    positive = values[np.searchsorted(values, 0, side="right") :]
+    entropy = float(-(positive @ np.log(positive)) / math.log(n))
     gini = float((2 * np.arange(1, n + 1) - n - 1) @ values / n)
     return Summary(entropy=entropy, gini=gini, top_tenth_share=float(values[-max(1, n // 10) :].sum()))
