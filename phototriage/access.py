@@ -12,6 +12,7 @@ from time import monotonic
 from starlette.requests import Request
 
 from phototriage.errors import Unauthorized
+from phototriage.settings import LEAST_KEY_LENGTH
 
 LOOK_AGAIN_SECONDS = 5.0
 SCHEME = "bearer"
@@ -87,10 +88,12 @@ def _read(file: Path) -> list[bytes]:
         lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise KeyFileError(f"The file of keys can't be read: {type(error).__name__}") from error
-    keys = [_hash(line) for line in lines if line and not line.startswith("#")]
+    keys = [line for line in lines if line and not line.startswith("#")]
     if not keys:
         raise KeyFileError("The file of keys holds none: write one a line")
-    return keys
+    if min(map(len, keys)) < LEAST_KEY_LENGTH:
+        raise KeyFileError(f"The file of keys has one of fewer than {LEAST_KEY_LENGTH} characters: take a longer one")
+    return [_hash(key) for key in keys]
 
 
 def _hash(key: str) -> bytes:

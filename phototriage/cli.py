@@ -13,18 +13,20 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from phototriage import answers, bulk, triage
 from phototriage.difficulty import MISLABELLED
 from phototriage.errors import ModelFolderError, PhototriageError, UnknownModel
-from phototriage.image_files import reason
+from phototriage.image_files import read_file, reason
 from phototriage.images import decode
 from phototriage.models import Models, load_models
 from phototriage.providers import ProviderUnavailable
 from phototriage.ranking import By, write_ranking
-from phototriage.settings import PREFIX, Settings, SettingsError, read_settings
+from phototriage.schemas import Part, TriageQuery
+from phototriage.settings import HIDDEN, PREFIX, Settings, SettingsError, read_settings
 from phototriage.tables import TableError
+from phototriage.triage import Question
 
 FILE_FAILED, CANT_START = 1, 2
 OVERLAY_OPACITY = 0.6
@@ -47,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = {
         "classify": _each,
         "difficulty": _each,
+        "triage": _each,
         "rank": _rank,
         "saliency": _saliency,
         "duplicates": _bulk,
@@ -66,6 +69,14 @@ def _parser() -> argparse.ArgumentParser:
     difficulty = commands.add_parser("difficulty", help="print how hard each image is, and why, as JSON")
     difficulty.add_argument("files", nargs="+", type=Path, metavar="FILE")
     difficulty.add_argument("--label", help="what you take the images for")
+    triage = commands.add_parser("triage", help="print all answers about each image, as JSON")
+    triage.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    triage.add_argument("--include", help=f"of {', '.join(get_args(Part))}; separated by commas")
+    for option, text in (("--top-k", "of classify"), ("--label", "of difficulty"), ("--target", "of saliency")):
+        triage.add_argument(option, type=int if option == "--top-k" else str, help=text)
+    triage.add_argument("--method", choices=("gradient", "featout"), default="gradient", help="of saliency")
+    triage.add_argument("--classifier", help="the default one without it")
+    triage.add_argument("--embedder", help="the default one without it")
     rank = commands.add_parser("rank", help="write a folder's images from the hardest to the easiest, and why")
     rank.add_argument("input", type=Path, metavar="FOLDER")
     rank.add_argument("-o", "--output", type=Path, required=True, metavar="CSV")
@@ -101,6 +112,8 @@ def _config(settings: Settings) -> int:
     for name, field in Settings.model_fields.items():
         value = getattr(settings, name)
         print(f"# {field.description}")
+        if name == HIDDEN:
+            value = "*****" if value else None
         print(f"{PREFIX}{name.upper()}={'' if value is None else value}")
     return 0
 
@@ -115,21 +128,35 @@ def _models(models: Models) -> int:
 def _each(options: argparse.Namespace, models: Models, settings: Settings) -> int:
     """An answer a file."""
     limits = settings.image_limits
+    try:
+        question = _question(options) if options.command == "triage" else None
+    except ValidationError as error:
+        print(f"phototriage: {error.errors()[0]['loc'][0]}: {error.errors()[0]['msg']}", file=sys.stderr)
+        return CANT_START
     failed = False
     for path in options.files:
         answer: BaseModel
         try:
-            content = path.read_bytes()
+            content = read_file(path, limits)
             if options.command == "classify":
                 answer = triage.classify(models, content, options.model, options.top_k, limits)
-            else:
+            elif options.command == "difficulty":
                 answer = triage.difficulty(models, content, options.model, options.label, limits)
+            else:
+                answer = triage.triage(models, content, question, limits)
         except (PhototriageError, OSError) as error:
             failed = True
             _report(path, error)
         else:
-            print(json.dumps({"file": str(path), **answer.model_dump()}, ensure_ascii=False), flush=True)
+            row = {"file": str(path), **answer.model_dump(exclude_none=True)}
+            print(json.dumps(row, ensure_ascii=False), flush=True)
     return FILE_FAILED if failed else 0
+
+
+def _question(options: argparse.Namespace) -> Question:
+    """As the query of /v1/triage asks it. Raises ValidationError."""
+    words = {name: getattr(options, name) for name in TriageQuery.model_fields}
+    return Question(**dict(TriageQuery.model_validate(words)))
 
 
 def _rank(options: argparse.Namespace, models: Models, settings: Settings) -> int:

@@ -1,29 +1,29 @@
-"""The HTTP contract as one ASGI application: a handler a route, admission, deadlines, the count of answers."""
+"""The HTTP contract as one ASGI application: a handler a route, admission, deadlines."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import math
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from time import monotonic, perf_counter
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from phototriage import answers, comparison, drift, metrics, openapi, problems, request_log, triage
+from phototriage import answers, comparison, drift, metrics, openapi, request_log, triage
 from phototriage.errors import DeadlineExceeded, Overloaded, PhototriageError
 from phototriage.form import File
 from phototriage.images import ImageLimits
 from phototriage.models import Models
-from phototriage.problems import CLIENT_CLOSED_REQUEST, problem_of
+from phototriage.problems import problem_of
 from phototriage.query import JSON, PNG, prefers_png, read_query, refuse_query
+from phototriage.router import READ_AT, Route, Router
 from phototriage.schemas import (
     BatchAnswer,
     BatchItem,
@@ -43,28 +43,9 @@ from phototriage.uploads import read_image, read_images, read_pair
 
 T = TypeVar("T")
 Finish = Callable[[Plan, Looked], Response]
-Handler = Callable[[Request], Awaitable[Response]]
 
 MAX_UPLOADS = 64  # each may hold as many bytes as an image may have
-METHODS = frozenset(["GET", "HEAD", "POST"])
 PUBLISH_SECONDS = 0.5
-
-logger = logging.getLogger(__name__)
-
-# Every answer is data: nothing in it is to be guessed at, run, framed or kept.
-SAFETY_HEADERS = [
-    (b"x-content-type-options", b"nosniff"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-    (b"cache-control", b"no-store"),
-]
-
-
-class Route:
-    """What answers on a path, by one method, or by HEAD too if that is GET."""
-
-    def __init__(self, handler: Handler, method: Literal["GET", "POST"]) -> None:
-        self.handler = handler
-        self.methods = ("GET", "HEAD") if method == "GET" else (method,)
 
 
 class HttpApi:
@@ -73,10 +54,9 @@ class HttpApi:
     def __init__(self) -> None:
         self._serving: Serving | None = None
         self._uploads = 0
-        self._log = False
         self._then: Callable[[], None] = lambda: None
         self._document = json.dumps(openapi.document()).encode()
-        self.routes = {
+        routes = {
             "/v1/classify": Route(self.classify, "POST"),
             "/v1/difficulty": Route(self.difficulty, "POST"),
             "/v1/saliency": Route(self.saliency, "POST"),
@@ -92,13 +72,21 @@ class HttpApi:
             "/metrics": Route(self.metrics, "GET"),
             "/docs.json": Route(self.docs, "GET"),
         }
+        self._router = Router(routes)
         self._publishing = False
+
+    @property
+    def routes(self) -> Mapping[str, Route]:
+        return self._router.routes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._router(scope, receive, send)
 
     def start(self, settings: Settings, models: Models) -> None:
         """Raises KeyFileError."""
         self._serving = Serving(settings, models)
-        self._log = settings.log_requests
-        if self._log:
+        self._router.writes_lines = settings.log_requests
+        if settings.log_requests:
             request_log.set_up()
 
     def after_reload(self, then: Callable[[], None]) -> None:
@@ -113,52 +101,6 @@ class HttpApi:
         if self._serving is not None:
             self._serving.close()
             self._serving = None
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, add the headers that every answer has, count it and write it down."""
-        if scope["type"] != "http":
-            await _refuse_socket(scope, receive, send)
-            return
-        start, status = perf_counter(), CLIENT_CLOSED_REQUEST
-        trace = request_log.trace_of(next((value for name, value in scope["headers"] if name == b"traceparent"), None))
-        own = [*SAFETY_HEADERS, (b"x-request-id", trace.trace_id.encode()), (b"traceparent", trace.header)]
-        # Paths are the caller's to choose: an unknown one must not become a label.
-        route = scope["path"] if scope["path"] in self.routes else "other"
-        self._publish_soon()
-        try:
-            response = await self._respond(Request(scope, receive), start)
-            if response is not None:
-                status = response.status_code
-                # Not into the response itself, which may be a kept one.
-                headers = [*response.raw_headers, *own]
-                await send({"type": "http.response.start", "status": status, "headers": headers})
-                await send({"type": "http.response.body", "body": response.body})
-        finally:
-            seconds = perf_counter() - start
-            metrics.REQUESTS.labels(route, status).inc()
-            metrics.DURATIONS.labels(route).observe(seconds)
-            if self._log:
-                method = scope["method"] if scope["method"] in METHODS else "other"
-                request_log.write(trace, method, route, status, seconds)
-
-    async def _respond(self, request: Request, start: float) -> Response | None:
-        """The answer, or the problem; None where the caller went away while it was sending."""
-        try:
-            route = self.routes.get(request.scope["path"])
-            if route is None:
-                return problems.not_found()
-            if request.method not in route.methods:
-                return problems.method_not_allowed(route.methods)
-            return await route.handler(request)
-        except ClientDisconnect:
-            return None
-        except PhototriageError as error:
-            if isinstance(error, Overloaded):
-                metrics.REFUSALS.observe(perf_counter() - start)
-            return problems.of_error(error)
-        except Exception:
-            logger.exception("A request failed")
-            return problems.of_bug()
 
     def _publish_soon(self) -> None:
         """Write the gauges down while requests come, twice a second: setting one takes as long as counting ten."""
@@ -325,8 +267,11 @@ class HttpApi:
         """Read up to so many images on the event loop."""
         try:
             with self._upload(images), metrics.timed("read"):
+                self._publish_soon()
                 async with asyncio.timeout_at(deadline.on_loop):
-                    return await read(request, serving.settings)
+                    sent = await read(request, serving.settings)
+                request.scope[READ_AT] = perf_counter()
+                return sent
         except TimeoutError:
             metrics.CUT.labels("slow_body").inc()
             raise DeadlineExceeded(
@@ -403,13 +348,3 @@ def scope_query(request: Request) -> bytes:
 
 def _json(answer: BaseModel) -> Response:
     return Response(answer.model_dump_json(), media_type=JSON)
-
-
-async def _refuse_socket(scope: Scope, receive: Receive, send: Send) -> None:
-    """There are no web sockets here, and nothing to be done at the begin and end of an ASGI server's life."""
-    if scope["type"] == "websocket":
-        await send({"type": "websocket.close", "code": 1000})
-        return
-    while (message := await receive())["type"] != "lifespan.shutdown":
-        await send({"type": f"{message['type']}.complete"})
-    await send({"type": "lifespan.shutdown.complete"})

@@ -19,6 +19,7 @@ MAX_DEADLINE_SECONDS = 60
 CORES_OF_A_WORKER = 4
 GPU_BATCH = 16
 LEAST_KEY_LENGTH = 16
+HIDDEN = "api_keys"  # the setting that isn't to be shown
 
 
 class SettingsError(Exception):
@@ -115,7 +116,7 @@ def read_settings() -> Settings:
 
 def _said(error: ErrorDetails) -> str:
     """The value that doesn't fit, but for a secret."""
-    return "" if error["loc"][0] == "api_keys" else f"={error['input']!r}"
+    return "" if error["loc"][0] == HIDDEN else f"={error['input']!r}"
 
 
 def default_workers() -> int:

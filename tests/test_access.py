@@ -88,5 +88,8 @@ def test_a_file_without_keys(tmp_path: Path) -> None:
     with pytest.raises(KeyFileError, match="can't be read"):
         Access([], tmp_path / "missing")
     (tmp_path / "empty").write_text("# none\n")
+    (tmp_path / "short").write_text(f"{OLD}\nshort\n")
+    with pytest.raises(KeyFileError, match="fewer than 16 characters"):
+        Access([], tmp_path / "short")
     with pytest.raises(KeyFileError, match="holds none"):
         Access([], tmp_path / "empty")

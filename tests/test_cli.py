@@ -10,6 +10,7 @@ from PIL import Image
 from phototriage import triage
 from phototriage.cli import main, overlay
 from phototriage.models import Models
+from phototriage.triage import Question
 from tests.tiny_models import solid
 
 
@@ -46,6 +47,35 @@ def test_classify_prints_what_the_api_answers(photo: Path, models: Models, capsy
     assert main(["classify", str(photo), "--top-k", "2"]) == 0
     expected = triage.classify(models, photo.read_bytes(), top_k=2).model_dump()
     assert json.loads(capsys.readouterr().out) == {"file": str(photo), **expected}
+
+
+def test_triage_prints_what_the_api_answers(photo: Path, models: Models, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["triage", str(photo), "--include", "classify,saliency", "--target", "blue", "--top-k", "1"]) == 0
+    question = Question(("classify", "saliency"), target="blue", top_k=1)
+    expected = triage.triage(models, photo.read_bytes(), question).model_dump(exclude_none=True)
+    assert json.loads(capsys.readouterr().out) == {"file": str(photo), **expected}
+    assert main(["triage", str(photo)]) == 0
+    assert set(json.loads(capsys.readouterr().out)) == {"file", "classify", "embed"}
+
+
+def test_triage_refuses_unknown_parts(photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["triage", str(photo), "--include", "classify,magic"]) == 2
+    assert capsys.readouterr().err.startswith("phototriage: include: ")
+
+
+def test_config_shows_no_key(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config"]) == 0
+    assert "PHOTOTRIAGE_API_KEYS=\n" in capsys.readouterr().out
+    monkeypatch.setenv("PHOTOTRIAGE_API_KEYS", "a-secret-of-16-signs, another-secret-16")
+    assert main(["config"]) == 0
+    output = capsys.readouterr().out
+    assert "PHOTOTRIAGE_API_KEYS=*****\n" in output
+    assert "secret-of" not in output
+    monkeypatch.setenv("PHOTOTRIAGE_API_KEYS", "a-secret-of-16-signs,short-secret")
+    assert main(["config"]) == 2
+    told = capsys.readouterr().err
+    assert "shorter than 16 characters" in told
+    assert "secret-of" not in told
 
 
 def test_a_bad_file_does_not_stop_the_rest(photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
