@@ -107,16 +107,17 @@ def decode(data: bytes, limits: ImageLimits) -> Image.Image:
     Raises TooLarge (bytes, pixels), UnsupportedImage (format, or 32-bit pixels), UndecodableImage (truncated,
     corrupt, empty).
     """
-    return _decode(data, limits, None).image
+    return decode_reduced(data, limits, None).image
 
 
 def decode_for(data: bytes, rules: Sequence[InputRule], limits: ImageLimits) -> Upright:
     """As `decode`, for inputs of those rules alone: a large JPEG comes out reduced, in a fraction of the time."""
     sides = [max(rule.height, rule.width) for rule in rules]
-    return _decode(data, limits, max(LEAST_REDUCED_SIDE, OVERSAMPLING * max(sides)))
+    return decode_reduced(data, limits, max(LEAST_REDUCED_SIDE, OVERSAMPLING * max(sides)))
 
 
-def _decode(data: bytes, limits: ImageLimits, least_side: int | None) -> Upright:
+def decode_reduced(data: bytes, limits: ImageLimits, least_side: int | None) -> Upright:
+    """As `decode`; a JPEG as much reduced as leaves both sides `least_side` pixels, where that is given."""
     if len(data) > limits.max_bytes:
         raise TooLarge(f"The image has {len(data)} bytes, and the limit is {limits.max_bytes}. Send a smaller file.")
     header = read_header(data)

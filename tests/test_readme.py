@@ -112,7 +112,15 @@ def test_there_are_calls_of_every_kind() -> None:
     assert "/v1/duplicates" in commands
     assert "/v1/embed" in commands
     assert "/v1/difficulty" in commands
+    assert "/v1/triage?" in commands
+    assert "/v1/triage/batch" in commands
     assert "--data-binary" in commands
+
+
+def test_the_same_in_python() -> None:
+    (block,) = blocks("python")
+    done = subprocess.run([DEV / "bin/python", "-c", block], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == block.rsplit("# ", 1)[1].strip()
 
 
 def test_the_training_commands_make_a_model_that_serves(tmp_path: Path) -> None:

@@ -1,0 +1,90 @@
+"""What decoding large JPEGs at a part of their size changes in the models' answers, and how much faster it is.
+
+    python -m benchmarks.reduced_decode --photos FOLDER [--models exported_models] [--least-side 1000]
+
+For each JPEG below the folder of at least so many pixels a side, decoded whole and reduced to no less than 1, 1.5, 2
+and 3 times the classifier's input: the largest and the median change of a probability, and the least cosine of the
+embedding with that of the whole photo. Times are of decoding and resizing, in turns. Debian's packages mate-backgrounds
+and ukui-wallpapers hold such photos.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import onnxruntime
+import PIL
+import torch
+
+from phototriage.errors import PhototriageError
+from phototriage.images import OVERSAMPLING, ImageLimits, decode_reduced, resize
+from phototriage.models import load_models
+from phototriage.settings import Settings
+from phototriage.signals import softmax
+from phototriage.upright import Upright
+from training.options import hardware
+
+FACTORS = (1.0, 1.5, 2.0, 3.0)
+LIMITS = ImageLimits()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.reduced_decode", description=__doc__.split("\n")[0])
+    parser.add_argument("--photos", type=Path, required=True, metavar="FOLDER")
+    parser.add_argument("--models", type=Path, default=Path("exported_models"))
+    parser.add_argument("--least-side", type=int, default=1000)
+    given = parser.parse_args(arguments)
+    models = load_models(Settings(provider="cpu", models_directory=given.models))
+    classifier, embedder = models.get(None), models.get(None, "embedder")
+    side = max(classifier.manifest.input.height, classifier.manifest.input.width)
+
+    def answers(upright: Upright) -> tuple[float, np.ndarray]:
+        probabilities = softmax(classifier.logits(resize(upright, classifier.manifest.input).pixels[np.newaxis]))
+        vector = embedder.forward(resize(upright, embedder.manifest.input).pixels[np.newaxis])[0]
+        return float(probabilities[0, 0]), vector
+
+    rows: dict[float, list[tuple[float, float, float]]] = {factor: [] for factor in FACTORS}
+    for path in sorted(given.photos.rglob("*.jp*g")):
+        try:
+            began = perf_counter()
+            whole = decode_reduced(path.read_bytes(), LIMITS, None)
+            resize(whole, classifier.manifest.input)
+            whole_seconds = perf_counter() - began
+        except (PhototriageError, OSError) as error:
+            print(f"{path.name}: {error}", file=sys.stderr)
+            continue
+        if whole.smallest_side < given.least_side:
+            continue
+        probability, vector = answers(whole)
+        for factor in FACTORS:
+            began = perf_counter()
+            reduced = decode_reduced(path.read_bytes(), LIMITS, round(factor * side))
+            resize(reduced, classifier.manifest.input)
+            seconds = perf_counter() - began
+            other, other_vector = answers(reduced)
+            rows[factor].append((abs(other - probability), float(vector @ other_vector), seconds / whole_seconds))
+    if not rows[FACTORS[0]]:
+        print(f"{given.photos} holds no JPEG of {given.least_side} pixels a side", file=sys.stderr)
+        return 1
+    print("| input's side, at least | change of a probability: median · largest | least cosine | time of the whole |")
+    print("| --- | --- | --- | --- |")
+    for factor, found in rows.items():
+        change, cosine, share = np.array(found).T
+        mark = " (served)" if factor == OVERSAMPLING else ""
+        print(
+            f"| {factor:g} ×{mark} | {np.median(change):.4f} · {change.max():.4f} | {cosine.min():.4f} | "
+            f"{np.median(share):.2f} |"
+        )
+    print(f"\n{len(rows[FACTORS[0]])} photos; {hardware(torch.device('cpu'))}")
+    print(f"{classifier.name} {classifier.manifest.version}, {embedder.name} {embedder.manifest.version}, ", end="")
+    print(f"onnxruntime {onnxruntime.__version__}, pillow {PIL.__version__}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
