@@ -7,6 +7,7 @@ import socket
 import time
 from collections import Counter
 from contextlib import closing
+from functools import cache
 from pathlib import Path
 from threading import Thread
 
@@ -19,13 +20,14 @@ from tests.hostile_requests import FORM, form, request
 from tests.server import SECONDS, Server
 from tests.tiny_models import solid
 
-SLOW_IMAGES = 5
+SLOW_IMAGES = 4
 HALF = len(RED) // 2
 PART = b'Content-Disposition: form-data; name="images"; filename="a.png"'
 
 every_mode = pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
 
 
+@cache
 def slow() -> Ask:
     """Takes a thread some seconds, and is a few hundred KB."""
     large = (PART, solid((255, 0, 0), 7000, 7000))  # as many pixels as one may have, but for a few

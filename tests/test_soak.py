@@ -12,7 +12,7 @@ from tests.clients import NONE, Ask
 from tests.hostile_requests import PARTS
 from tests.soak import Sample, Soak, slope
 
-SHORT = 12.0  # seconds
+SHORT = 10.0  # seconds
 LOOSE = 20.0  # MB for 1000 requests: of a server that has just begun, and fills its pools still
 
 

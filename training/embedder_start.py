@@ -20,6 +20,16 @@ from training.reposts import draw_everyday, draw_hard
 HEAD_PHOTOS, HEAD_VIEWS, HEAD_SHRINKAGE = 1500, 4, 0.1
 
 
+def head_shots(photos: Photos, seed: int, most: int) -> list[Shot]:
+    """Up to `most` train photos, HEAD_VIEWS of each in a row: as it is, then hard and everyday reposts in turns."""
+    rng = np.random.default_rng((seed, 1))
+    shots = []
+    for number in rng.permutation(photos.numbers("train"))[:most]:
+        shots.append(Shot(int(number)))
+        shots += [Shot(int(number), (draw_everyday if i % 2 else draw_hard)(rng)) for i in range(HEAD_VIEWS - 1)]
+    return shots
+
+
 def fit_head(
     network: Embedder,
     photos: Photos,
@@ -34,15 +44,9 @@ def fit_head(
 ) -> None:
     """Give `network` the linear layer by which its trunk, as it is, tells reposts of up to `most` train photos
     apart."""
-    rng = np.random.default_rng((seed, 1))
-    train = photos.numbers("train")
-    chosen = rng.permutation(train)[:most]
-    shots = []
-    for number in chosen:
-        shots.append(Shot(int(number)))
-        shots += [Shot(int(number), (draw_everyday if i % 2 else draw_hard)(rng)) for i in range(HEAD_VIEWS - 1)]
+    shots = head_shots(photos, seed, most)
     pooled = answers_for(network, network.pooled, photos, shots, rule, device=device, workers=workers, bf16=bf16)
-    views = pooled.reshape(len(chosen), HEAD_VIEWS, -1)
+    views = pooled.reshape(len(shots) // HEAD_VIEWS, HEAD_VIEWS, -1)
     weights, bias = discriminant(views, network.spec.dimension, shrinkage)
     scale = 1 / np.linalg.norm(views[:, 0] @ weights.T + bias, axis=1).mean()  # about unit length before the norm
     with torch.no_grad():
