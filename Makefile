@@ -8,7 +8,7 @@ DEV := .venv-dev
 PEERS := .venv-peers
 BENTOML := $(CURDIR)/$(SERVING)/bentoml
 
-.PHONY: serve train check test bench bench-decoders bench-duplicates bench-difficulty bench-http clean
+.PHONY: serve train check test soak bench bench-decoders bench-duplicates bench-difficulty bench-http clean
 
 serve: $(SERVING)/installed
 	BENTOML_DO_NOT_TRACK=True BENTOML_HOME=$(BENTOML) $(SERVING)/bin/bentoml serve service:Phototriage --host $(HOST) --port $(PORT)
@@ -24,6 +24,12 @@ check: $(DEV)/installed
 
 test: $(DEV)/installed
 	$(DEV)/bin/pytest $(TESTS)
+
+# Half an hour. Another time or other models: make soak MINUTES=120 SOAK='--models exported_models'
+MINUTES ?= 30
+
+soak: $(DEV)/installed
+	$(DEV)/bin/python -m tests.soak --minutes $(MINUTES) $(SOAK)
 
 bench: $(DEV)/installed
 	$(DEV)/bin/python -m benchmarks.gradient --model exported_models/cats_dogs

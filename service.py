@@ -102,8 +102,12 @@ def start_api() -> HttpApi:
     from phototriage.access import KeyFileError
     from phototriage.http_api import HttpApi
     from phototriage.memory import give_back_large_blocks
+    from phototriage.metrics import forget_the_dead
     from phototriage.models import load_models
+    from phototriage.process import end_with_parent
 
+    end_with_parent()
+    forget_the_dead()
     give_back_large_blocks()
     api = HttpApi()
     try:

@@ -39,11 +39,11 @@ from phototriage import manifest
 from phototriage.forward_graph import forward_only
 from phototriage.settings import available_cores
 
-RAW, PLAIN, CALL = "raw loop", "plain loop", "raw call"
+RAW, PLAIN, CALL, WIDE_CALL = "raw loop", "plain loop", "raw call", "raw call on all cores"
 SERVER, CONTAINER = "server mode", "container mode"
 CONTAINED = {"BENTOML_CONTAINERIZED": "true"}
 PEER_NAMES = ("fastapi", "litserve", "mlserver", "bentoml")
-ALL = (RAW, PLAIN, CALL, SERVER, CONTAINER, *PEER_NAMES)
+ALL = (RAW, PLAIN, CALL, WIDE_CALL, SERVER, CONTAINER, *PEER_NAMES)
 BUSY = 8  # connections at which a server's capacity is taken
 OPEN_SHARE, OVERLOAD = 0.8, 10.0  # of the capacity
 OPEN_CONNECTIONS, OVERLOAD_CONNECTIONS = 64, 512
@@ -104,8 +104,8 @@ def start(setting: Setting, given: argparse.Namespace, stack: ExitStack) -> tupl
     raw: dict[str, Callable[[], RawLoop]] = {
         RAW: lambda: RawLoop(RAW, given.model, setting.photos, False, setting.cores, 1),
         PLAIN: lambda: RawLoop(PLAIN, given.model, setting.photos, True, setting.cores, 1),
-        # With the threads that the service has, or it would seem to be faster than what it calls.
-        CALL: lambda: RawLoop(CALL, given.model, setting.photos, False, 1, setting.cores),
+        CALL: lambda: RawLoop(CALL, given.model, setting.photos, False, 1, 1),  # a thread a run, as in the service
+        WIDE_CALL: lambda: RawLoop(WIDE_CALL, given.model, setting.photos, False, 1, setting.cores),
     }
     modes = {SERVER: dict(given.server_env), CONTAINER: {**CONTAINED, **dict(given.container_env)}}
     found: dict[str, Contestant] = {}
@@ -154,10 +154,14 @@ def measure(contestants: Mapping[str, Contestant], given: argparse.Namespace, pl
     cells = closed(contestants, plan)
     busy = BUSY if BUSY in given.connections else max(given.connections)
     sections = [(f"Closed loop, {size}", load_report.throughput(cells, size)) for size in plan.sizes]
+    services = [SERVER, CONTAINER]
     sections += [
         (f"Against the {RAW} on all cores", load_report.against(cells, RAW, plan.cores)),
         (f"Against this service in {SERVER}", load_report.against(cells, SERVER)),
-        ("Added latency at one connection", load_report.added_latency(cells, [SERVER, CONTAINER], CALL)),
+        *[
+            (f"Added latency at one connection, over the {call}", load_report.added_latency(cells, services, call))
+            for call in (CALL, WIDE_CALL)
+        ],
         ("Memory after the load", memory(contestants)),
         ("The machine", load_report.others(cells)),
     ]

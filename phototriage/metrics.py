@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from time import perf_counter
 from typing import Literal, get_args
 
+import psutil
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     REGISTRY,
@@ -15,7 +17,7 @@ from prometheus_client import (
     Histogram,
     generate_latest,
 )
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 Stage = Literal["read", "queue", "decode", "model", "encode"]
 
@@ -83,6 +85,15 @@ class timed:  # noqa: N801 — used as a function
 
 def observe(stage: Stage, seconds: float) -> None:
     _OF_STAGE[stage].observe(seconds)
+
+
+def forget_the_dead() -> None:
+    """Take the gauges of processes that are gone out of the folder that all workers answer from."""
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    for file in Path(folder).glob("gauge_live*_*.db") if folder else ():
+        process = int(file.stem.rpartition("_")[2])
+        if not psutil.pid_exists(process):
+            mark_process_dead(process)  # type: ignore[no-untyped-call]
 
 
 def exposition() -> bytes:

@@ -34,20 +34,27 @@ def read_again(settings: Settings, old: Models) -> Changes:
                     loaded[folder.name] = had
                     continue
                 loaded[folder.name] = load_any(folder, settings)
-            except ModelFolderError as error:
-                refused.append(Refused(name=folder.name, detail=error.detail))
+            except (ModelFolderError, OSError) as error:
+                refused.append(Refused(name=folder.name, detail=_told(error)))
                 if had is not None:
                     loaded[folder.name] = had
             else:
                 version = loaded[folder.name].manifest.version
                 replaced = None if had is None else had.manifest.version
                 taken.append(TakenUp(name=folder.name, version=version, replaced=replaced))
+        for name, one in before.items():
+            if name not in loaded and (settings.models_directory / f"{name}.old.part").exists():
+                loaded[name] = one  # an export is between putting the old one aside and the new one into its place
         models = assemble(settings, loaded)
     except ModelFolderError as error:
         refused.append(Refused(name=None, detail=error.detail))
         return Changes(old, _answer(old, [], [], refused))
     removed = sorted(set(before) - set(loaded))
     return Changes(models, _answer(models, taken, removed, refused))
+
+
+def _told(error: ModelFolderError | OSError) -> str:
+    return error.detail if isinstance(error, ModelFolderError) else f"The folder can't be read: {error.strerror}"
 
 
 def _answer(models: Models, taken: list[TakenUp], removed: list[str], refused: list[Refused]) -> ReloadAnswer:

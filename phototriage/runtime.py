@@ -152,25 +152,39 @@ def load_model(folder: Path, settings: Settings) -> OnnxModel:
 
     Raises ModelFolderError, which names the file and the difference, also for an autoencoder; or ProviderUnavailable.
     """
-    contents = _verified(folder)
-    contents.main_role  # noqa: B018 — raises for a kind that can't be loaded like this
-    return _load_explained(contents, folder, settings)
+    with _unchanged(folder) as contents:
+        contents.main_role  # noqa: B018 — raises for a kind that can't be loaded like this
+        return _load_explained(contents, folder, settings)
 
 
 def load_autoencoder(folder: Path, settings: Settings) -> Autoencoder:
     """As `load_model`, of an autoencoder, and for no other kind."""
-    contents = _verified(folder)
-    if contents.kind != "autoencoder":
-        raise ModelFolderError(f"{contents.name} is of kind {contents.kind!r}, not an autoencoder")
-    return _load_autoencoder(contents, folder, settings)
+    with _unchanged(folder) as contents:
+        if contents.kind != "autoencoder":
+            raise ModelFolderError(f"{contents.name} is of kind {contents.kind!r}, not an autoencoder")
+        return _load_autoencoder(contents, folder, settings)
 
 
 def load_any(folder: Path, settings: Settings) -> OnnxModel | Autoencoder:
     """Either, by the kind that the manifest says."""
-    contents = _verified(folder)
-    if contents.kind == "autoencoder":
-        return _load_autoencoder(contents, folder, settings)
-    return _load_explained(contents, folder, settings)
+    with _unchanged(folder) as contents:
+        if contents.kind == "autoencoder":
+            return _load_autoencoder(contents, folder, settings)
+        return _load_explained(contents, folder, settings)
+
+
+@contextmanager
+def _unchanged(folder: Path) -> Iterator[Manifest]:
+    """The verified manifest of a folder that is being read. Raises ModelFolderError if it is another one by the end, as
+    when an export puts a new version into its place meanwhile, or if it is gone."""
+    try:
+        contents = _verified(folder)
+        yield contents
+        now = manifest.read(folder).version
+    except OSError as error:
+        raise ModelFolderError(f"{folder.name} can't be read: {error.strerror}. Try again") from error
+    if now != contents.version:
+        raise ModelFolderError(f"{folder.name} was replaced while it was read, {contents.version} by {now}. Try again")
 
 
 def _verified(folder: Path) -> Manifest:

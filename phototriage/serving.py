@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from threading import Lock
 
 from phototriage import metrics
 from phototriage.access import Access
@@ -12,7 +11,7 @@ from phototriage.connections import Connection
 from phototriage.errors import Overloaded
 from phototriage.model_changes import read_again
 from phototriage.models import Models
-from phototriage.schemas import ReloadAnswer
+from phototriage.schemas import ReloadAnswer, TakenUp
 from phototriage.settings import Settings
 from phototriage.work_queue import WorkQueue
 
@@ -28,7 +27,7 @@ class Serving:
         self.queue = WorkQueue(settings.threads)
         self.access = Access([key.get_secret_value() for key in settings.api_keys], settings.api_keys_file)
         self.cache = AnswerCache(settings.answer_cache_bytes) if settings.answer_cache_bytes else None
-        self._reloading = Lock()
+        self._reloading = self._asked_again = False
         _tell(models)
         metrics.READY.set(1)
 
@@ -41,19 +40,26 @@ class Serving:
             raise Overloaded(f"Work has been running for more than {limit:g} s. Restart the server.")
 
     async def reload(self) -> ReloadAnswer:
-        """Read the models directory again, beside the requests. Raises Overloaded while that goes on already."""
-        if not self._reloading.acquire(blocking=False):
-            raise Overloaded("The models are being read again already. Try again later.")
+        """Read the models directory again, beside the requests. Raises Overloaded while that goes on already; what has
+        changed by then is taken up all the same."""
+        self._asked_again = True
+        if self._reloading:
+            raise Overloaded("The models are being read again already, and will be once more. Ask again to see.")
+        self._reloading = True
+        taken: list[TakenUp] = []
         try:
-            changes = await asyncio.to_thread(read_again, self.settings, self.models)
-            # Requests that have begun hold the models that they began with.
-            old, self.models = self.models, changes.models
+            while self._asked_again:
+                self._asked_again = False
+                changes = await asyncio.to_thread(read_again, self.settings, self.models)
+                # Requests that have begun hold the models that they began with.
+                old, self.models = self.models, changes.models
+                _tell(self.models)
+                _untell(old, self.models)
+                taken += changes.answer.taken_up
+                metrics.RELOADS.labels("refused" if changes.answer.refused else "taken_up").inc()
         finally:
-            self._reloading.release()
-        _tell(self.models)
-        _untell(old, self.models)
-        metrics.RELOADS.labels("refused" if changes.answer.refused else "taken_up").inc()
-        return changes.answer
+            self._reloading = False
+        return changes.answer.model_copy(update={"taken_up": taken})
 
     def close(self) -> None:
         metrics.READY.set(0)

@@ -156,7 +156,6 @@ def test_a_folder_that_can_not_be_trusted(served: Served) -> None:
     assert reload(served)["taken_up"] == [{"name": "tiny", "version": new, "replaced": old}]
 
 
-@pytest.mark.xfail(reason="a worker that is told to read again while it reads forgets that it was told")
 def test_told_again_before_it_is_done(served: Served) -> None:
     """What is in the folder at the last signal is served in the end."""
     replace(served.folder, padding=PADDING)

@@ -99,7 +99,6 @@ def test_a_container_ends_with_its_worker(models_directory: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize("mode", ["one worker", "two workers"])
-@pytest.mark.xfail(reason="a dead worker's gauges stay in the folder that all workers answer from", strict=True)
 def test_metrics_forget_a_killed_worker(models_directory: Path, tmp_path: Path, mode: str) -> None:
     count = int(MODES[mode]["PHOTOTRIAGE_WORKERS"])
     with running(tmp_path, models_directory, MODES[mode]) as server:
