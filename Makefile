@@ -8,7 +8,7 @@ DEV := .venv-dev
 PEERS := .venv-peers
 BENTOML := $(CURDIR)/$(SERVING)/bentoml
 
-.PHONY: serve train check test soak bench bench-decoders bench-duplicates bench-difficulty bench-http clean
+.PHONY: serve train check check-full test soak bench bench-decoders bench-duplicates bench-difficulty bench-http clean
 
 serve: $(SERVING)/installed
 	BENTOML_DO_NOT_TRACK=True BENTOML_HOME=$(BENTOML) $(SERVING)/bin/bentoml serve service:Phototriage --host $(HOST) --port $(PORT)
@@ -21,6 +21,8 @@ check: $(DEV)/installed
 	$(DEV)/bin/mypy
 	$(DEV)/bin/lint-imports
 	$(DEV)/bin/pytest --numprocesses auto --dist loadfile
+
+check-full: check soak
 
 test: $(DEV)/installed
 	$(DEV)/bin/pytest $(TESTS)

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from phototriage.errors import DeadlineExceeded, Overloaded
 from phototriage.metrics import observe
+from phototriage.process import current_core, leave_core
 
 T = TypeVar("T")
 
@@ -65,7 +66,13 @@ class WorkQueue:
         thread of this queue: whoever waits does the work itself where no other thread has begun it."""
         if self._held >= self.threads:
             return function
-        future = self._pool.submit(function)
+        core = current_core()
+
+        def elsewhere() -> T:
+            leave_core(core)
+            return function()
+
+        future = self._pool.submit(elsewhere)
         return lambda: function() if future.cancel() else future.result()
 
     @property

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import logging
 
 import pytest
 
@@ -41,6 +42,7 @@ def test_what_is_no_trace_begins_a_new_one(header: bytes | None) -> None:
 
 
 def test_a_line_is_json(capfd: pytest.CaptureFixture[str]) -> None:
+    logging.getLogger(request_log.LOGGER).handlers.clear()  # which may write to what was stderr before
     request_log.set_up()
     trace = trace_of(None)
     request_log.write(trace, "POST", "/v1/classify", 200, 0.0123)
