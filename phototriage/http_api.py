@@ -73,7 +73,7 @@ class HttpApi:
             "/docs.json": Route(self.docs, "GET"),
         }
         self._router = Router(routes)
-        self._publishing = False
+        self._publishing: asyncio.TimerHandle | None = None
 
     @property
     def routes(self) -> Mapping[str, Route]:
@@ -104,12 +104,13 @@ class HttpApi:
 
     def _publish_soon(self) -> None:
         """Write the gauges down while requests come, twice a second: setting one takes as long as counting ten."""
-        if not self._publishing:
-            self._publishing = True
-            asyncio.get_running_loop().call_later(PUBLISH_SECONDS, self._publish)
+        if self._publishing is None:
+            self._publishing = asyncio.get_running_loop().call_later(PUBLISH_SECONDS, self._publish)
 
     def _publish(self) -> None:
-        self._publishing = False
+        if self._publishing is not None:
+            self._publishing.cancel()  # where a scrape came first: else each would leave a timer of its own behind
+            self._publishing = None
         metrics.UPLOADS.set(self._uploads)
         if self._serving is not None:
             queue = self._serving.queue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import shutil
@@ -309,6 +310,21 @@ def test_each_answer_is_a_line_without_anything_of_the_callers(
     assert (line["route"], line["status"], line["method"]) == ("/v1/classify", 404, "POST")
     assert (other["route"], other["status"], other["method"]) == ("other", 404, "other")
     assert "secret" not in "".join(lines).lower()
+
+
+def test_scrapes_under_load_leave_one_timer(settings: Settings, models: Models) -> None:
+    api = HttpApi()
+    api.start(settings, models)
+
+    async def main() -> int:
+        api._uploads = 1  # so that each publication asks for the next
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=api), base_url="http://test") as client:
+            for _ in range(5):
+                assert (await client.get("/metrics")).status_code == 200
+        timers = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]
+        return sum(not timer.cancelled() and "_publish" in repr(timer) for timer in timers)
+
+    assert asyncio.run(main()) == 1
 
 
 def test_what_the_models_say_is_counted(client: AsgiClient) -> None:
