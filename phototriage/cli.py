@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import BaseModel, ValidationError
 
-from phototriage import answers, bulk, triage
+from phototriage import answers, bulk, score_command, triage
 from phototriage.difficulty import MISLABELLED
 from phototriage.errors import ModelFolderError, PhototriageError, UnknownModel
 from phototriage.image_files import read_file, reason
@@ -23,10 +23,9 @@ from phototriage.images import decode
 from phototriage.models import Models, load_models
 from phototriage.providers import ProviderUnavailable
 from phototriage.ranking import By, write_ranking
-from phototriage.schemas import Part, TriageQuery
+from phototriage.schemas import Part
 from phototriage.settings import HIDDEN, PREFIX, Settings, SettingsError, read_settings
 from phototriage.tables import TableError
-from phototriage.triage import Question
 
 FILE_FAILED, CANT_START = 1, 2
 OVERLAY_OPACITY = 0.6
@@ -40,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = read_settings()
         if options.command == "config":
             return _config(settings)
+        if options.command == "score":
+            return score_command.run(options, settings)
         models = load_models(settings)
     except (SettingsError, ModelFolderError, ProviderUnavailable) as error:
         print(f"phototriage: {error}", file=sys.stderr)
@@ -72,11 +73,8 @@ def _parser() -> argparse.ArgumentParser:
     triage = commands.add_parser("triage", help="print all answers about each image, as JSON")
     triage.add_argument("files", nargs="+", type=Path, metavar="FILE")
     triage.add_argument("--include", help=f"of {', '.join(get_args(Part))}; separated by commas")
-    for option, text in (("--top-k", "of classify"), ("--label", "of difficulty"), ("--target", "of saliency")):
-        triage.add_argument(option, type=int if option == "--top-k" else str, help=text)
-    triage.add_argument("--method", choices=("gradient", "featout"), default="gradient", help="of saliency")
-    triage.add_argument("--classifier", help="the default one without it")
-    triage.add_argument("--embedder", help="the default one without it")
+    score_command.add_question(triage)
+    score_command.add_to(commands)
     rank = commands.add_parser("rank", help="write a folder's images from the hardest to the easiest, and why")
     rank.add_argument("input", type=Path, metavar="FOLDER")
     rank.add_argument("-o", "--output", type=Path, required=True, metavar="CSV")
@@ -129,9 +127,9 @@ def _each(options: argparse.Namespace, models: Models, settings: Settings) -> in
     """An answer a file."""
     limits = settings.image_limits
     try:
-        question = _question(options) if options.command == "triage" else None
+        question = score_command.question_of(options) if options.command == "triage" else None
     except ValidationError as error:
-        print(f"phototriage: {error.errors()[0]['loc'][0]}: {error.errors()[0]['msg']}", file=sys.stderr)
+        print(score_command.told(error), file=sys.stderr)
         return CANT_START
     failed = False
     for path in options.files:
@@ -151,12 +149,6 @@ def _each(options: argparse.Namespace, models: Models, settings: Settings) -> in
             row = {"file": str(path), **answer.model_dump(exclude_none=True)}
             print(json.dumps(row, ensure_ascii=False), flush=True)
     return FILE_FAILED if failed else 0
-
-
-def _question(options: argparse.Namespace) -> Question:
-    """As the query of /v1/triage asks it. Raises ValidationError."""
-    words = {name: getattr(options, name) for name in TriageQuery.model_fields}
-    return Question(**dict(TriageQuery.model_validate(words)))
 
 
 def _rank(options: argparse.Namespace, models: Models, settings: Settings) -> int:

@@ -68,6 +68,13 @@ class UndecodableImage(PhototriageError):
     title = "The image can't be decoded"
 
 
+class UnreadableFile(PhototriageError):
+    """A file of the machine itself, or of a store. Told by the commands alone, never by a request."""
+
+    code = "unreadable_file"
+    title = "The file can't be read"
+
+
 class UnknownLabel(PhototriageError):
     code = "unknown_label"
     status = 422

@@ -56,10 +56,13 @@ def method_not_allowed(methods: Sequence[str]) -> Response:
 
 def of_bug() -> Response:
     """What nobody foresaw. The log has the traceback, the answer hasn't."""
-    problem = Problem(
+    return respond(bug())
+
+
+def bug() -> Problem:
+    return Problem(
         title="The server failed",
         status=500,
         code="internal_error",
         detail="This is a fault of the server, which its log describes. The request can be sent again.",
     )
-    return respond(problem)

@@ -10,24 +10,37 @@ LINE_SECONDS = 2.0
 
 
 class Progress:
-    """Counts images and prints how many of `total` are done, images/s and the time that is left."""
+    """Counts images and prints how many of `total` are done, images/s and the time that is left; without a total, which
+    isn't always known, the first two."""
 
-    def __init__(self, total: int, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, total: int | None, clock: Callable[[], float] = monotonic) -> None:
         self._total = total
         self._clock = clock
         self._began = self._printed = clock()
-        self._done = 0
+        self._done = self._skipped = self._errors = 0
 
-    def step(self, images: int) -> None:
-        """So many more are done. Prints a line every LINE_SECONDS at most, and one for the last image."""
+    def skip(self, images: int) -> None:
+        """So many were done before."""
         self._done += images
+        self._skipped += images
+
+    def step(self, images: int, errors: int = 0) -> None:
+        """So many more are done, and so many of them in vain. Prints a line every LINE_SECONDS at most, and one for the
+        last image."""
+        self._done += images
+        self._errors += errors
         now = self._clock()
-        if now - self._printed < LINE_SECONDS and self._done < self._total:
+        if now - self._printed < LINE_SECONDS and self._done != self._total:
             return
         self._printed = now
-        rate = self._done / max(now - self._began, 1e-9)
-        left = _duration((self._total - self._done) / rate)
-        print(f"{self._done} of {self._total} images, {rate:.1f} images/s, {left} left", file=sys.stderr, flush=True)
+        rate = (self._done - self._skipped) / max(now - self._began, 1e-9)
+        told = [f"{rate:.1f} images/s"]
+        if self._errors:
+            told.append(f"{self._errors} errors")
+        if self._total is not None:
+            told.append(f"{_duration((self._total - self._done) / rate)} left")
+        of = "" if self._total is None else f" of {self._total}"
+        print(f"{self._done}{of} images, {', '.join(told)}", file=sys.stderr, flush=True)
 
 
 def _duration(seconds: float) -> str:

@@ -22,3 +22,17 @@ def test_hours_are_told_as_hours(capsys: pytest.CaptureFixture[str]) -> None:
     times = iter([0.0, 2.0])
     Progress(7501, lambda: next(times)).step(1)
     assert capsys.readouterr().err == "1 of 7501 images, 0.5 images/s, 4 h 10 min left\n"
+
+
+def test_what_was_done_before_does_not_count_as_speed(capsys: pytest.CaptureFixture[str]) -> None:
+    times = iter([0.0, 2.0])
+    progress = Progress(100, lambda: next(times))
+    progress.skip(50)
+    progress.step(10, errors=3)
+    assert capsys.readouterr().err == "60 of 100 images, 5.0 images/s, 3 errors, 0:08 min left\n"
+
+
+def test_without_a_total_nothing_is_said_to_be_left(capsys: pytest.CaptureFixture[str]) -> None:
+    times = iter([0.0, 2.0])
+    Progress(None, lambda: next(times)).step(10)
+    assert capsys.readouterr().err == "10 images, 5.0 images/s\n"

@@ -1,0 +1,124 @@
+"""One image of a source: its name, and how its bytes are read, in whichever process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from phototriage.errors import PhototriageError, TooLarge, UnreadableFile
+from phototriage.image_files import read_file, reason
+from phototriage.images import ImageLimits
+
+
+class Piece(Protocol):
+    """Bytes that are somewhere else until they are read. Can be pickled."""
+
+    def read(self, limits: ImageLimits) -> bytes:
+        """Raises OSError or PhototriageError."""
+        ...
+
+
+class Item(NamedTuple):
+    """An image by the name that its row bears. Names may repeat, as the lines of a list do."""
+
+    name: str
+    piece: Piece
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFile:
+    """A whole file."""
+
+    path: str
+
+    def read(self, limits: ImageLimits) -> bytes:
+        try:
+            return read_file(Path(self.path), limits)
+        except ValueError as error:  # a NUL character, which a list may hold
+            raise UnreadableFile(f"No file can be called so: {error}.") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Consecutive bytes of a file, as a member of a tar is."""
+
+    path: str
+    offset: int
+    size: int
+
+    def read(self, limits: ImageLimits) -> bytes:
+        _check(self.size, limits)
+        with Path(self.path).open("rb", buffering=0) as file:
+            file.seek(self.offset)
+            return file.read(self.size)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """A file, or `size` bytes of it from `offset` on, in a file system that fsspec knows; `root` is a URL in it."""
+
+    root: str
+    path: str
+    offset: int = 0
+    size: int | None = None
+
+    def read(self, limits: ImageLimits) -> bytes:
+        system = file_system(self.root)
+        try:
+            size = system.info(self.path)["size"] if self.size is None else self.size
+            if size is not None:  # some servers of the web don't say
+                _check(size, limits)
+            # A byte more than the limit tells of one that is larger than it said.
+            end = self.offset + (limits.max_bytes + 1 if size is None else size)
+            content: bytes = system.cat_file(self.path, start=self.offset, end=end)
+        except (OSError, PhototriageError):
+            raise
+        except Exception as error:  # the libraries below fsspec have errors of their own, with addresses in the text
+            raise UnreadableFile(f"It can't be fetched: {type(error).__name__}. Ask for it again later.") from error
+        _check(len(content), limits)
+        return content
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Bytes that had to be read when they came by, as those of a compressed archive have."""
+
+    content: bytes
+    size: int
+
+    def read(self, limits: ImageLimits) -> bytes:
+        _check(self.size, limits)
+        return self.content
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """What stands in a source but can't be read: the row says why."""
+
+    detail: str
+
+    def read(self, limits: ImageLimits) -> bytes:
+        raise UnreadableFile(self.detail)
+
+
+@lru_cache(maxsize=16)
+def file_system(url: str) -> Any:
+    """The fsspec file system that a URL is in. Raises ImportError, ValueError for an unknown protocol."""
+    import fsspec
+
+    system, _ = fsspec.core.url_to_fs(url)
+    return system
+
+
+def problem_of_failure(error: PhototriageError | OSError) -> PhototriageError:
+    """A failure to read, as a row tells it: without a path."""
+    if isinstance(error, PhototriageError):
+        return error
+    return UnreadableFile(f"{reason(error)}. See that it is there, and may be read.")
+
+
+def _check(size: int, limits: ImageLimits) -> None:
+    if size > limits.max_bytes:
+        raise TooLarge(f"The image has {size} bytes, and the limit is {limits.max_bytes}. Take a smaller file.")

@@ -1,0 +1,182 @@
+"""Scoring all images of a source: rows of answers in a Parquet file. What is done is kept, whatever ends the run."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from phototriage import score_parts
+from phototriage.images import IMAGE_SUFFIXES
+from phototriage.photo_source import PhotoSource, SourceError, open_source
+from phototriage.progress import Progress
+from phototriage.score_parts import Parts, PartsError
+from phototriage.score_pool import Job, ScorePool, Started
+from phototriage.score_schema import ERROR, FORMAT, NAME, schema_of
+from phototriage.scorer import Shard
+from phototriage.settings import Settings
+from phototriage.triage import Question
+
+SHARD_SIZE = 64  # images of a part file, at most; a run that is killed does so many again for each worker
+SHARDS_A_WORKER = 8  # at least, so that none is left alone with the last one for long
+TOLD_ERRORS = 20  # on stderr; the rows have all
+
+
+class Engine(Protocol):
+    """What scores shards, in whichever processes."""
+
+    def wait_until_ready(self) -> Started: ...
+
+    def run(self, shards: Iterator[Shard]) -> Iterator[tuple[Shard, int]]: ...
+
+    def close(self) -> None: ...
+
+
+Start = Callable[[Job, int], Engine]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be scored, and how. `shard_size` is for tests."""
+
+    source: str
+    output: Path
+    question: Question
+    column: str | None = None
+    workers: int = 1
+    threads: int = 1  # of a worker
+    restart: bool = False
+    shard_size: int = SHARD_SIZE
+
+
+def score(task: Task, settings: Settings, start: Start = ScorePool) -> bool:
+    """Score all images; tells progress and errors on stderr. Returns whether every image has an answer.
+
+    Raises SourceError, PartsError, ScoringFailed, OSError; PhototriageError and ProviderUnavailable of the models.
+    """
+    source = open_source(task.source, task.column, settings.image_limits)
+    with score_parts.locked(task.output):
+        return _score(task, source, settings, start)
+
+
+def _score(task: Task, source: PhotoSource, settings: Settings, start: Start) -> bool:
+    job = Job(settings, task.question, task.threads, _Left(score_parts.folder_of(task.output)))
+    with closing(start(job, task.workers)) as engine:
+        total = source.count()  # while the models are loaded
+        if total == 0:
+            raise SourceError(_no_images(source))
+        started = engine.wait_until_ready()
+        parts = score_parts.begin(task.output, _described(task, settings, started), _size(task, total), task.restart)
+        count = _score_all(engine, source, parts, total)
+    return _finish(task, parts, count, started)
+
+
+@dataclass(frozen=True)
+class _Left:
+    """Where the processes leave what they scored."""
+
+    folder: Path
+
+    def __call__(self, shard: Shard, table: pa.Table) -> int:
+        return Parts(self.folder, {}).write(shard, table)
+
+
+def _score_all(engine: Engine, source: PhotoSource, parts: Parts, total: int | None) -> int:
+    """Have all shards scored that aren't yet; returns how many there are."""
+    progress = Progress(total)
+    count = 0
+
+    def missing() -> Iterator[Shard]:
+        nonlocal count
+        for shard in _shards(source, parts.shard_size):
+            count = shard.number + 1
+            if parts.has(shard):
+                progress.skip(len(shard.items))
+            else:
+                yield shard
+
+    for shard, errors in engine.run(missing()):
+        progress.step(len(shard.items), errors)
+    if count == 0:
+        raise SourceError(_no_images(source))
+    if parts.numbers()[-1] >= count:
+        raise PartsError(
+            f"{parts.folder} was begun with more images than there are now. Start anew with --restart, or write to "
+            "another file."
+        )
+    return count
+
+
+def _no_images(source: PhotoSource) -> str:
+    return f"{source.name} holds no images: nothing in it ends in {', '.join(sorted(IMAGE_SUFFIXES))}."
+
+
+def _shards(source: PhotoSource, size: int) -> Iterator[Shard]:
+    items, number = source.items(), 0
+    while some := list(islice(items, size)):
+        yield Shard(number, some)
+        number += 1
+
+
+def _size(task: Task, total: int | None) -> int:
+    if total is None:
+        return task.shard_size
+    return max(1, min(task.shard_size, math.ceil(total / (SHARDS_A_WORKER * task.workers))))
+
+
+def _described(task: Task, settings: Settings, started: Started) -> dict[str, Any]:
+    """What two runs have to have in common for one to go on where the other stopped."""
+    local = "://" not in task.source
+    described = {
+        "format": FORMAT,
+        "source": os.path.realpath(task.source) if local else task.source,
+        "column": task.column,
+        "question": asdict(replace(task.question, include=started.parts)),
+        "models": started.versions,
+        "limits": asdict(settings.image_limits),
+    }
+    found: dict[str, Any] = json.loads(json.dumps(described))
+    return found
+
+
+def _finish(task: Task, parts: Parts, count: int, started: Started) -> bool:
+    """Make the output of the parts."""
+    errors = _Errors()
+    told = {
+        "format": FORMAT,
+        "program": f"phototriage {version('phototriage')}",
+        "source": task.source,
+        "question": json.dumps(parts.run["question"]),
+        "models": json.dumps(started.versions),
+    }
+    score_parts.merge(parts, count, task.output, told, schema_of(started.parts), errors.note)
+    parts.delete()
+    print(f"{task.output}: {errors.rows} images, {errors.count} of them errors", file=sys.stderr)
+    return errors.count == 0
+
+
+class _Errors:
+    """Counts rows and errors as they pass by, and tells the first errors."""
+
+    def __init__(self) -> None:
+        self.rows = self.count = 0
+
+    def note(self, table: pa.Table) -> pa.Table:
+        self.rows += len(table)
+        found = table.select([NAME, ERROR]).filter(table.column(ERROR).is_valid()).to_pylist()
+        for row in found[: max(0, TOLD_ERRORS - self.count)]:
+            print(f"phototriage: {row[NAME]}: {row[ERROR]['detail']}", file=sys.stderr)
+        self.count += len(found)
+        if len(found) and self.count > TOLD_ERRORS >= self.count - len(found):
+            print("phototriage: more errors stand in the rows alone", file=sys.stderr)
+        return table

@@ -1,0 +1,190 @@
+"""What a run of scoring leaves while it goes on: a folder of part files beside the output, a file a shard.
+
+A part is written under another name and renamed when it is whole, so a run that is killed has whole parts or none, and
+the next one goes on behind them. The output is made of all parts at the end, and doesn't depend on how they were cut.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import parquet
+
+from phototriage.score_schema import ERROR, with_metadata
+from phototriage.scorer import Shard
+
+RUN_FILE, LOCK_FILE = "run.json", "lock"
+COMPRESSION = "zstd"
+MOST_ROWS = 1 << 16  # of a row group
+ROWS_WITH = {"saliency": 1 << 9, "embed": 1 << 13}
+
+Rows = Callable[[pa.Table], pa.Table]
+
+
+class PartsError(Exception):
+    """The folder of parts can't be used. The message says why and what to do about it."""
+
+
+def folder_of(output: Path) -> Path:
+    """Where the parts of that output are."""
+    return output.with_name(output.name + ".parts")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The folder of parts of a run that is described by `run`."""
+
+    folder: Path
+    run: Mapping[str, Any]
+
+    @property
+    def identity(self) -> str:
+        """Of this run, and of no other: it stays when the run goes on."""
+        return str(self.run["id"])
+
+    @property
+    def shard_size(self) -> int:
+        return int(self.run["shard_size"])
+
+    def path(self, number: int) -> Path:
+        return self.folder / f"{number:09}.parquet"
+
+    def write(self, shard: Shard, table: pa.Table) -> int:
+        """Leave a shard's rows; gives how many are errors. Raises OSError."""
+        part = self.path(shard.number).with_suffix(".part")
+        with part.open("wb") as file:
+            described = table.replace_schema_metadata({"digest": shard.digest})
+            parquet.write_table(described, file, compression=COMPRESSION)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(self.path(shard.number))
+        return errors_in(table)
+
+    def has(self, shard: Shard) -> bool:
+        """Whether a shard's rows are there. Raises PartsError where they are another's: the source has changed."""
+        try:
+            schema = parquet.read_schema(self.path(shard.number))
+        except FileNotFoundError:
+            return False
+        except (OSError, pa.ArrowException) as error:
+            raise PartsError(
+                f"{self.path(shard.number)} can't be read: {error}. Delete it, and start again."
+            ) from error
+        if (schema.metadata or {}).get(b"digest", b"").decode() != shard.digest:
+            raise PartsError(
+                f"The images aren't those that {self.folder} was begun with: some were added, renamed or taken away. "
+                "Start anew with --restart, or write to another file."
+            )
+        return True
+
+    def numbers(self) -> list[int]:
+        """Of the parts that are there."""
+        return sorted(int(path.stem) for path in self.folder.glob("*.parquet"))
+
+    def delete(self) -> None:
+        shutil.rmtree(self.folder)
+
+
+def begin(output: Path, described: Mapping[str, Any], shard_size: int, restart: bool) -> Parts:
+    """The parts of an output, in its folder: none yet, or those of a run like this one, to go on. Raises PartsError,
+    OSError."""
+    folder = folder_of(output)
+    if restart:
+        for path in folder.iterdir():
+            if path.name != LOCK_FILE:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+    path = folder / RUN_FILE
+    if not path.exists():
+        run = {"id": uuid.uuid4().hex, "shard_size": shard_size, **described}
+        part = path.with_suffix(".part")
+        part.write_text(json.dumps(run, indent=1))
+        part.replace(path)
+    try:
+        found = json.loads(path.read_text())
+        differing = [name for name, value in described.items() if found[name] != value]
+    except (ValueError, KeyError, TypeError) as error:
+        raise PartsError(f"{path} isn't what was written there. Start anew with --restart.") from error
+    if differing:
+        told = "; ".join(f"{name} was {found[name]!r} and is {described[name]!r}" for name in differing)
+        raise PartsError(
+            f"{folder} is of another run: {told}. Finish that one, start anew with --restart, or write to another file."
+        )
+    return Parts(folder, found)
+
+
+@contextmanager
+def locked(output: Path) -> Iterator[None]:
+    """Keep others from the same output meanwhile. Makes the folder of parts, and takes it away again if nothing else is
+    in it. Raises PartsError, OSError."""
+    folder = folder_of(output)
+    folder.mkdir(exist_ok=True)
+    held = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise PartsError(f"Another process writes {output}. Wait for it, or write to another file.") from None
+        yield
+    finally:
+        os.close(held)
+        if folder.is_dir() and [path.name for path in folder.iterdir()] == [LOCK_FILE]:
+            shutil.rmtree(folder)
+
+
+def merge(parts: Parts, count: int, output: Path, told: Mapping[str, str], schema: pa.Schema, rows: Rows) -> None:
+    """Write all parts as one file, whose rows are those of the parts as `rows` gives them, in order.
+
+    Raises PartsError if a part is missing, OSError.
+    """
+    schema = with_metadata(schema, told)
+    temporary = output.with_name(output.name + ".part")
+    with temporary.open("wb") as file:
+        with parquet.ParquetWriter(file, schema, compression=COMPRESSION) as writer:
+            for group in _row_groups((rows(table) for table in _tables(parts, count)), _group_size(schema)):
+                writer.write_table(group.cast(schema), row_group_size=len(group))
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(output)
+
+
+def _tables(parts: Parts, count: int) -> Iterator[pa.Table]:
+    for number in range(count):
+        try:
+            yield parquet.read_table(parts.path(number), partitioning=None).replace_schema_metadata(None)
+        except FileNotFoundError as error:
+            raise PartsError(f"{parts.path(number)} is gone. Start again: it is scored anew.") from error
+
+
+def _row_groups(tables: Iterator[pa.Table], size: int) -> Iterator[pa.Table]:
+    """The same rows in tables of that size, wherever they were cut."""
+    held: list[pa.Table] = []
+    waiting = 0
+    for table in tables:
+        held.append(table)
+        waiting += len(table)
+        while waiting >= size:
+            joined = pa.concat_tables(held).combine_chunks()
+            yield joined.slice(0, size)
+            held, waiting = [joined.slice(size)], waiting - size
+    if waiting:
+        yield pa.concat_tables(held).combine_chunks()
+
+
+def _group_size(schema: pa.Schema) -> int:
+    """Rows of a row group, so that one takes some tens of megabytes: columns that are large say how many."""
+    return next((rows for column, rows in ROWS_WITH.items() if column in schema.names), MOST_ROWS)
+
+
+def errors_in(table: pa.Table) -> int:
+    """How many rows tell why there is no answer."""
+    return len(table) - int(table.column(ERROR).null_count)

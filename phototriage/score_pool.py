@@ -1,0 +1,217 @@
+"""Processes that score shards side by side; one that dies is replaced, and what it worked on is tried again."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerProcess
+
+from phototriage.errors import PhototriageError
+from phototriage.process import end_with_parent
+from phototriage.providers import ProviderUnavailable
+from phototriage.schemas import Part
+from phototriage.scorer import Scorer, Shard
+from phototriage.settings import Settings
+from phototriage.triage import Question
+
+# Libraries that would start a thread for each core, in each of as many processes.
+_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+class ScoringFailed(Exception):
+    """The processes can't go on. The message says why and what to do about it."""
+
+
+@dataclass(frozen=True)
+class Started:
+    """What all processes of a pool answer, and by which versions of which models."""
+
+    parts: tuple[Part, ...]
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Job:
+    """Where a scored shard is left: `write` is called in the process that scored it, with the shard and its table, and
+    gives how many rows are errors. Can be pickled."""
+
+    settings: Settings
+    question: Question
+    threads: int
+    write: Callable[..., int]
+
+
+@dataclass
+class _Worker:
+    process: ForkServerProcess
+    pipe: Connection
+    shard: Shard | None = None
+    place: int | None = None  # of the image that it is at, if it says so
+    ready: bool = False
+
+
+class ScorePool:
+    """`workers` processes, which take up shards as they come."""
+
+    def __init__(self, job: Job, workers: int) -> None:
+        self._job = job
+        # Processes are forked off one that has imported all and has no threads: it is there in a tenth of the time.
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload([Scorer.__module__])
+        # By the number of a shard that ended a process: the places of images that did.
+        self._fatal: dict[int, frozenset[int]] = {}
+        with _one_thread_each():
+            self._workers = [self._start() for _ in range(workers)]
+
+    def wait_until_ready(self) -> Started:
+        """What the processes are going to answer. Raises PhototriageError, ProviderUnavailable, ScoringFailed."""
+        started = [self._started(worker) for worker in self._workers]
+        if any(each != started[0] for each in started):
+            raise ScoringFailed("A model was replaced while the processes started. Start again.")
+        self._first = started[0]
+        return started[0]
+
+    def run(self, shards: Iterator[Shard]) -> Iterator[tuple[Shard, int]]:
+        """Shards that are done, as they are, and how many of their rows are errors. Raises ScoringFailed, OSError."""
+        again: list[Shard] = []
+        more = True
+        while True:
+            for worker in self._workers:
+                if worker.ready and worker.shard is None and (again or more):
+                    shard = again.pop() if again else next(shards, None)
+                    if shard is None:
+                        more = False
+                    else:
+                        self._give(worker, shard)
+            busy = [worker for worker in self._workers if worker.shard is not None or not worker.ready]
+            if not again and not more and all(worker.shard is None for worker in busy):
+                return
+            for pipe in wait([worker.pipe for worker in busy]):
+                worker = next(each for each in busy if each.pipe is pipe)
+                done = self._hear(worker, again)
+                if done is not None:
+                    yield done
+
+    def kill_all(self) -> None:
+        for worker in self._workers:
+            worker.process.kill()
+
+    def close(self) -> None:
+        self.kill_all()
+        for worker in self._workers:
+            worker.process.join()
+            worker.pipe.close()
+
+    def _start(self) -> _Worker:
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(target=_work, args=(theirs, self._job), daemon=True)
+        process.start()
+        theirs.close()  # so that its end is noticed
+        return _Worker(process, ours)
+
+    def _started(self, worker: _Worker) -> Started:
+        try:
+            said = worker.pipe.recv()
+        except EOFError:
+            worker.process.join()
+            raise ScoringFailed(
+                f"A process ended while it loaded the models, {_ending(worker.process)}. Try fewer by --workers."
+            ) from None
+        if isinstance(said, Exception):
+            raise said
+        worker.ready = True
+        return Started(*said)
+
+    def _give(self, worker: _Worker, shard: Shard) -> None:
+        worker.shard, worker.place = shard, None
+        with suppress(BrokenPipeError):  # it is dead, which is heard next
+            worker.pipe.send((shard, self._fatal.get(shard.number)))
+
+    def _hear(self, worker: _Worker, again: list[Shard]) -> tuple[Shard, int] | None:
+        """Take in what a process says; gives its shard if that is done."""
+        if not worker.ready:
+            if self._started(worker) != self._first:
+                raise ScoringFailed("A model was replaced while images were scored. Start anew with --restart.")
+            return None
+        try:
+            said = worker.pipe.recv()
+        except (EOFError, ConnectionResetError):
+            self._replace(worker, again)
+            return None
+        if isinstance(said, Exception):
+            raise said
+        kind, value = said
+        if kind == "at":
+            worker.place = value
+            return None
+        shard, worker.shard = worker.shard, None
+        if shard is None:
+            raise RuntimeError("A process is done with what it wasn't given")
+        self._fatal.pop(shard.number, None)
+        return shard, value
+
+    def _replace(self, worker: _Worker, again: list[Shard]) -> None:
+        """Have a new process take a dead one's place. Its shard is tried again image by image; one that ends a process
+        then, too, is given up."""
+        worker.process.join()
+        shard = worker.shard
+        if shard is None or (worker.place is None and shard.number in self._fatal):
+            raise ScoringFailed(f"A process ended, {_ending(worker.process)}. Start again: what is done is kept.")
+        known = self._fatal.get(shard.number, frozenset())
+        self._fatal[shard.number] = known if worker.place is None else known | {worker.place}
+        again.append(shard)
+        worker.pipe.close()
+        with _one_thread_each():
+            fresh = self._start()
+        worker.process, worker.pipe, worker.shard, worker.ready = fresh.process, fresh.pipe, None, False
+
+
+def _ending(process: ForkServerProcess) -> str:
+    code = process.exitcode or 0
+    return f"by signal {-code} ({signal.Signals(-code).name})" if code < 0 else f"with exit code {code}"
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """What processes that are started meanwhile find in their environment."""
+    before = {name: os.environ.get(name) for name in _ONE_THREAD}
+    os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _work(pipe: Connection, job: Job) -> None:
+    """Until the pipe closes: a shard → its rows, written. Places are told where the shard has ended a process."""
+    end_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to all; the first process decides
+    try:
+        scorer = Scorer(job.settings, job.question, job.threads)
+    except (PhototriageError, ProviderUnavailable) as error:
+        pipe.send(error)
+        return
+    pipe.send((scorer.parts, dict(scorer.versions)))
+    while True:
+        try:
+            shard, fatal = pipe.recv()
+        except EOFError:
+            return
+        try:
+            if fatal is None:
+                table = scorer.score(shard)
+            else:
+                table = scorer.score(shard, fatal, lambda place: pipe.send(("at", place)))
+            pipe.send(("done", job.write(shard, table)))
+        except OSError as error:
+            pipe.send(error)
+            return
