@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -88,14 +89,16 @@ class Form:
     def __init__(self, boundary: bytes, rule: FormRule) -> None:
         if not boundary:
             raise MalformedRequest(f"The Content-Type multipart/form-data has no boundary. {rule.expected}.")
+        # The parser holds its callbacks: a cycle would hold the body until the garbage collector comes by.
+        this = weakref.proxy(self)
         callbacks: Mapping[str, Callable[..., None]] = {
-            "on_part_begin": self._begin_part,
-            "on_header_field": lambda data, start, end: self._field.extend(data[start:end]),
-            "on_header_value": lambda data, start, end: self._value.extend(data[start:end]),
-            "on_header_end": self._end_header,
-            "on_headers_finished": self._end_headers,
-            "on_part_data": lambda data, start, end: self._body.add(data[start:end]),
-            "on_end": self._end,
+            "on_part_begin": lambda: this._begin_part(),
+            "on_header_field": lambda data, start, end: this._field.extend(data[start:end]),
+            "on_header_value": lambda data, start, end: this._value.extend(data[start:end]),
+            "on_header_end": lambda: this._end_header(),
+            "on_headers_finished": lambda: this._end_headers(),
+            "on_part_data": lambda data, start, end: this._body.add(data[start:end]),
+            "on_end": lambda: this._end(),
         }
         try:
             self._parser = MultipartParser(
