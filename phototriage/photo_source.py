@@ -37,11 +37,16 @@ class SourceError(Exception):
 @dataclass(frozen=True)
 class PhotoSource:
     """`items()` goes through all images, the same in the same order each time; `count()` says how many there are, or
-    None where only going through all would tell. Both raise SourceError."""
+    None where only going through all would tell. Both raise SourceError. `base` is where names start from."""
 
     name: str
     items: Callable[[], Iterator[Item]]
     count: Callable[[], int | None]
+    base: str
+
+    def key(self, name: str) -> str:
+        """What an image is called among those of all sources: its path, or its URL."""
+        return name if "://" in name or name.startswith("/") else f"{self.base}/{name}"
 
 
 def open_source(where: str, column: str | None, limits: ImageLimits) -> PhotoSource:
@@ -49,27 +54,29 @@ def open_source(where: str, column: str | None, limits: ImageLimits) -> PhotoSou
     if "://" in where:
         return _remote(where, column)
     path = Path(where)
+    base, beside = str(path.resolve()), str(path.resolve().parent)
     suffix = path.suffix.lower()
     if column is not None and suffix not in TABLES:
         raise SourceError(f"--column is for tables, and {where} is none. Leave it out.")
     if path.is_dir():
-        return _counted(where, lambda: _walk_folder(path))
+        return _counted(where, base, lambda: _walk_folder(path))
     if not path.is_file():
         raise SourceError(f"{where} isn't there. Name {KINDS}.")
     mode = _packed(path.name)
     if mode is not None:
-        return PhotoSource(where, lambda: _told(where, _unpack(path, mode, limits.max_bytes)), lambda: None)
+        return PhotoSource(where, lambda: _told(where, _unpack(path, mode, limits.max_bytes)), lambda: None, base)
     if suffix == ".tar":
-        return _counted(where, lambda: _read_tar(path))
+        return _counted(where, base, lambda: _read_tar(path))
     if suffix in TABLES + LISTS:
-        return _counted(where, lambda: _lines(where, suffix, column, _local(path.parent), lambda: path.open("rb")))
+        place = _local(path.parent)
+        return _counted(where, beside, lambda: _lines(where, suffix, column, place, lambda: path.open("rb")))
     if suffix in IMAGE_SUFFIXES:
-        return _counted(where, lambda: iter([Item(path.name, LocalFile(str(path)))]))
+        return _counted(where, beside, lambda: iter([Item(path.name, LocalFile(str(path)))]))
     raise SourceError(f"{where} is none of what can be scored: {KINDS}.")
 
 
-def _counted(name: str, items: Callable[[], Iterator[Item]]) -> PhotoSource:
-    return PhotoSource(name, lambda: _told(name, items()), lambda: sum(1 for _ in _told(name, items())))
+def _counted(name: str, base: str, items: Callable[[], Iterator[Item]]) -> PhotoSource:
+    return PhotoSource(name, lambda: _told(name, items()), lambda: sum(1 for _ in _told(name, items())), base)
 
 
 def _told(name: str, items: Iterator[Item]) -> Iterator[Item]:
@@ -210,17 +217,19 @@ def _remote(url: str, column: str | None) -> PhotoSource:
     if column is not None and suffix not in TABLES:
         raise SourceError(f"--column is for tables, and {url} is none. Leave it out.")
 
+    beside = url.rpartition("/")[0]
+
     def opened() -> IO[bytes]:
         file: IO[bytes] = system.open(path, "rb")
         return file
 
     if suffix == ".tar":
-        return _counted(url, lambda: _remote_tar(url, path, opened))
+        return _counted(url, url, lambda: _remote_tar(url, path, opened))
     if suffix in TABLES + LISTS:
-        return _counted(url, lambda: _lines(url, suffix, column, _beside(url, path), opened))
+        return _counted(url, beside, lambda: _lines(url, suffix, column, _beside(url, path), opened))
     if suffix in IMAGE_SUFFIXES:
-        return _counted(url, lambda: iter([Item(PurePosixPath(path).name, RemoteFile(url, path))]))
-    return _counted(url, lambda: _walk_remote(system, url, path))
+        return _counted(url, beside, lambda: iter([Item(PurePosixPath(path).name, RemoteFile(url, path))]))
+    return _counted(url, url.rstrip("/"), lambda: _walk_remote(system, url, path))
 
 
 def _remote_tar(url: str, path: str, opened: Callable[[], IO[bytes]]) -> Iterator[Item]:

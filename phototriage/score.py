@@ -7,22 +7,26 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 import pyarrow as pa
 
 from phototriage import score_parts
+from phototriage.errors import UnknownModel
+from phototriage.image_index import ImageIndex, IndexedModel
 from phototriage.images import IMAGE_SUFFIXES
 from phototriage.photo_source import PhotoSource, SourceError, open_source
 from phototriage.progress import Progress
+from phototriage.score_duplicates import NearDuplicates, opened
 from phototriage.score_parts import Parts, PartsError
 from phototriage.score_pool import Job, ScorePool, Started
-from phototriage.score_schema import ERROR, FORMAT, NAME, schema_of
+from phototriage.score_schema import ERROR, FORMAT, NAME, schema_of, with_metadata
 from phototriage.scorer import Shard
 from phototriage.settings import Settings
 from phototriage.triage import Question
@@ -35,6 +39,11 @@ TOLD_ERRORS = 20  # on stderr; the rows have all
 class Engine(Protocol):
     """What scores shards, in whichever processes."""
 
+    @property
+    def workers(self) -> int:
+        """How many shards are worked on at once."""
+        ...
+
     def wait_until_ready(self) -> Started: ...
 
     def run(self, shards: Iterator[Shard]) -> Iterator[tuple[Shard, int]]: ...
@@ -42,7 +51,7 @@ class Engine(Protocol):
     def close(self) -> None: ...
 
 
-Start = Callable[[Job, int], Engine]
+Start = Callable[[Job, int | None], Engine]
 
 
 @dataclass(frozen=True)
@@ -53,9 +62,11 @@ class Task:
     output: Path
     question: Question
     column: str | None = None
-    workers: int = 1
+    workers: int | None = None  # as many as there are cores
     threads: int = 1  # of a worker
     restart: bool = False
+    near_duplicates: bool = False
+    index: Path | None = None  # folder of what earlier runs have seen
     shard_size: int = SHARD_SIZE
 
 
@@ -70,15 +81,44 @@ def score(task: Task, settings: Settings, start: Start = ScorePool) -> bool:
 
 
 def _score(task: Task, source: PhotoSource, settings: Settings, start: Start) -> bool:
-    job = Job(settings, task.question, task.threads, _Left(score_parts.folder_of(task.output)))
-    with closing(start(job, task.workers)) as engine:
-        total = source.count()  # while the models are loaded
-        if total == 0:
-            raise SourceError(_no_images(source))
-        started = engine.wait_until_ready()
-        parts = score_parts.begin(task.output, _described(task, settings, started), _size(task, total), task.restart)
-        count = _score_all(engine, source, parts, total)
-    return _finish(task, parts, count, started)
+    # Processes on other machines start in folders of their own.
+    settings = settings.model_copy(update={"models_directory": settings.models_directory.resolve()})
+    job = Job(settings, _asked(task), task.threads, _Left(score_parts.folder_of(task.output)))
+    with ExitStack() as stack:
+        with closing(start(job, task.workers)) as engine:
+            total = source.count()  # while the models are loaded
+            if total == 0:
+                raise SourceError(_no_images(source))
+            started = engine.wait_until_ready()
+            # Before the work, so that an index of another model is told in time.
+            index = stack.enter_context(_index(task, settings, started))
+            size = _size(task, total, engine.workers)
+            parts = score_parts.begin(task.output, _described(task, settings, started), size, task.restart)
+            count = _score_all(engine, source, parts, total)
+        if index is None:
+            return _finish(task, parts, count, started, None)
+        key = source.key if task.index else str
+        return _finish(task, parts, count, started, NearDuplicates(*index, parts.identity, key))
+
+
+def _asked(task: Task) -> Question:
+    """With the embeddings that near-duplicates are found by."""
+    include = task.question.include
+    if not task.near_duplicates or include is None or "embed" in include:
+        return task.question
+    return replace(task.question, include=(*include, "embed"))
+
+
+@contextmanager
+def _index(task: Task, settings: Settings, started: Started) -> Iterator[tuple[ImageIndex, IndexedModel] | None]:
+    """What the images are compared with, if they are to be: all of earlier runs, or those of this one alone."""
+    if not task.near_duplicates:
+        yield None
+        return
+    if "embed" not in started.parts:
+        raise UnknownModel("--near-duplicates needs an embedder, and none is served here. Train and export one.")
+    with TemporaryDirectory() as scratch, opened(task.index or Path(scratch, "index"), settings, started) as index:
+        yield index
 
 
 @dataclass(frozen=True)
@@ -88,7 +128,8 @@ class _Left:
     folder: Path
 
     def __call__(self, shard: Shard, table: pa.Table) -> int:
-        return Parts(self.folder, {}).write(shard, table)
+        Parts(self.folder, {}).write(shard.number, score_parts.part_of(shard, table))
+        return score_parts.errors_in(table)
 
 
 def _score_all(engine: Engine, source: PhotoSource, parts: Parts, total: int | None) -> int:
@@ -128,10 +169,10 @@ def _shards(source: PhotoSource, size: int) -> Iterator[Shard]:
         number += 1
 
 
-def _size(task: Task, total: int | None) -> int:
+def _size(task: Task, total: int | None, workers: int) -> int:
     if total is None:
         return task.shard_size
-    return max(1, min(task.shard_size, math.ceil(total / (SHARDS_A_WORKER * task.workers))))
+    return max(1, min(task.shard_size, math.ceil(total / (SHARDS_A_WORKER * workers))))
 
 
 def _described(task: Task, settings: Settings, started: Started) -> dict[str, Any]:
@@ -149,7 +190,7 @@ def _described(task: Task, settings: Settings, started: Started) -> dict[str, An
     return found
 
 
-def _finish(task: Task, parts: Parts, count: int, started: Started) -> bool:
+def _finish(task: Task, parts: Parts, count: int, started: Started, near: NearDuplicates | None) -> bool:
     """Make the output of the parts."""
     errors = _Errors()
     told = {
@@ -159,7 +200,16 @@ def _finish(task: Task, parts: Parts, count: int, started: Started) -> bool:
         "question": json.dumps(parts.run["question"]),
         "models": json.dumps(started.versions),
     }
-    score_parts.merge(parts, count, task.output, told, schema_of(started.parts), errors.note)
+    asked = task.question.include
+    schema = schema_of([part for part in started.parts if asked is None or part in asked], near is not None)
+
+    def rows(table: pa.Table) -> pa.Table:
+        errors.note(table)
+        return (table if near is None else near.add(table)).select(schema.names)
+
+    with score_parts.merged(parts, count, task.output, with_metadata(schema, told), rows):
+        if near is not None:
+            near.commit()
     parts.delete()
     print(f"{task.output}: {errors.rows} images, {errors.count} of them errors", file=sys.stderr)
     return errors.count == 0
@@ -171,7 +221,7 @@ class _Errors:
     def __init__(self) -> None:
         self.rows = self.count = 0
 
-    def note(self, table: pa.Table) -> pa.Table:
+    def note(self, table: pa.Table) -> None:
         self.rows += len(table)
         found = table.select([NAME, ERROR]).filter(table.column(ERROR).is_valid()).to_pylist()
         for row in found[: max(0, TOLD_ERRORS - self.count)]:
@@ -179,4 +229,3 @@ class _Errors:
         self.count += len(found)
         if len(found) and self.count > TOLD_ERRORS >= self.count - len(found):
             print("phototriage: more errors stand in the rows alone", file=sys.stderr)
-        return table

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -14,12 +14,12 @@ from phototriage import providers, tables
 from phototriage.errors import PhototriageError
 from phototriage.providers import ProviderUnavailable
 from phototriage.schemas import Method, Part, TriageQuery
-from phototriage.settings import Settings, available_cores
+from phototriage.settings import Settings
 from phototriage.tables import TableError
 from phototriage.triage import Question
 
 if TYPE_CHECKING:
-    from phototriage.score import Task
+    from phototriage.score import Start, Task
 
 FILE_FAILED, CANT_START, INTERRUPTED = 1, 2, 130
 
@@ -36,7 +36,13 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.add_argument("--include", help=f"of {', '.join(get_args(Part))}; separated by commas")
     parser.add_argument("--column", help="of a table: where the paths are; `path` without it")
     parser.add_argument("--workers", type=_number, help="processes; one for each core without it")
+    parser.add_argument("--engine", choices=("local", "ray"), default="local", help="ray: on all nodes of a cluster")
+    parser.add_argument("--address", help="of a Ray cluster; without it, one is started on this machine")
     parser.add_argument("--restart", action="store_true", help="begin anew, where another run has left its parts")
+    parser.add_argument("--near-duplicates", action="store_true", help="add the nearest earlier image, and a group")
+    parser.add_argument(
+        "--index", type=Path, metavar="DIR", help="of all that earlier runs have seen; implies --near-duplicates"
+    )
     add_question(parser)
 
 
@@ -68,12 +74,15 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
         from phototriage.photo_source import SourceError
         from phototriage.score_parts import PartsError
         from phototriage.score_pool import ScoringFailed
+
+        start = _engine(options)
     except ImportError as error:
-        return _refuse(f"score needs the package {error.name}: pip install 'phototriage[score]'")
+        extra = "batch" if options.engine == "ray" else "score"
+        return _refuse(f"score needs the package {error.name}: pip install 'phototriage[{extra}]'")
     try:
         question = question_of(options)
         tables.check_writable(options.output)
-        return 0 if score.score(_task(score.Task, options, question, settings), settings) else FILE_FAILED
+        return 0 if score.score(_task(score.Task, options, question, settings), settings, start) else FILE_FAILED
     except ValidationError as error:
         print(told(error), file=sys.stderr)
         return CANT_START
@@ -86,7 +95,19 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
         return INTERRUPTED
 
 
-def _task(make: Callable[..., Task], options: argparse.Namespace, question: Question, settings: Settings) -> Task:
+def _engine(options: argparse.Namespace) -> Start:
+    """What scores shards. Raises ImportError."""
+    if options.engine == "local":
+        from phototriage.score_pool import ScorePool
+
+        return ScorePool
+    from phototriage.score_parts import folder_of
+    from phototriage.score_ray import RayEngine
+
+    return partial(RayEngine, parts=folder_of(options.output), address=options.address)
+
+
+def _task(make: type[Task], options: argparse.Namespace, question: Question, settings: Settings) -> Task:
     """On a GPU one process feeds it from many threads; on a CPU each core has a process of its own."""
     gpu = providers.choose(settings.provider)[0] == providers.CUDA
     return make(
@@ -94,9 +115,11 @@ def _task(make: Callable[..., Task], options: argparse.Namespace, question: Ques
         options.output,
         question,
         column=options.column,
-        workers=options.workers or (1 if gpu else available_cores()),
+        workers=options.workers or (1 if gpu and options.engine == "local" else None),
         threads=settings.threads if gpu else 1,
         restart=options.restart,
+        near_duplicates=options.near_duplicates or options.index is not None,
+        index=options.index,
     )
 
 

@@ -7,6 +7,7 @@ the next one goes on behind them. The output is made of all parts at the end, an
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 import os
 import shutil
@@ -20,7 +21,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import parquet
 
-from phototriage.score_schema import ERROR, with_metadata
+from phototriage.score_schema import ERROR
 from phototriage.scorer import Shard
 
 RUN_FILE, LOCK_FILE = "run.json", "lock"
@@ -59,16 +60,14 @@ class Parts:
     def path(self, number: int) -> Path:
         return self.folder / f"{number:09}.parquet"
 
-    def write(self, shard: Shard, table: pa.Table) -> int:
-        """Leave a shard's rows; gives how many are errors. Raises OSError."""
-        part = self.path(shard.number).with_suffix(".part")
+    def write(self, number: int, content: bytes) -> None:
+        """Leave a shard's part, as `part_of` gave it. Raises OSError."""
+        part = self.path(number).with_suffix(".part")
         with part.open("wb") as file:
-            described = table.replace_schema_metadata({"digest": shard.digest})
-            parquet.write_table(described, file, compression=COMPRESSION)
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        part.replace(self.path(shard.number))
-        return errors_in(table)
+        part.replace(self.path(number))
 
     def has(self, shard: Shard) -> bool:
         """Whether a shard's rows are there. Raises PartsError where they are another's: the source has changed."""
@@ -141,12 +140,13 @@ def locked(output: Path) -> Iterator[None]:
             shutil.rmtree(folder)
 
 
-def merge(parts: Parts, count: int, output: Path, told: Mapping[str, str], schema: pa.Schema, rows: Rows) -> None:
-    """Write all parts as one file, whose rows are those of the parts as `rows` gives them, in order.
+@contextmanager
+def merged(parts: Parts, count: int, output: Path, schema: pa.Schema, rows: Rows) -> Iterator[None]:
+    """Write all parts as one file, whose rows are those of the parts as `rows` gives them, in order. What is done
+    inside is done when the file is whole, but before it gets its name.
 
     Raises PartsError if a part is missing, OSError.
     """
-    schema = with_metadata(schema, told)
     temporary = output.with_name(output.name + ".part")
     with temporary.open("wb") as file:
         with parquet.ParquetWriter(file, schema, compression=COMPRESSION) as writer:
@@ -154,6 +154,7 @@ def merge(parts: Parts, count: int, output: Path, told: Mapping[str, str], schem
                 writer.write_table(group.cast(schema), row_group_size=len(group))
         file.flush()
         os.fsync(file.fileno())
+    yield
     temporary.replace(output)
 
 
@@ -183,6 +184,13 @@ def _row_groups(tables: Iterator[pa.Table], size: int) -> Iterator[pa.Table]:
 def _group_size(schema: pa.Schema) -> int:
     """Rows of a row group, so that one takes some tens of megabytes: columns that are large say how many."""
     return next((rows for column, rows in ROWS_WITH.items() if column in schema.names), MOST_ROWS)
+
+
+def part_of(shard: Shard, table: pa.Table) -> bytes:
+    """A shard's rows as the content of a part file, which tells whose they are."""
+    sink = io.BytesIO()
+    parquet.write_table(table.replace_schema_metadata({"digest": shard.digest}), sink, compression=COMPRESSION)
+    return sink.getvalue()
 
 
 def errors_in(table: pa.Table) -> int:

@@ -16,7 +16,7 @@ from phototriage.process import end_with_parent
 from phototriage.providers import ProviderUnavailable
 from phototriage.schemas import Part
 from phototriage.scorer import Scorer, Shard
-from phototriage.settings import Settings
+from phototriage.settings import Settings, available_cores
 from phototriage.triage import Question
 
 # Libraries that would start a thread for each core, in each of as many processes.
@@ -58,7 +58,8 @@ class _Worker:
 class ScorePool:
     """`workers` processes, which take up shards as they come."""
 
-    def __init__(self, job: Job, workers: int) -> None:
+    def __init__(self, job: Job, workers: int | None = None) -> None:
+        """One for each core without `workers`."""
         self._job = job
         # Processes are forked off one that has imported all and has no threads: it is there in a tenth of the time.
         self._context = multiprocessing.get_context("forkserver")
@@ -66,7 +67,11 @@ class ScorePool:
         # By the number of a shard that ended a process: the places of images that did.
         self._fatal: dict[int, frozenset[int]] = {}
         with _one_thread_each():
-            self._workers = [self._start() for _ in range(workers)]
+            self._workers = [self._start() for _ in range(workers or available_cores())]
+
+    @property
+    def workers(self) -> int:
+        return len(self._workers)
 
     def wait_until_ready(self) -> Started:
         """What the processes are going to answer. Raises PhototriageError, ProviderUnavailable, ScoringFailed."""

@@ -90,11 +90,12 @@ _ERROR = pa.struct(
 _NEAR_DUPLICATES = pa.struct(
     {
         "model": _MODEL,
-        "nearest": pa.string(),  # the most similar image of all that came earlier
+        "image": pa.string(),  # what the index calls this image: its path or URL, or its name where there is no index
+        "nearest": pa.string(),  # of all that came earlier, the most similar one
         "similarity": pa.float64(),
         "is_duplicate": pa.bool_(),
         "threshold": pa.float64(),
-        "group": pa.string(),  # the name of its first image; every two images of a group are duplicates
+        "group": pa.string(),  # its first image; every two images of a group are duplicates
     }
 )
 
