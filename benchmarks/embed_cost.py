@@ -27,7 +27,8 @@ from phototriage.forward_graph import forward_only
 from phototriage.images import ImageLimits, prepare
 from phototriage.input_rule import InputRule
 from phototriage.models import Models
-from phototriage.runtime import IMAGES, MODEL_FILE, load_model, open_session
+from phototriage.runtime import IMAGES, MODEL_FILE, load_model
+from phototriage.sessions import open_session
 from phototriage.settings import Settings
 from training.gradient_graph import build_onnx
 from training.networks import Classifier, NetworkSpec

@@ -18,6 +18,7 @@ from phototriage.errors import ModelFolderError, UnknownLabel
 from phototriage.forward_graph import forward_only
 from phototriage.manifest import MainRole, Manifest, Role
 from phototriage.predicted_label import explains_predicted
+from phototriage.sessions import Sessions
 from phototriage.settings import Settings
 
 Images = NDArray[np.uint8]
@@ -27,7 +28,6 @@ MODEL_FILE = "model.onnx"
 IMAGES, OUTPUT_WEIGHTS = "images", "output_weights"
 AUTOENCODER_ROLES: tuple[Role, ...] = ("latent", "reconstruction_error")
 LISTED_LABELS = 20  # in a message
-WARM_UP_RUNS = 3  # the first runs allocate, and choose among convolution algorithms
 
 
 class OnnxModel:
@@ -42,13 +42,13 @@ class OnnxModel:
         """`forward` and `whole` are serialised ONNX models. Raises ModelFolderError, ProviderUnavailable."""
         self.manifest = manifest
         self.role: MainRole = manifest.main_role
-        self.forward_session = forward_session = open_session(forward, manifest.name, settings)
-        whole_session = open_session(whole, manifest.name, settings)
-        main, gradient = manifest.output(self.role).name, manifest.output("gradient").name
-        _check_inputs(whole_session, manifest)
-        self._forward = batcher(lambda images: forward_session.run([main], {IMAGES: images}), manifest.name, settings)
+        self.forward_sessions = forwards = Sessions(forward, manifest.name, settings)
+        self._whole_sessions = wholes = Sessions(whole, manifest.name, settings)
+        self._outputs = main, gradient = manifest.output(self.role).name, manifest.output("gradient").name
+        _check_inputs(wholes.shared, manifest)
+        self._forward = batcher(lambda images: forwards.run([main], {IMAGES: images}), manifest.name, settings)
         self._whole = batcher(
-            lambda images, weights: whole_session.run([main, gradient], {IMAGES: images, OUTPUT_WEIGHTS: weights}),
+            lambda images, weights: wholes.run([main, gradient], {IMAGES: images, OUTPUT_WEIGHTS: weights}),
             manifest.name,
             settings,
         )
@@ -101,9 +101,9 @@ class OnnxModel:
     def warm_up(self) -> None:
         rule = self.manifest.input
         images = np.zeros((1, rule.height, rule.width, rule.channels), np.uint8)
-        for _ in range(WARM_UP_RUNS):
-            self.forward(images)
-            self.explain(images, np.ones((1, self.manifest.width), np.float32))
+        weights = np.ones((1, self.manifest.width), np.float32)
+        self.forward_sessions.warm_up(self._outputs[:1], {IMAGES: images})
+        self._whole_sessions.warm_up(self._outputs, {IMAGES: images, OUTPUT_WEIGHTS: weights})
 
 
 class Reconstruction(NamedTuple):
@@ -121,10 +121,10 @@ class Autoencoder:
     def __init__(self, manifest: Manifest, model: bytes, settings: Settings) -> None:
         """`model` is a serialised ONNX model. Raises ModelFolderError, ProviderUnavailable."""
         self.manifest = manifest
-        session = open_session(model, manifest.name, settings)
-        names = [manifest.output(role).name for role in AUTOENCODER_ROLES]
-        _check_inputs(session, manifest)
-        self._run = batcher(lambda images: session.run(names, {IMAGES: images}), manifest.name, settings)
+        self._sessions = sessions = Sessions(model, manifest.name, settings)
+        self._outputs = names = [manifest.output(role).name for role in AUTOENCODER_ROLES]
+        _check_inputs(sessions.shared, manifest)
+        self._run = batcher(lambda images: sessions.run(names, {IMAGES: images}), manifest.name, settings)
 
     @property
     def name(self) -> str:
@@ -143,8 +143,7 @@ class Autoencoder:
     def warm_up(self) -> None:
         rule = self.manifest.input
         images = np.zeros((1, rule.height, rule.width, rule.channels), np.uint8)
-        for _ in range(WARM_UP_RUNS):
-            self.run(images)
+        self._sessions.warm_up(self._outputs, {IMAGES: images})
 
 
 def load_model(folder: Path, settings: Settings) -> OnnxModel:
@@ -235,23 +234,6 @@ def batcher(run: Run, name: str, settings: Settings) -> Batcher:
     """Calls of a session, as many at once as the server has them."""
     gpu = providers.choose(settings.provider)[0] == providers.CUDA
     return Batcher(run, name, settings.model_runs or 1, settings.max_batch or 1, buckets=gpu)
-
-
-def open_session(model: bytes, name: str, settings: Settings) -> onnxruntime.InferenceSession:
-    """A session of a serialised graph, with the server's options. Raises ModelFolderError, ProviderUnavailable."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = settings.threads_of_a_run
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    # Threads that wait by spinning take the cores from decoding, and from the run beside them.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    chosen = providers.choose(settings.provider)
-    try:
-        session = onnxruntime.InferenceSession(model, options, providers=chosen)
-    except Exception as error:  # ONNX Runtime's errors have no common base but this
-        raise ModelFolderError(f"{name}/{MODEL_FILE} can't be loaded: {error}") from error
-    providers.check(session, settings.provider, name)
-    return session
 
 
 def _check_inputs(session: onnxruntime.InferenceSession, manifest: Manifest) -> None:

@@ -9,6 +9,7 @@ from threading import Lock, get_ident
 from time import perf_counter
 from typing import TypeVar
 
+from phototriage import in_flight
 from phototriage.errors import DeadlineExceeded, Overloaded
 from phototriage.metrics import observe
 from phototriage.process import current_core, leave_core
@@ -73,6 +74,7 @@ class WorkQueue:
             return function()
 
         future = self._pool.submit(elsewhere)
+        in_flight.follow(future)
         return lambda: function() if future.cancel() else future.result()
 
     @property
@@ -105,7 +107,9 @@ class WorkQueue:
             finally:
                 del self._running[get_ident()]
 
-        return self._pool.submit(work)
+        future = self._pool.submit(work)
+        in_flight.follow(future)
+        return future
 
     def _enter(self) -> None:
         with self._lock:

@@ -47,7 +47,7 @@ def test_explain_gives_logits_and_the_gradient_of_the_weighted_outputs(models: M
 
 
 def test_the_forward_session_has_no_backward_part(models: Models) -> None:
-    forward = models.get("tiny").forward_session
+    forward = models.get("tiny").forward_sessions.shared
     assert [each.name for each in forward.get_inputs()] == ["images"]
     assert [each.name for each in forward.get_outputs()] == ["logits"]
 

@@ -13,7 +13,8 @@ from torch import nn
 
 from phototriage.errors import ModelFolderError
 from phototriage.forward_graph import forward_only
-from phototriage.runtime import IMAGES, open_session
+from phototriage.runtime import IMAGES
+from phototriage.sessions import open_session
 from phototriage.settings import Settings
 from training.networks import EfficientNetLite0
 
