@@ -6,26 +6,44 @@ PORT ?= 3000
 SERVING := .venv
 DEV := .venv-dev
 PEERS := .venv-peers
+GPU := .venv-gpu
+KUBERNETES := .venv-kubernetes
+RAY := .venv-ray
 BENTOML := $(CURDIR)/$(SERVING)/bentoml
+WITH_NODE := PATH="$(CURDIR)/$(DEV)/bin:$$PATH"
 
-.PHONY: serve train check check-full test soak bench bench-decoders bench-duplicates bench-difficulty bench-http clean
+.PHONY: serve train check check-full check-kubernetes check-ray clients test soak bench bench-decoders bench-duplicates bench-difficulty bench-http bento image try-image check-gpu clean
 
 serve: $(SERVING)/installed
 	BENTOML_DO_NOT_TRACK=True BENTOML_HOME=$(BENTOML) $(SERVING)/bin/bentoml serve service:Phototriage --host $(HOST) --port $(PORT)
 
 train: $(DEV)/installed
 
-check: $(DEV)/installed
+check: $(DEV)/installed-node
 	$(DEV)/bin/ruff format --check .
 	$(DEV)/bin/ruff check .
 	$(DEV)/bin/mypy
 	$(DEV)/bin/lint-imports
 	$(DEV)/bin/pytest --numprocesses auto --dist loadfile
 
-check-full: check soak
+check-full: check soak check-kubernetes check-ray
 
-test: $(DEV)/installed
+# The manifests rendered, and held to schemas and policies. Needs kubectl; the alerts' cases need Prometheus's promtool.
+check-kubernetes: $(KUBERNETES)/installed
+	$(KUBERNETES)/bin/python deploy/check_kubernetes.py
+
+# Scoring on a cluster of two nodes, of which one is killed.
+check-ray: $(RAY)/installed
+	$(RAY)/bin/python -m pytest -W default tests/test_score_ray.py
+
+test: $(DEV)/installed-node
 	$(DEV)/bin/pytest $(TESTS)
+
+# What the clients are made from, after a change of the API.
+clients: $(DEV)/installed-node
+	$(DEV)/bin/python -c 'import json; from phototriage import openapi; print(json.dumps(openapi.document(), indent=2, sort_keys=True, ensure_ascii=False))' > clients/openapi.json.part
+	mv clients/openapi.json.part clients/openapi.json
+	$(WITH_NODE) npm --prefix clients/typescript run schema
 
 # Half an hour. Another time or other models: make soak MINUTES=120 SOAK='--models exported_models'
 MINUTES ?= 30
@@ -59,21 +77,69 @@ bench-difficulty: $(DEV)/installed
 bench-http: $(DEV)/installed
 	$(DEV)/bin/python -m benchmarks.http_load --data $(CATS_DOGS) $(HOUSES) --open-loop --overload --triage
 
+# What an image takes along, the image, the image tried as a cluster would run it (root, Debian, no container engine,
+# three minutes). VARIANT: cpu, gpu or batch. ENGINE: the first of these that works.
+VARIANT ?= cpu
+BENTO = build/bentoml/bentos/phototriage/$(VARIANT)
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+ENGINE ?= $(firstword $(foreach one,docker podman buildah,$(shell $(one) info >/dev/null 2>&1 && echo $(one))))
+
+bento: $(SERVING)/installed-image
+	$(SERVING)/bin/python -m deploy.build_bento --variant $(VARIANT)
+
+image: bento
+	$(if $(ENGINE),,$(error Neither docker, podman nor buildah works here: install one of them, or start docker's daemon))
+	$(ENGINE) build --tag phototriage:$(VARIANT) --tag phototriage:$(VERSION)-$(VARIANT) --file $(BENTO)/env/docker/Dockerfile $(BENTO)
+
+try-image: bento
+	deploy/try_image.sh $(BENTO) docs/cat.jpg
+
+# On a machine with a GPU. Looks for one before CUDA's libraries are fetched, which are 2 GB.
+check-gpu: $(SERVING)/installed
+	$(SERVING)/bin/python -m deploy.check_gpu --device-only
+	$(MAKE) $(GPU)/installed
+	$(GPU)/bin/python -m deploy.check_gpu
+
 $(SERVING)/installed: pyproject.toml
 	$(PYTHON) -m venv $(SERVING)
 	$(SERVING)/bin/pip install --quiet --editable .
 	touch $@
 
+$(SERVING)/installed-image: $(SERVING)/installed
+	$(SERVING)/bin/pip install --quiet --editable '.[image]'
+	touch $@
+
+$(GPU)/installed: pyproject.toml
+	$(PYTHON) -m venv $(GPU)
+	$(GPU)/bin/pip install --quiet --editable '.[gpu]'
+	touch $@
+
 # On Linux x86-64 the index's torch brings CUDA libraries of several GB; a CPU build that is already installed in
 # $(DEV) is kept if its version fits.
-$(DEV)/installed: pyproject.toml
+$(DEV)/installed: pyproject.toml clients/python/pyproject.toml
 	$(PYTHON) -m venv $(DEV)
-	$(DEV)/bin/pip install --quiet --editable '.[train,dev]'
+	$(DEV)/bin/pip install --quiet --editable '.[train,dev]' --editable clients/python
+	touch $@
+
+# The TypeScript client is built and tested with the Node.js that pip brings.
+$(DEV)/installed-node: $(DEV)/installed clients/typescript/package.json clients/typescript/package-lock.json
+	$(WITH_NODE) npm --prefix clients/typescript ci --prefer-offline --no-audit --no-fund --silent
 	touch $@
 
 # Hashes that near-duplicate models are measured against need nothing that training doesn't have.
 $(DEV)/installed-bench: $(DEV)/installed
 	$(DEV)/bin/pip install --quiet --editable '.[train,dev,bench]'
+	touch $@
+
+# checkov brings much along.
+$(KUBERNETES)/installed: Makefile
+	$(PYTHON) -m venv $(KUBERNETES)
+	$(KUBERNETES)/bin/pip install --quiet checkov==3.3.30 cloudcoil-models-prometheus-operator==0.80.1.0 kubernetes-validate==1.37.0 promql-parser==0.12.0
+	touch $@
+
+$(RAY)/installed: pyproject.toml
+	$(PYTHON) -m venv $(RAY)
+	$(RAY)/bin/pip install --quiet --editable '.[batch]' 'pytest>=8.3'
 	touch $@
 
 # Decoders that Pillow is measured against, in an environment of their own.
@@ -83,4 +149,5 @@ $(PEERS)/installed: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(SERVING) $(DEV) $(PEERS) .venv-peer-* build dist *.egg-info
+	rm -rf clients/typescript/node_modules clients/typescript/dist clients/typescript/build
+	rm -rf $(SERVING) $(DEV) $(PEERS) $(GPU) $(KUBERNETES) $(RAY) .venv-peer-* build dist *.egg-info

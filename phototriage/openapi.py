@@ -23,6 +23,7 @@ from phototriage.errors import (
 )
 from phototriage.schemas import (
     BatchAnswer,
+    BatchItem,
     ClassifyAnswer,
     ClassifyQuery,
     DifficultyAnswer,
@@ -45,6 +46,8 @@ from phototriage.schemas import (
 from phototriage.uploads import EMBEDDING_PARTS, IMAGE_PARTS, IMAGES_PART, PART
 
 API_VERSION = "1"  # fields may be added to answers; what is renamed or removed makes a version 2
+
+_LEAVE_OUT = {answer.__name__ for answer in (BatchItem, DuplicatesAnswer, SaliencyAnswer, TriageAnswer)}
 
 Errors = tuple[type[PhototriageError], ...]
 
@@ -182,7 +185,9 @@ OPERATIONS = (
     ),
     Operation("get", "/healthz", "As /livez, under its older name", {"application/json": Health}),
     Operation("get", "/metrics", "Prometheus metrics", {"text/plain": _TEXT}, errors=(Unauthorized,)),
-    Operation("get", "/docs.json", "This document", {"application/json": {"type": "object"}}),
+    Operation(
+        "get", "/docs.json", "This document", {"application/json": {"type": "object", "additionalProperties": True}}
+    ),
 )
 
 
@@ -199,9 +204,30 @@ def document() -> dict[str, Any]:
         "security": [{}, {"bearer": []}, {"key": []}],
         "components": {
             "securitySchemes": _SECURITY,
-            "schemas": schema_of([Problem, Embedding, *sorted(answers, key=lambda model: model.__name__)]),
+            "schemas": {
+                name: _as_sent(schema, name in _LEAVE_OUT)
+                for name, schema in schema_of(
+                    [Problem, Embedding, *sorted(answers, key=lambda model: model.__name__)]
+                ).items()
+            },
         },
     }
+
+
+def _as_sent(schema: dict[str, Any], leaves_out: bool) -> dict[str, Any]:
+    """An answer's schema for those who read it: fields may be added one day, and what isn't there may be left out
+    instead of null."""
+    fields = {name: _never_null(field) if leaves_out else field for name, field in schema["properties"].items()}
+    return {name: value for name, value in schema.items() if name != "additionalProperties"} | {"properties": fields}
+
+
+def _never_null(field: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a field that is left out where it would be null."""
+    if "default" not in field or field["default"] is not None:
+        return field
+    kinds = [kind for kind in field["anyOf"] if kind != {"type": "null"}]
+    told = {name: value for name, value in field.items() if name not in ("anyOf", "default")}
+    return told | (kinds[0] if len(kinds) == 1 else {"anyOf": kinds})
 
 
 def _operation(operation: Operation) -> dict[str, Any]:

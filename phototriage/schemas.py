@@ -258,7 +258,7 @@ class Problem(_Answer):
     type: str = "about:blank"
     title: str
     status: int = Field(ge=400, le=599)
-    code: str
+    code: str = Field(examples=["malformed_request", "too_large", "undecodable_image", "overloaded"])
     detail: str
 
 

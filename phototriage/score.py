@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,7 +16,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from phototriage import score_parts
+from phototriage import __version__, score_parts
 from phototriage.errors import UnknownModel
 from phototriage.image_index import ImageIndex, IndexedModel
 from phototriage.images import IMAGE_SUFFIXES
@@ -195,7 +194,7 @@ def _finish(task: Task, parts: Parts, count: int, started: Started, near: NearDu
     errors = _Errors()
     told = {
         "format": FORMAT,
-        "program": f"phototriage {version('phototriage')}",
+        "program": f"phototriage {__version__}",
         "source": task.source,
         "question": json.dumps(parts.run["question"]),
         "models": json.dumps(started.versions),

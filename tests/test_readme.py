@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pyarrow import parquet
 
 from tests.shapes import shapes_folder
 
@@ -94,13 +95,27 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_calls_give_the_printed_answers(server: int, folder: Path, command: str, answer: str) -> None:
     """In README's order, since one call takes what another has kept."""
     local = command.replace("localhost:3000", f"127.0.0.1:{server}").replace("docs/", f"{ROOT}/docs/")
-    done = subprocess.run(local, shell=True, cwd=folder, capture_output=True, text=True, check=True)  # noqa: S602
+    environment = os.environ | {
+        "PATH": f"{DEV / 'bin'}:{os.environ['PATH']}",
+        "PHOTOTRIAGE_MODELS_DIRECTORY": str(ROOT / "exported_models"),
+    }
+    done = subprocess.run(  # noqa: S602
+        local, shell=True, cwd=folder, capture_output=True, text=True, check=True, env=environment
+    )
     if answer:
         assert same(json.loads(done.stdout), json.loads(answer)), done.stdout
+    elif " -o " not in command:
+        assert done.stdout.startswith(("# HELP", '{"openapi"')), done.stdout[:200]
     else:
         made = folder / command.split(" -o ")[1]
         if made.suffix == ".png":
             assert made.read_bytes().startswith(b"\x89PNG")
+        elif made.suffix == ".parquet":
+            rows = {row["name"]: row for row in parquet.read_table(made).to_pylist()}
+            assert rows["cat.jpg"]["classify"]["label"] == "cat"
+            near = rows["cat_reposted.jpg"]["near_duplicates"]
+            assert (near["nearest"], near["group"]) == ("cat.jpg", "cat.jpg")
+            assert f"{near['similarity']:.3f}".lstrip("0") in README
         else:
             assert json.loads(made.read_bytes())["embedding"]["dimension"] == 256 + 64
 

@@ -1,0 +1,194 @@
+"""The server's answers. A test compares them with its OpenAPI document; fields that a newer server adds are passed
+over."""
+
+from __future__ import annotations
+
+import base64
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from phototriage_client.embedding import Embedding
+from phototriage_client.manifests import ModelInfo
+
+Method = Literal["gradient", "featout"]
+Part = Literal["classify", "difficulty", "saliency", "embed"]
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class ModelName(_Answer):
+    """Which model answered. A changed file, label or threshold makes a new version."""
+
+    name: str
+    version: str
+
+
+class LabelProbability(_Answer):
+    label: str
+    probability: float
+
+
+class ClassifyAnswer(_Answer):
+    model: ModelName
+    label: str = Field(description="The most probable label")
+    confidence: float = Field(description="Its probability")
+    probabilities: list[LabelProbability] = Field(description="The most probable first")
+
+
+class ReasonAnswer(_Answer):
+    """Why an image is hard."""
+
+    kind: Literal["ambiguous", "unusual", "low_quality", "likely_mislabelled"]
+    signal: str = Field(description="What says so the most: a component, or the probability of all other labels")
+    value: float = Field(description="Of that signal")
+    percentile: float = Field(description="Of the kind, 0 to 100, among held-out images")
+
+
+class DifficultyAnswer(_Answer):
+    model: ModelName
+    score: float = Field(description="Probability, 0 to 1, that a reference network errs")
+    percentile: float = Field(description="Of the score, 0 to 100, among held-out images")
+    review: bool = Field(description="Whether it is among the hardest, of which the manifest says how many")
+    reasons: list[ReasonAnswer] = Field(description="The strongest first; none for an ordinary image")
+    components: dict[str, float] = Field(description="Every signal, the higher the harder")
+
+
+class PatchAnswer(_Answer):
+    """A part that FeatOut removes, in pixels of the upright image."""
+
+    row: float
+    column: float
+    radius: float
+    intensity: float = Field(description="Of the smoothed map at the centre, over its maximum")
+
+
+class SummaryAnswer(_Answer):
+    """How the smoothed gradient is spread over the model's input; all from 0 to 1."""
+
+    entropy: float = Field(description="Of the map as a distribution, over that of an even one")
+    gini: float = Field(description="0 for an even map, 1 for a single pixel")
+    top_tenth_share: float = Field(description="What the strongest tenth of the pixels holds")
+
+
+class _Mask(_Answer):
+    mask_png: str = Field(description="8-bit grey PNG in base64", json_schema_extra={"contentEncoding": "base64"})
+    width: int = Field(description="Of the upright image and of the mask, in pixels")
+    height: int = Field(description="Of the upright image and of the mask, in pixels")
+
+    @property
+    def png(self) -> bytes:
+        """The mask as the content of a PNG file."""
+        return base64.b64decode(self.mask_png)
+
+
+class SaliencyAnswer(_Mask):
+    model: ModelName
+    target: str
+    method: Method
+    patches: list[PatchAnswer] = Field(description="What FeatOut would remove, the strongest first")
+    summary: SummaryAnswer
+    trained_with_featout: bool | None = Field(
+        default=None, description="With method=featout only: whether its settings are those that the model trained with"
+    )
+
+
+class EmbedAnswer(_Answer):
+    model: ModelName
+    embedding: Embedding = Field(description="To be kept, and sent to `duplicates` in place of the image")
+
+
+class TriageAnswer(_Answer):
+    """The parts that were asked for, from one decode."""
+
+    classify: ClassifyAnswer | None = None
+    difficulty: DifficultyAnswer | None = None
+    saliency: SaliencyAnswer | None = None
+    embed: EmbedAnswer | None = None
+
+
+class MaskAnswer(_Mask):
+    """What in one image the embeddings' cosine hangs on."""
+
+
+class Explanation(_Answer):
+    a: MaskAnswer | None = Field(description="None where an embedding was sent")
+    b: MaskAnswer | None = Field(description="None where an embedding was sent")
+
+
+class DuplicatesAnswer(_Answer):
+    model: ModelName
+    is_duplicate: bool = Field(description="Whether the similarity reaches the threshold")
+    similarity: float = Field(description="Cosine of the two embeddings, raised where their layouts agree")
+    threshold: float
+    threshold_source: Literal["tuned", "request"]
+    probability: float = Field(description="Of being duplicates, among pairs of which the model's prior share are")
+    margin: float = Field(description="The similarity less the threshold")
+    explanation: Explanation | None = Field(default=None, description="With explain=True only")
+
+
+class ModelsAnswer(_Answer):
+    models: list[ModelInfo]
+
+    def default(self, kind: str) -> ModelInfo:
+        """The model of that kind that answers where none is named. Raises LookupError where there is none."""
+        for model in self.models:
+            if model.kind == kind and model.default:
+                return model
+        raise LookupError(
+            f"the server has no default model of kind {kind!r}; it has {[one.name for one in self.models]}"
+        )
+
+
+class TakenUp(_Answer):
+    """A model that is served from now on."""
+
+    name: str
+    version: str
+    replaced: str | None = Field(description="The version that it takes the place of; None for a new model")
+
+
+class Refused(_Answer):
+    """A model folder that isn't served; if it has an older version, that one is."""
+
+    name: str | None = Field(description="None where the models don't fit together, and all old ones stay")
+    detail: str
+
+
+class ReloadAnswer(_Answer):
+    taken_up: list[TakenUp]
+    removed: list[str] = Field(description="Models whose folder is gone")
+    refused: list[Refused]
+    models: list[ModelName] = Field(description="All that are served now")
+
+
+class Health(_Answer):
+    status: Literal["alive", "ready"]
+
+
+class ProblemDetails(_Answer):
+    """RFC 9457. `code` is stable, `detail` names the value, the limit and the remedy."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    code: str
+    detail: str
+
+
+class BatchItem(_Answer):
+    """An image's answers, or why there are none."""
+
+    index: int = Field(description="Place among the images sent, from 0 on")
+    filename: str
+    classify: ClassifyAnswer | None = None
+    difficulty: DifficultyAnswer | None = None
+    saliency: SaliencyAnswer | None = None
+    embed: EmbedAnswer | None = None
+    error: ProblemDetails | None = Field(default=None, description="In place of all parts")
+
+
+class BatchAnswer(_Answer):
+    results: list[BatchItem] = Field(description="In the order of the images sent")

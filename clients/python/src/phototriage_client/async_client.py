@@ -1,0 +1,256 @@
+"""The client for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import random as random_numbers
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Sequence
+from functools import partial
+from time import monotonic
+from types import TracebackType
+from typing import Self, TypeAlias, TypeVar
+
+import httpx
+
+from phototriage_client import answers, bulk, calls, connection
+from phototriage_client.answers import Method, Part
+from phototriage_client.bulk import Item
+from phototriage_client.calls import Call, TriageOptions
+from phototriage_client.embedding import Embedding
+from phototriage_client.picture import ImageSource, Picture, is_at_hand, read_picture
+from phototriage_client.replies import error_of, error_of_failure
+from phototriage_client.retry import ONCE, PATIENT, USUAL, Attempts, Retry
+
+T = TypeVar("T")
+
+Images: TypeAlias = Iterable[ImageSource] | AsyncIterable[ImageSource]
+
+
+class AsyncClient:
+    """As `Client`, whose words on images and errors hold here too. Files are read and images encoded in a thread."""
+
+    def __init__(
+        self,
+        url: str = "http://localhost:3000",
+        *,
+        api_key: str | None = None,
+        timeout: float = connection.ANSWER_SECONDS,
+        retry: Retry = USUAL,
+        bulk_retry: Retry = PATIENT,
+        verify: ssl.SSLContext | bool = True,
+        transport: httpx.AsyncBaseTransport | None = None,
+        clock: Callable[[], float] = monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        random: Callable[[], float] = random_numbers.random,
+    ) -> None:
+        """As of `Client`."""
+        options = connection.options(url, api_key, timeout)
+        self._http = httpx.AsyncClient(**options, verify=verify, transport=transport)
+        self._timeout, self._retry, self._bulk_retry = timeout, retry, bulk_retry
+        self._clock, self._sleep, self._random = clock, sleep, random
+        self._closed = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections; what waits for another attempt gives up after its pause."""
+        self._closed = True
+        await self._http.aclose()
+
+    async def classify(
+        self, image: ImageSource, *, model: str | None = None, top_k: int | None = None
+    ) -> answers.ClassifyAnswer:
+        """What is in this photo?"""
+        return await self._ask(calls.classify(await _picture(image), model, top_k))
+
+    async def difficulty(
+        self, image: ImageSource, *, model: str | None = None, label: str | None = None
+    ) -> answers.DifficultyAnswer:
+        """How hard is it, and why? `label` is what the caller takes it for."""
+        return await self._ask(calls.difficulty(await _picture(image), model, label))
+
+    async def embed(self, image: ImageSource, *, model: str | None = None) -> answers.EmbedAnswer:
+        """What is it to be known by?"""
+        return await self._ask(calls.embed(await _picture(image), model))
+
+    async def duplicates(
+        self,
+        a: ImageSource | Embedding,
+        b: ImageSource | Embedding,
+        *,
+        model: str | None = None,
+        threshold: float | None = None,
+        explain: bool = False,
+    ) -> answers.DuplicatesAnswer:
+        """Are these two one photo? An embedding of `embed` takes an image's place."""
+        return await self._ask(calls.duplicates(await _side(a), await _side(b), model, threshold, explain))
+
+    async def saliency(
+        self,
+        image: ImageSource,
+        *,
+        method: Method | None = None,
+        target: str | None = None,
+        model: str | None = None,
+    ) -> answers.SaliencyAnswer:
+        """What did the model look at?"""
+        return await self._ask(calls.saliency(await _picture(image), method, target, model))
+
+    async def saliency_png(
+        self,
+        image: ImageSource,
+        *,
+        method: Method | None = None,
+        target: str | None = None,
+        model: str | None = None,
+    ) -> bytes:
+        """The mask alone, as the content of an 8-bit grey PNG file of the upright image's size."""
+        return await self._ask(calls.saliency_png(await _picture(image), method, target, model))
+
+    async def triage(
+        self,
+        image: ImageSource,
+        *,
+        include: Sequence[Part] | None = None,
+        classifier: str | None = None,
+        embedder: str | None = None,
+        top_k: int | None = None,
+        label: str | None = None,
+        method: Method | None = None,
+        target: str | None = None,
+    ) -> answers.TriageAnswer:
+        """All of these at once, from one decode; without `include` classify, difficulty and embed."""
+        options = TriageOptions(include, classifier, embedder, top_k, label, method, target)
+        return await self._ask(calls.triage(await _picture(image), options))
+
+    async def triage_batch(
+        self,
+        images: Iterable[ImageSource],
+        *,
+        include: Sequence[Part] | None = None,
+        classifier: str | None = None,
+        embedder: str | None = None,
+        top_k: int | None = None,
+        label: str | None = None,
+        method: Method | None = None,
+        target: str | None = None,
+    ) -> answers.BatchAnswer:
+        """The same about a few images in one request, within its limits and its deadline. For many: `triage_many`."""
+        options = TriageOptions(include, classifier, embedder, top_k, label, method, target)
+        return await self._ask(calls.triage_batch([await _picture(image) for image in images], options))
+
+    def classify_many(
+        self, images: Images, *, model: str | None = None, top_k: int | None = None, concurrency: int = 8
+    ) -> AsyncGenerator[Item[answers.ClassifyAnswer], None]:
+        """As `triage_many`."""
+        return self._many(images, partial(calls.classify, model=model, top_k=top_k), concurrency)
+
+    def difficulty_many(
+        self, images: Images, *, model: str | None = None, concurrency: int = 8
+    ) -> AsyncGenerator[Item[answers.DifficultyAnswer], None]:
+        """As `triage_many`."""
+        return self._many(images, partial(calls.difficulty, model=model), concurrency)
+
+    def embed_many(
+        self, images: Images, *, model: str | None = None, concurrency: int = 8
+    ) -> AsyncGenerator[Item[answers.EmbedAnswer], None]:
+        """As `triage_many`."""
+        return self._many(images, partial(calls.embed, model=model), concurrency)
+
+    def saliency_many(
+        self,
+        images: Images,
+        *,
+        method: Method | None = None,
+        target: str | None = None,
+        model: str | None = None,
+        concurrency: int = 8,
+    ) -> AsyncGenerator[Item[answers.SaliencyAnswer], None]:
+        """As `triage_many`."""
+        return self._many(images, partial(calls.saliency, method=method, target=target, model=model), concurrency)
+
+    def triage_many(
+        self,
+        images: Images,
+        *,
+        include: Sequence[Part] | None = None,
+        classifier: str | None = None,
+        embedder: str | None = None,
+        top_k: int | None = None,
+        method: Method | None = None,
+        concurrency: int = 8,
+    ) -> AsyncGenerator[Item[answers.TriageAnswer], None]:
+        """An item an image, in their order, with an answer or an error; one never stops the others.
+
+        A request each, `concurrency` at once. At most twice so many images are taken ahead of the items, so `images`
+        may be endless; they may come by `async for`, too. Leave the loop early within `contextlib.aclosing`.
+        """
+        options = TriageOptions(include, classifier, embedder, top_k, method=method)
+        return self._many(images, partial(calls.triage, options=options), concurrency)
+
+    async def models(self) -> answers.ModelsAnswer:
+        """Which models are served?"""
+        return await self._ask(calls.models())
+
+    async def reload(self) -> answers.ReloadAnswer:
+        """Have the server take up what has changed in its models directory. It is repeated only where the server can't
+        have begun."""
+        return await self._ask(calls.reload())
+
+    async def live(self) -> answers.Health:
+        """Does the process answer? Asked once."""
+        return await self._ask(calls.live(), ONCE)
+
+    async def ready(self) -> answers.Health:
+        """Are the models ready? Asked once; raises Overloaded where they aren't."""
+        return await self._ask(calls.ready(), ONCE)
+
+    async def wait_until_ready(self, seconds: float = 60.0) -> answers.Health:
+        """Ask until they are; raises what was wrong last."""
+        return await self._ask(calls.ready(), Retry(PATIENT.attempts, seconds, most_seconds=1.0))
+
+    async def metrics(self) -> str:
+        """In Prometheus's text format."""
+        return await self._ask(calls.metrics())
+
+    def _many(
+        self, images: Images, call: Callable[[Picture], Call[T]], concurrency: int
+    ) -> AsyncGenerator[Item[T], None]:
+        bulk.check_concurrency(concurrency)
+
+        async def ask(image: ImageSource) -> T:
+            return await self._ask(call(await _picture(image)), self._bulk_retry)
+
+        return bulk.in_tasks(images, ask, concurrency)
+
+    async def _ask(self, call: Call[T], retry: Retry | None = None) -> T:
+        attempts = Attempts(retry or self._retry, self._clock, self._random)
+        seconds = call.seconds or self._timeout
+        while True:
+            try:
+                response = await self._http.request(**call.options, timeout=connection.timeout(seconds))
+            except httpx.RequestError as failure:
+                error = error_of_failure(failure, seconds)
+            else:
+                refusal = error_of(response)
+                if refusal is None:
+                    return call.read(response)
+                error = refusal
+            await self._sleep(attempts.pause_after(error, call.repeatable))
+            if self._closed:
+                raise error
+
+
+async def _picture(source: ImageSource) -> Picture:
+    return read_picture(source) if is_at_hand(source) else await asyncio.to_thread(read_picture, source)
+
+
+async def _side(source: ImageSource | Embedding) -> calls.Side:
+    return source if isinstance(source, Embedding) else await _picture(source)

@@ -1,0 +1,154 @@
+"""Each route as a request to be sent and a reader of its answer; no network here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeAlias, TypeVar
+
+import httpx
+
+from phototriage_client import answers
+from phototriage_client.answers import EmbedAnswer, Method, Part
+from phototriage_client.embedding import Embedding
+from phototriage_client.picture import Picture
+from phototriage_client.replies import json_of, png_of, text_of
+
+T = TypeVar("T")
+
+Side: TypeAlias = Picture | Embedding
+FormPart: TypeAlias = tuple[str, tuple[str | None, bytes, str]]  # name; file name, content, media type
+
+JSON, PNG = "application/json", "image/png"
+BYTES = "application/octet-stream"  # what the bytes are, the server sees for itself
+RELOAD_SECONDS = 120.0  # models are read, verified and warmed up
+
+
+@dataclass(frozen=True)
+class Call(Generic[T]):
+    """`repeatable`: doing it twice is as good as once. `seconds`: the timeout of its answer, where it has its own."""
+
+    method: str
+    path: str
+    read: Callable[[httpx.Response], T]
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    form: Sequence[FormPart] = ()
+    accept: str = JSON
+    repeatable: bool = True
+    seconds: float | None = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Of httpx's `request`."""
+        headers = {"accept": self.accept} | ({"content-type": BYTES} if self.body is not None else {})
+        return {
+            "method": self.method,
+            "url": self.path,
+            "params": dict(self.query),
+            "headers": headers,
+            "content": self.body,
+            "files": list(self.form) or None,
+        }
+
+
+def classify(picture: Picture, model: str | None = None, top_k: int | None = None) -> Call[answers.ClassifyAnswer]:
+    return _of_one("/v1/classify", picture, json_of(answers.ClassifyAnswer), model=model, top_k=top_k)
+
+
+def difficulty(picture: Picture, model: str | None = None, label: str | None = None) -> Call[answers.DifficultyAnswer]:
+    return _of_one("/v1/difficulty", picture, json_of(answers.DifficultyAnswer), model=model, label=label)
+
+
+def embed(picture: Picture, model: str | None = None) -> Call[EmbedAnswer]:
+    return _of_one("/v1/embed", picture, json_of(EmbedAnswer), model=model)
+
+
+def saliency(
+    picture: Picture, method: Method | None = None, target: str | None = None, model: str | None = None
+) -> Call[answers.SaliencyAnswer]:
+    read = json_of(answers.SaliencyAnswer)
+    return _of_one("/v1/saliency", picture, read, method=method, target=target, model=model)
+
+
+def saliency_png(
+    picture: Picture, method: Method | None = None, target: str | None = None, model: str | None = None
+) -> Call[bytes]:
+    return _of_one("/v1/saliency", picture, png_of, PNG, method=method, target=target, model=model)
+
+
+@dataclass(frozen=True)
+class TriageOptions:
+    """The query of a triage; what is None is left to the server."""
+
+    include: Sequence[Part] | None = None
+    classifier: str | None = None
+    embedder: str | None = None
+    top_k: int | None = None
+    label: str | None = None
+    method: Method | None = None
+    target: str | None = None
+
+    @property
+    def query(self) -> dict[str, str]:
+        include = self.include
+        joined = include if include is None or isinstance(include, str) else ",".join(include)
+        return _query(**vars(self) | {"include": joined})
+
+
+def triage(picture: Picture, options: TriageOptions) -> Call[answers.TriageAnswer]:
+    read = json_of(answers.TriageAnswer)
+    return Call("POST", "/v1/triage", read, options.query, picture.content)
+
+
+def triage_batch(pictures: Sequence[Picture], options: TriageOptions) -> Call[answers.BatchAnswer]:
+    form = [_part("images", picture) for picture in pictures]
+    return Call("POST", "/v1/triage/batch", json_of(answers.BatchAnswer), options.query, form=form)
+
+
+def duplicates(
+    a: Side, b: Side, model: str | None = None, threshold: float | None = None, explain: bool = False
+) -> Call[answers.DuplicatesAnswer]:
+    form = [
+        _part(f"image_{name}", side)
+        if isinstance(side, Picture)
+        else (f"embedding_{name}", (None, side.to_json().encode(), JSON))
+        for name, side in (("a", a), ("b", b))
+    ]
+    query = _query(model=model, threshold=threshold, explain="true" if explain else None)
+    return Call("POST", "/v1/duplicates", json_of(answers.DuplicatesAnswer), query, form=form)
+
+
+def models() -> Call[answers.ModelsAnswer]:
+    return Call("GET", "/v1/models", json_of(answers.ModelsAnswer))
+
+
+def reload() -> Call[answers.ReloadAnswer]:
+    read = json_of(answers.ReloadAnswer)
+    return Call("POST", "/v1/models/reload", read, repeatable=False, seconds=RELOAD_SECONDS)
+
+
+def live() -> Call[answers.Health]:
+    return Call("GET", "/livez", json_of(answers.Health))
+
+
+def ready() -> Call[answers.Health]:
+    return Call("GET", "/readyz", json_of(answers.Health))
+
+
+def metrics() -> Call[str]:
+    return Call("GET", "/metrics", text_of, accept="text/plain")
+
+
+def _of_one(
+    path: str, picture: Picture, read: Callable[[httpx.Response], T], accept: str = JSON, **query: str | float | None
+) -> Call[T]:
+    return Call("POST", path, read, _query(**query), picture.content, accept=accept)
+
+
+def _part(name: str, picture: Picture) -> FormPart:
+    return name, (picture.name, picture.content, BYTES)
+
+
+def _query(**values: str | float | None) -> dict[str, str]:
+    return {name: str(value) for name, value in values.items() if value is not None}

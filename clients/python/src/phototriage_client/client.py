@@ -1,0 +1,271 @@
+"""The client for threads. It may be shared by them."""
+
+from __future__ import annotations
+
+import random as random_numbers
+import ssl
+from collections.abc import Callable, Generator, Iterable, Sequence
+from functools import partial
+from threading import Event
+from time import monotonic
+from types import TracebackType
+from typing import Self, TypeVar
+
+import httpx
+
+from phototriage_client import answers, bulk, calls, connection
+from phototriage_client.answers import Method, Part
+from phototriage_client.bulk import Item
+from phototriage_client.calls import Call, TriageOptions
+from phototriage_client.embedding import Embedding
+from phototriage_client.picture import ImageSource, Picture, read_picture
+from phototriage_client.replies import error_of, error_of_failure
+from phototriage_client.retry import ONCE, PATIENT, USUAL, Attempts, Retry
+
+T = TypeVar("T")
+
+
+class Client:
+    """Asks a Phototriage server. Every method raises `ClientError`: `Problem` where the server refuses,
+    `ConnectionFailed` or `TimedOut` where no answer comes, `UnreadableImage` where an image can't be read here.
+
+    Images are bytes, a path, a file opened for binary reading, a Pillow image, or a NumPy array uint8 (H, W),
+    (H, W, 3) RGB or (H, W, 4) RGBA; the latter two are sent as PNG, without loss.
+    """
+
+    def __init__(
+        self,
+        url: str = "http://localhost:3000",
+        *,
+        api_key: str | None = None,
+        timeout: float = connection.ANSWER_SECONDS,
+        retry: Retry = USUAL,
+        bulk_retry: Retry = PATIENT,
+        verify: ssl.SSLContext | bool = True,
+        transport: httpx.BaseTransport | None = None,
+        clock: Callable[[], float] = monotonic,
+        sleep: Callable[[float], None] | None = None,
+        random: Callable[[], float] = random_numbers.random,
+    ) -> None:
+        """`timeout` is in seconds, for each attempt, and should be above the server's deadline. `retry` is for single
+        calls, `bulk_retry` for each image of many. `clock`, `sleep` and `random` are what retries go by."""
+        options = connection.options(url, api_key, timeout)
+        self._http = httpx.Client(**options, verify=verify, transport=transport)
+        self._timeout, self._retry, self._bulk_retry = timeout, retry, bulk_retry
+        self._clock, self._sleep, self._random = clock, sleep, random
+        self._closed = Event()
+        self._stops: set[Event] = set()  # of what is asked about many images at the moment
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections; what waits for another attempt gives up."""
+        for stop in (self._closed, *list(self._stops)):
+            stop.set()
+        self._http.close()
+
+    def classify(
+        self, image: ImageSource, *, model: str | None = None, top_k: int | None = None
+    ) -> answers.ClassifyAnswer:
+        """What is in this photo?"""
+        return self._ask(calls.classify(read_picture(image), model, top_k))
+
+    def difficulty(
+        self, image: ImageSource, *, model: str | None = None, label: str | None = None
+    ) -> answers.DifficultyAnswer:
+        """How hard is it, and why? `label` is what the caller takes it for."""
+        return self._ask(calls.difficulty(read_picture(image), model, label))
+
+    def embed(self, image: ImageSource, *, model: str | None = None) -> answers.EmbedAnswer:
+        """What is it to be known by?"""
+        return self._ask(calls.embed(read_picture(image), model))
+
+    def duplicates(
+        self,
+        a: ImageSource | Embedding,
+        b: ImageSource | Embedding,
+        *,
+        model: str | None = None,
+        threshold: float | None = None,
+        explain: bool = False,
+    ) -> answers.DuplicatesAnswer:
+        """Are these two one photo? An embedding of `embed` takes an image's place."""
+        return self._ask(calls.duplicates(_side(a), _side(b), model, threshold, explain))
+
+    def saliency(
+        self,
+        image: ImageSource,
+        *,
+        method: Method | None = None,
+        target: str | None = None,
+        model: str | None = None,
+    ) -> answers.SaliencyAnswer:
+        """What did the model look at?"""
+        return self._ask(calls.saliency(read_picture(image), method, target, model))
+
+    def saliency_png(
+        self,
+        image: ImageSource,
+        *,
+        method: Method | None = None,
+        target: str | None = None,
+        model: str | None = None,
+    ) -> bytes:
+        """The mask alone, as the content of an 8-bit grey PNG file of the upright image's size."""
+        return self._ask(calls.saliency_png(read_picture(image), method, target, model))
+
+    def triage(
+        self,
+        image: ImageSource,
+        *,
+        include: Sequence[Part] | None = None,
+        classifier: str | None = None,
+        embedder: str | None = None,
+        top_k: int | None = None,
+        label: str | None = None,
+        method: Method | None = None,
+        target: str | None = None,
+    ) -> answers.TriageAnswer:
+        """All of these at once, from one decode; without `include` classify, difficulty and embed."""
+        options = TriageOptions(include, classifier, embedder, top_k, label, method, target)
+        return self._ask(calls.triage(read_picture(image), options))
+
+    def triage_batch(
+        self,
+        images: Iterable[ImageSource],
+        *,
+        include: Sequence[Part] | None = None,
+        classifier: str | None = None,
+        embedder: str | None = None,
+        top_k: int | None = None,
+        label: str | None = None,
+        method: Method | None = None,
+        target: str | None = None,
+    ) -> answers.BatchAnswer:
+        """The same about a few images in one request, within its limits and its deadline. For many: `triage_many`."""
+        options = TriageOptions(include, classifier, embedder, top_k, label, method, target)
+        return self._ask(calls.triage_batch([read_picture(image) for image in images], options))
+
+    def classify_many(
+        self, images: Iterable[ImageSource], *, model: str | None = None, top_k: int | None = None, concurrency: int = 8
+    ) -> Generator[Item[answers.ClassifyAnswer], None, None]:
+        """As `triage_many`."""
+        return self._many(images, partial(calls.classify, model=model, top_k=top_k), concurrency)
+
+    def difficulty_many(
+        self, images: Iterable[ImageSource], *, model: str | None = None, concurrency: int = 8
+    ) -> Generator[Item[answers.DifficultyAnswer], None, None]:
+        """As `triage_many`."""
+        return self._many(images, partial(calls.difficulty, model=model), concurrency)
+
+    def embed_many(
+        self, images: Iterable[ImageSource], *, model: str | None = None, concurrency: int = 8
+    ) -> Generator[Item[answers.EmbedAnswer], None, None]:
+        """As `triage_many`."""
+        return self._many(images, partial(calls.embed, model=model), concurrency)
+
+    def saliency_many(
+        self,
+        images: Iterable[ImageSource],
+        *,
+        method: Method | None = None,
+        target: str | None = None,
+        model: str | None = None,
+        concurrency: int = 8,
+    ) -> Generator[Item[answers.SaliencyAnswer], None, None]:
+        """As `triage_many`."""
+        return self._many(images, partial(calls.saliency, method=method, target=target, model=model), concurrency)
+
+    def triage_many(
+        self,
+        images: Iterable[ImageSource],
+        *,
+        include: Sequence[Part] | None = None,
+        classifier: str | None = None,
+        embedder: str | None = None,
+        top_k: int | None = None,
+        method: Method | None = None,
+        concurrency: int = 8,
+    ) -> Generator[Item[answers.TriageAnswer], None, None]:
+        """An item an image, in their order, with an answer or an error; one never stops the others.
+
+        A request each, `concurrency` at once. At most twice so many images are taken ahead of the items, so `images`
+        may be endless; they are taken in the caller's thread.
+        """
+        options = TriageOptions(include, classifier, embedder, top_k, method=method)
+        return self._many(images, partial(calls.triage, options=options), concurrency)
+
+    def models(self) -> answers.ModelsAnswer:
+        """Which models are served?"""
+        return self._ask(calls.models())
+
+    def reload(self) -> answers.ReloadAnswer:
+        """Have the server take up what has changed in its models directory. It is repeated only where the server can't
+        have begun."""
+        return self._ask(calls.reload())
+
+    def live(self) -> answers.Health:
+        """Does the process answer? Asked once."""
+        return self._ask(calls.live(), ONCE)
+
+    def ready(self) -> answers.Health:
+        """Are the models ready? Asked once; raises Overloaded where they aren't."""
+        return self._ask(calls.ready(), ONCE)
+
+    def wait_until_ready(self, seconds: float = 60.0) -> answers.Health:
+        """Ask until they are; raises what was wrong last."""
+        return self._ask(calls.ready(), Retry(PATIENT.attempts, seconds, most_seconds=1.0))
+
+    def metrics(self) -> str:
+        """In Prometheus's text format."""
+        return self._ask(calls.metrics())
+
+    def _many(
+        self, images: Iterable[ImageSource], call: Callable[[Picture], Call[T]], concurrency: int
+    ) -> Generator[Item[T], None, None]:
+        bulk.check_concurrency(concurrency)
+
+        def run() -> Generator[Item[T], None, None]:
+            stop = Event()
+            self._stops.add(stop)
+            try:
+                yield from bulk.in_threads(
+                    images, lambda image: self._ask(call(read_picture(image)), self._bulk_retry, stop), concurrency
+                )
+            finally:
+                stop.set()
+                self._stops.discard(stop)
+
+        return run()
+
+    def _ask(self, call: Call[T], retry: Retry | None = None, stop: Event | None = None) -> T:
+        stop = stop or self._closed
+        attempts = Attempts(retry or self._retry, self._clock, self._random)
+        timeout = call.seconds or self._timeout
+        while True:
+            try:
+                response = self._http.request(**call.options, timeout=connection.timeout(timeout))
+            except httpx.RequestError as failure:
+                error = error_of_failure(failure, timeout)
+            else:
+                refusal = error_of(response)
+                if refusal is None:
+                    return call.read(response)
+                error = refusal
+            seconds = attempts.pause_after(error, call.repeatable)
+            if self._sleep is None:
+                stop.wait(seconds)
+            else:
+                self._sleep(seconds)
+            if stop.is_set():
+                raise error
+
+
+def _side(source: ImageSource | Embedding) -> calls.Side:
+    return source if isinstance(source, Embedding) else read_picture(source)

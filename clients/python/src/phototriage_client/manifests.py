@@ -1,0 +1,180 @@
+"""What GET /v1/models tells of a model: how it is fed, what it answers, where it comes from.
+
+Fields that a newer server adds are passed over.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class InputRule(_Part):
+    """The rule by which upright pixels become the model's input."""
+
+    height: int
+    width: int
+    colour: Literal["rgb", "grey"]
+    resize: Literal["box", "bilinear", "hamming", "bicubic", "lanczos"]
+    antialias: Literal[True]
+    aspect: Literal["stretch", "crop", "pad"]
+
+
+class Output(_Part):
+    """An output of the model's graph; a string in its shape is a free dimension."""
+
+    role: Literal["logits", "gradient", "embedding", "latent", "reconstruction_error"]
+    name: str
+    shape: tuple[int | str, ...]
+
+
+class FeatOutRule(_Part):
+    """What FeatOut removes from an image; shares are of its area."""
+
+    variant: Literal["single", "multi"] = "multi"
+    patches: int = 5
+    exclusion_share: float = 0.10
+    removal_share: float = 0.35
+    square_share: float = 81 / 784
+    fill: Literal["blur", "mean", "black"] = "blur"
+    blur_share: float = 5 / 28
+
+
+class SignalWeight(_Part):
+    mean: float
+    deviation: float
+    weight: float
+
+
+class Formula(_Part):
+    """How signals make a difficulty score."""
+
+    weights: dict[str, SignalWeight]
+    intercept: float
+    knots: tuple[tuple[float, float], ...] = ()
+
+
+class ReferenceNetworks(_Part):
+    """Whose mistakes the difficulty score predicts."""
+
+    trunk: Literal["small_cnn"]
+    size: int
+    epochs: int
+    parameters: int
+    networks: int
+    mistakes: float
+
+
+class DifficultyRule(_Part):
+    """How a classifier's difficulty score is made, and what it was fitted to."""
+
+    autoencoder: str
+    autoencoder_version: str
+    formula: Formula
+    doubt_boost: float
+    review_from: float
+    workload: float
+    reference: ReferenceNetworks
+    data: str
+    sha256: str
+    group_by: str | None
+    images: int
+
+
+class SecondLook(_Part):
+    """What two layouts' agreement does to the cosine of their embeddings; `Comparer` applies it."""
+
+    layout: Literal["luma_cosines_8"] = "luma_cosines_8"
+    floor: float = 0.7
+    weight: float = 0.4
+    doubt: float = 0
+    doubt_from: float = 0.2
+    doubt_most: float = 0.95
+
+
+class Measured(_Part):
+    """A measured share and its 95 % interval, (low, high)."""
+
+    value: float
+    interval: tuple[float, float]
+
+
+class Tuning(_Part):
+    """How a threshold was chosen, and what came out on held-out folds."""
+
+    data: str
+    sha256: str
+    pairs: int
+    duplicates: int
+    folds: int
+    aim: str
+    precision: Measured
+    recall: Measured
+    f1: Measured
+
+
+class Decision(_Part):
+    """From which similarity on two images are duplicates, and how probable that is: 1 / (1 + exp(−(slope · similarity
+    + intercept)))."""
+
+    threshold: float
+    slope: float
+    intercept: float
+    prior: float
+    second_look: SecondLook | None = None
+    tuning: Tuning
+
+
+class Metric(_Part):
+    """A measured figure and its 95 % interval."""
+
+    name: str
+    set: str
+    split: str
+    n: int
+    value: float
+    interval: tuple[float, float] | None = None
+
+
+class Data(_Part):
+    """What the model was trained on."""
+
+    name: str
+    sha256: str
+    licence: str
+    images: dict[str, int]
+
+
+class Training(_Part):
+    """How to make the model again."""
+
+    command: str
+    settings: dict[str, Any]
+    random_seed: int
+    packages: dict[str, str]
+    hardware: str
+
+
+class ModelInfo(_Part):
+    """A served model."""
+
+    name: str
+    version: str
+    kind: str
+    default: bool
+    description: str
+    files: dict[str, str]
+    input: InputRule
+    outputs: tuple[Output, ...]
+    labels: tuple[str, ...]
+    featout: FeatOutRule | None
+    difficulty: DifficultyRule | None
+    decision: Decision | None
+    metrics: tuple[Metric, ...]
+    data: Data
+    training: Training

@@ -1,0 +1,1 @@
+"""Images and manifests: what builds, tries and checks them."""
