@@ -12,7 +12,7 @@ RAY := .venv-ray
 BENTOML := $(CURDIR)/$(SERVING)/bentoml
 WITH_NODE := PATH="$(CURDIR)/$(DEV)/bin:$$PATH"
 
-.PHONY: serve train check check-full check-kubernetes check-ray clients test soak bench bench-decoders bench-duplicates bench-difficulty bench-http bento image try-image check-gpu clean
+.PHONY: serve train check check-full check-kubernetes check-ray clients kills test soak bench bench-decoders bench-duplicates bench-difficulty bench-http bench-score bento image try-image check-gpu clean
 
 serve: $(SERVING)/installed
 	BENTOML_DO_NOT_TRACK=True BENTOML_HOME=$(BENTOML) $(SERVING)/bin/bentoml serve service:Phototriage --host $(HOST) --port $(PORT)
@@ -26,7 +26,11 @@ check: $(DEV)/installed-node
 	$(DEV)/bin/lint-imports
 	$(DEV)/bin/pytest --numprocesses auto --dist loadfile
 
-check-full: check soak check-kubernetes check-ray
+check-full: check soak kills check-kubernetes check-ray
+
+# phototriage score, killed ten times at random moments.
+kills: $(DEV)/installed
+	$(DEV)/bin/python -m tests.score_kills
 
 # The manifests rendered, and held to schemas and policies. Needs kubectl; the alerts' cases need Prometheus's promtool.
 check-kubernetes: $(KUBERNETES)/installed
@@ -76,6 +80,10 @@ bench-difficulty: $(DEV)/installed
 # Every peer gets an environment of its own. Half an hour, on a machine that does nothing else.
 bench-http: $(DEV)/installed
 	$(DEV)/bin/python -m benchmarks.http_load --data $(CATS_DOGS) $(HOUSES) --open-loop --overload --triage
+
+# `phototriage score` beside its raw limit, ten thousand photos three times: ten minutes on a machine that is idle.
+bench-score: $(DEV)/installed
+	$(DEV)/bin/python -m benchmarks.score_rate --data $(CATS_DOGS)
 
 # What an image takes along, the image, the image tried as a cluster would run it (root, Debian, no container engine,
 # three minutes). VARIANT: cpu, gpu or batch. ENGINE: the first of these that works.

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import BaseModel, ValidationError
 
-from phototriage import answers, bulk, score_command, triage
+from phototriage import answers, bulk, index_command, score_command, triage
 from phototriage.difficulty import MISLABELLED
 from phototriage.errors import ModelFolderError, PhototriageError, UnknownModel
 from phototriage.image_files import read_file, reason
@@ -41,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _config(settings)
         if options.command == "score":
             return score_command.run(options, settings)
+        if options.command == "index":
+            return index_command.run(options, settings)
         models = load_models(settings)
     except (SettingsError, ModelFolderError, ProviderUnavailable) as error:
         print(f"phototriage: {error}", file=sys.stderr)
@@ -75,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     triage.add_argument("--include", help=f"of {', '.join(get_args(Part))}; separated by commas")
     score_command.add_question(triage)
     score_command.add_to(commands)
+    index_command.add_to(commands)
     rank = commands.add_parser("rank", help="write a folder's images from the hardest to the easiest, and why")
     rank.add_argument("input", type=Path, metavar="FOLDER")
     rank.add_argument("-o", "--output", type=Path, required=True, metavar="CSV")

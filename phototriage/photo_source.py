@@ -203,14 +203,14 @@ def _local(folder: Path) -> Callable[[str], Piece]:
     base = folder.resolve()
 
     def place(cell: str) -> Piece:
-        return RemoteFile(cell, _path_of(cell)) if "://" in cell else LocalFile(str(base / cell))
+        return RemoteFile(cell) if "://" in cell else LocalFile(str(base / cell))
 
     return place
 
 
 def _remote(url: str, column: str | None) -> PhotoSource:
     try:
-        system, path = file_system(url), _path_of(url)
+        system, path = file_system(url)
     except (ImportError, ValueError) as error:
         raise SourceError(f"{url} can't be opened: {error}") from error
     suffix = PurePosixPath(path).suffix.lower()
@@ -261,17 +261,9 @@ def _beside(url: str, table: str) -> Callable[[str], Piece]:
     folder = PurePosixPath(table).parent
 
     def place(cell: str) -> Piece:
-        return RemoteFile(cell, _path_of(cell)) if "://" in cell else RemoteFile(url, str(folder / cell))
+        return RemoteFile(cell) if "://" in cell else RemoteFile(url, str(folder / cell))
 
     return place
-
-
-def _path_of(url: str) -> str:
-    """A URL without its protocol, as its file system has it."""
-    import fsspec
-
-    _, path = fsspec.core.url_to_fs(url)
-    return str(path)
 
 
 def is_image_name(name: str) -> bool:

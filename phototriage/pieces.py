@@ -57,24 +57,28 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """A file, or `size` bytes of it from `offset` on, in a file system that fsspec knows; `root` is a URL in it."""
+    """A file, or `size` bytes of it from `offset` on, in a file system of fsspec; `root` is a URL in it, and the
+    file's own where there is no `path`."""
 
     root: str
-    path: str
+    path: str | None = None
     offset: int = 0
     size: int | None = None
 
     def read(self, limits: ImageLimits) -> bytes:
-        system = file_system(self.root)
         try:
-            size = system.info(self.path)["size"] if self.size is None else self.size
+            system, root = file_system(self.root)
+            path = root if self.path is None else self.path
+            size = system.info(path)["size"] if self.size is None else self.size
             if size is not None:  # some servers of the web don't say
                 _check(size, limits)
             # A byte more than the limit tells of one that is larger than it said.
             end = self.offset + (limits.max_bytes + 1 if size is None else size)
-            content: bytes = system.cat_file(self.path, start=self.offset, end=end)
+            content: bytes = system.cat_file(path, start=self.offset, end=end)
         except (OSError, PhototriageError):
             raise
+        except (ImportError, ValueError) as error:  # a package or a protocol that isn't there
+            raise UnreadableFile(f"It can't be opened: {error}.") from error
         except Exception as error:  # the libraries below fsspec have errors of their own, with addresses in the text
             raise UnreadableFile(f"It can't be fetched: {type(error).__name__}. Ask for it again later.") from error
         _check(len(content), limits)
@@ -104,12 +108,13 @@ class Unreadable:
 
 
 @lru_cache(maxsize=16)
-def file_system(url: str) -> Any:
-    """The fsspec file system that a URL is in. Raises ImportError, ValueError for an unknown protocol."""
+def file_system(url: str) -> tuple[Any, str]:
+    """The fsspec file system that a URL is in, and the URL's path there. Raises ImportError, and ValueError for an
+    unknown protocol."""
     import fsspec
 
-    system, _ = fsspec.core.url_to_fs(url)
-    return system
+    system, path = fsspec.core.url_to_fs(url)
+    return system, str(path)
 
 
 def problem_of_failure(error: PhototriageError | OSError) -> PhototriageError:

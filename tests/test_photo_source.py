@@ -180,6 +180,14 @@ def test_a_table_may_name_urls(folder: Path) -> None:
     assert read(folder / "list.txt") == {f"file://{folder}/a.jpg": content("a.jpg")}
 
 
+def test_a_url_of_a_protocol_that_is_not_known_costs_no_other_its_row(folder: Path) -> None:
+    (folder / "list.txt").write_text("what://ever.jpg\na.jpg\n")
+    first, second = open_source(str(folder / "list.txt"), None, LIMITS).items()
+    with pytest.raises(UnreadableFile, match="It can't be opened: Protocol not known: what"):
+        first.piece.read(LIMITS)
+    assert second.piece.read(LIMITS) == content("a.jpg")
+
+
 @pytest.mark.parametrize("where", ["nowhere", "file:///nowhere", "what://ever"])
 def test_what_is_not_there_is_told(where: str) -> None:
     with pytest.raises(SourceError, match=where):
