@@ -205,7 +205,7 @@ def document() -> dict[str, Any]:
         "components": {
             "securitySchemes": _SECURITY,
             "schemas": {
-                name: _as_sent(schema, name in _LEAVE_OUT)
+                name: schema if name == Embedding.__name__ else _as_sent(schema, name in _LEAVE_OUT)
                 for name, schema in schema_of(
                     [Problem, Embedding, *sorted(answers, key=lambda model: model.__name__)]
                 ).items()
@@ -216,7 +216,7 @@ def document() -> dict[str, Any]:
 
 def _as_sent(schema: dict[str, Any], leaves_out: bool) -> dict[str, Any]:
     """An answer's schema for those who read it: fields may be added one day, and what isn't there may be left out
-    instead of null."""
+    instead of null. An embedding is what callers send, too, and is to have no more than it has."""
     fields = {name: _never_null(field) if leaves_out else field for name, field in schema["properties"].items()}
     return {name: value for name, value in schema.items() if name != "additionalProperties"} | {"properties": fields}
 
