@@ -35,7 +35,7 @@ from phototriage.settings import Settings, available_cores
 from phototriage.signals import softmax
 from training.options import hardware
 
-LOOK_SECONDS = 0.5  # between looks at the memory
+LOOK_SECONDS = 5.0  # between looks at the memory, each of which takes some of its time
 MEGABYTE = 1e6
 
 

@@ -21,11 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phototriage.index_batch import Batch, Seen
-from phototriage.index_folder import Description, IndexedModel, IndexFolderError
+from phototriage.index_folder import Description, IndexedModel, IndexFolderError, model_of
 from phototriage.index_search import Asked, Neighbour, Wanted
 from phototriage.index_store import Store
 
-__all__ = ["Batch", "ImageIndex", "IndexFolderError", "IndexedModel", "Info", "Neighbour", "Seen"]
+__all__ = ["Batch", "ImageIndex", "IndexFolderError", "IndexedModel", "Info", "Neighbour", "Seen", "model_of"]
 
 if TYPE_CHECKING:
     from phototriage.runtime import OnnxModel

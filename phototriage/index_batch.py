@@ -62,7 +62,11 @@ class Batch:
         while len(found) < len(names):
             # As many as are compared with the same rows of a graph.
             part = slice(len(found), len(found) + self._store.grow_graph())
-            found += self._see_part(names[part], vectors[part])
+            try:
+                found += self._see_part(names[part], vectors[part])
+            except BaseException:
+                self.give_up()  # rows without a group are no state to go on from
+                raise
         return found
 
     def _stored(self, name: str) -> Seen:
@@ -124,6 +128,7 @@ class Batch:
             name, *seen = json.loads(line)
             self._known[name].append(Seen(*seen))
         self._answers = []
+        self._store.merge()
 
     def _content(self) -> Content:
         rows, groups = self._store.rows, self._store.groups

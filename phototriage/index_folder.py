@@ -101,27 +101,38 @@ class Description(BaseModel):
         return 0 if rows < self.exact else rows // self.step * self.step
 
 
+def model_of(folder: Path) -> IndexedModel:
+    """What an index that is there was made by, so that it can be opened without the model. Raises IndexFolderError."""
+    return _read(folder).model
+
+
 def describe(folder: Path, wanted: Description, read_only: bool) -> Description:
     """The description that the folder has; a new folder gets `wanted`. Raises IndexFolderError, if the folder is of
     another model, or none of an index."""
     path = folder / DESCRIPTION
+    if path.exists() or read_only or _holds_anything(folder):
+        found = _read(folder)
+        _check_same(folder, found.model, wanted.model)
+        return found
+    part = path.with_name(path.name + PART)
+    part.write_text(wanted.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    _sync(part)
+    part.replace(path)
+    _sync(folder)
+    return wanted
+
+
+def _read(folder: Path) -> Description:
+    path = folder / DESCRIPTION
     try:
-        found = Description.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        if read_only or _holds_anything(folder):
-            raise IndexFolderError(
-                f"{folder} is no index: it has no {DESCRIPTION}. Name another folder, or one that isn't there yet."
-            ) from None
-        part = path.with_name(path.name + PART)
-        part.write_text(wanted.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        _sync(part)
-        part.replace(path)
-        _sync(folder)
-        return wanted
+        return Description.model_validate_json(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        raise IndexFolderError(
+            f"{folder} is no index: it has no {DESCRIPTION}. Name another folder, or to make one, one that isn't there "
+            "yet."
+        ) from None
     except (OSError, ValidationError) as error:
         raise IndexFolderError(f"{path} can't be read: {error}. Restore it, or start a new index.") from error
-    _check_same(folder, found.model, wanted.model)
-    return found
 
 
 def _check_same(folder: Path, found: IndexedModel, wanted: IndexedModel) -> None:

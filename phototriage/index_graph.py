@@ -29,6 +29,7 @@ Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
 Vectors = Callable[[int, int], Floats]  # of the rows from one to before another
 
+SHARED = 8  # queries from which on they are shared out among threads: to begin threads takes time, too
 RECORD, SUFFIX = "graph.json", ".usearch"
 
 _FOLDER = re.compile(r"graph-(\d{12})")
@@ -114,18 +115,21 @@ class Graph:
 
     def candidates(self, vectors: Floats) -> Indices:
         """(Q, n): rows that may be similar to each of `vectors` (Q, D); −1 where there are fewer."""
-        found = []
-        for part, index in zip(self._parts, self._indexes, strict=True):
-            values = np.ascontiguousarray(vectors[:, slice(*part.columns)])
-            found.append(self._nearest(index, part, values))
-            if part.mirrored:
-                found.append(self._nearest(index, part, _mirrored(values)))
-        return np.concatenate(found, axis=1)
+        return np.concatenate([self._candidates_of(place, vectors) for place in self._places], axis=1)
+
+    def _candidates_of(self, place: int, vectors: Floats) -> Indices:
+        part, index = self._parts[place], self._indexes[place]
+        values = np.ascontiguousarray(vectors[:, slice(*part.columns)])
+        if not part.mirrored:
+            return self._nearest(index, part, values)
+        found = self._nearest(index, part, np.concatenate([values, _mirrored(values)]))
+        return np.concatenate([found[: len(values)], found[len(values) :]], axis=1)
 
     def _nearest(self, index: Any, part: Part, values: Floats) -> Indices:
         named: Indices = np.full((len(values), part.count), -1, np.int64)
         if len(index) and len(values):
-            matches = index.search(values, part.count, threads=self._threads)
+            threads = self._threads if len(values) >= SHARED else 1
+            matches = index.search(values, part.count, threads=threads)
             if len(values) == 1:
                 named[0, : len(matches)] = matches.keys
             else:
@@ -153,7 +157,7 @@ class Graph:
         return {"rows": self.rows, "step": self._step, "usearch": version("usearch"), "parts": settings}
 
     @classmethod
-    def load(cls, folder: Path, parts: tuple[Part, ...], step: int, threads: int, view: bool) -> Self | None:
+    def load(cls, folder: Path, parts: tuple[Part, ...], step: int, threads: int = 0, *, view: bool) -> Self | None:
         """A graph that was saved, or None if a file is missing, damaged, or was made in another way. One that is viewed
         is mapped, and can't be extended."""
         graph = cls(parts, step, threads)

@@ -85,7 +85,8 @@ def _search_part(rows: Rows, asked: Asked, wanted: Wanted, look: SecondLook | No
         begin = graph.rows
         sieve.offer(*_scored(rows, asked.vectors, graph.candidates(asked.vectors), look))
     stop = int(asked.limits.max())
-    for low, high in ((begin, min(begin + FIRST_ROWS, stop)), (begin + FIRST_ROWS, stop)):
+    first_rows = 0 if begin else FIRST_ROWS
+    for low, high in ((begin, min(begin + first_rows, stop)), (begin + first_rows, stop)):
         for first, block in rows.blocks(low, high):
             query, place, value = _promising(asked.vectors, block, sieve.bar, look)
             sieve.offer(query, place + first, value)

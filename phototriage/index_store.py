@@ -91,11 +91,14 @@ class Store:
 
     def prepare_to_write(self) -> None:
         """Raises IndexFolderError if this store may only read."""
-        if self.read_only:
-            raise IndexFolderError(f"The index {self.folder} was opened to read, or is closed. Open it to write.")
+        self._check_writable()
         self.grow_graph()
         if len(self.rows) == self._committed:
             self._save_graph()
+
+    def _check_writable(self) -> None:
+        if self.read_only:
+            raise IndexFolderError(f"The index {self.folder} was opened to read, or is closed. Open it to write.")
 
     def grow_graph(self) -> int:
         """Let the graph know the rows that it has to. Returns how many can be added before it has to know more."""
@@ -118,21 +121,29 @@ class Store:
 
     def commit(self, content: Content) -> None:
         """Write a batch, whose rows and groups are in memory already."""
+        self._check_writable()
         number = self.segments[-1].span[1] + 1 if self.segments else 1
-        self.segments.append(index_segment.read(index_segment.write(self._place, (number, number), content)))
+        written = index_segment.write(self._place, (number, number), content)
+        self.segments.append(index_segment.read(written))
+        self._map_committed()
+
+    def merge(self) -> None:
+        """What is better done after a commit, and can be done after any other: fewer segments, the graph on disk."""
         small = index_segment.to_merge(self.segments)
         if small:
             merged = index_segment.merge(self._place, small)
             self.segments[-len(small) :] = [index_segment.read(merged)]
             index_segment.remove_leftovers(self._place)
+            self._map_committed()
+        self.prepare_to_write()
+
+    def _map_committed(self) -> None:
         self.rows.map([segment.vectors for segment in self.segments])
         self._mark_committed()
-        self.prepare_to_write()
 
     def rebuild(self) -> None:
         """A new generation: the living rows as one segment, and the graph."""
-        if self.read_only:
-            raise IndexFolderError(f"The index {self.folder} was opened to read, or is closed. Open it to write.")
+        self._check_writable()
         old = self._place
         new = self.folder / f"{GENERATION}{int(old.name.removeprefix(GENERATION)) + 1:08d}"
         with whole_folder(new) as part:
@@ -145,15 +156,14 @@ class Store:
         self._read()
         self.prepare_to_write()
 
-    @property
-    def _place(self) -> Path:
-        """The generation's folder."""
+    def _generation(self) -> Path:
+        """The folder of the last one."""
         found = sorted(path for path in self.folder.glob(f"{GENERATION}*") if path.suffix != PART)
         return found[-1] if found else self.folder / f"{GENERATION}{1:08d}"
 
     def _tidy(self) -> None:
         """Remove what a process left that was killed."""
-        place = self._place
+        place = self._generation()
         for path in self.folder.glob(f"{GENERATION}*"):
             if path != place:
                 shutil.rmtree(path)
@@ -163,7 +173,7 @@ class Store:
     def _read(self) -> None:
         for attempt in range(1, READ_ATTEMPTS + 1):
             try:
-                place = self._place
+                self._place = place = self._generation()
                 paths = index_segment.folders(place) if place.is_dir() else []
                 self.segments = [index_segment.read(path) for path in paths]
                 break
@@ -194,7 +204,8 @@ class Store:
             self._told = True
             return
         parts = index_graph.parts_of(self.model.parts)
-        paths = [path for path in index_graph.folders(self._place) if index_graph.rows_of(path) <= due]
+        found = index_graph.folders(self._place) if self._place.is_dir() else []
+        paths = [path for path in found if index_graph.rows_of(path) <= due]
         remedy = "so images are compared one by one; rebuild the index" if self.read_only else "and is built again"
         for path in reversed(paths):
             self.graph = Graph.load(path, parts, self._described.step, self._threads, view=self.read_only)

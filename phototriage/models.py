@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from phototriage import difficulty
+from phototriage import difficulty, manifest
 from phototriage.difficulty import Difficulty
 from phototriage.errors import ModelFolderError, UnknownModel
 from phototriage.manifest import Manifest
 from phototriage.runtime import Autoencoder, OnnxModel, load_any
+from phototriage.schemas import Part
 from phototriage.settings import Settings
 
 Kind = Literal["classifier", "embedder"]
@@ -93,6 +94,25 @@ def load_difficulty(classifier: Manifest, folder: Path, autoencoders: Mapping[st
 def load_models(settings: Settings) -> Models:
     """Load every model folder of the models directory. Raises ModelFolderError, ProviderUnavailable."""
     return assemble(settings, {folder.name: load_any(folder, settings) for folder in folders_of(settings)})
+
+
+def load_needed(settings: Settings, parts: Collection[Part], classifier: str | None, embedder: str | None) -> Models:
+    """Of the model folders only those that answer these parts, by the classifier and the embedder of that name or the
+    default ones. Errors as of `load_models`; a name that isn't there is left for `Models.get` to tell."""
+    found = {folder: manifest.read(folder) for folder in folders_of(settings)}
+    wanted: dict[Kind, tuple[bool, str | None, str | None]] = {
+        "classifier": (bool(set(parts) - {"embed"}), classifier, settings.default_classifier),
+        "embedder": ("embed" in parts, embedder, settings.default_embedder),
+    }
+    defaults = {}
+    for kind, (is_asked, named, setting) in wanted.items():
+        chosen = choose_default(list(found.values()), setting, kind)
+        there = any((each.name, each.kind) == (named, kind) for each in found.values())
+        defaults[f"default_{kind}"] = (named if there else chosen) if is_asked else None
+    names = set(defaults.values())
+    names |= {each.difficulty.autoencoder for each in found.values() if each.name in names and each.difficulty}
+    loaded = {folder.name: load_any(folder, settings) for folder, each in found.items() if each.name in names}
+    return assemble(settings.model_copy(update=defaults), loaded)
 
 
 def folders_of(settings: Settings) -> list[Path]:

@@ -10,7 +10,7 @@ from phototriage import triage
 from phototriage.images import ImageLimits
 from phototriage.pieces import Held, Item, Unreadable
 from phototriage.schemas import TriageAnswer
-from phototriage.scorer import READ_AHEAD, Scorer, Shard
+from phototriage.scorer import FILES_AT_ONCE, READ_AHEAD, Scorer, Shard
 from phototriage.settings import Settings
 from phototriage.triage import Question
 from tests.tiny_models import solid
@@ -80,7 +80,7 @@ def test_files_are_read_ahead_but_not_all(settings: Settings, monkeypatch: pytes
     monkeypatch.setattr(triage, "answer", look)
     Scorer(settings, Question(("classify",))).score(Shard(0, [Item(str(n), Counted(n, begun)) for n in range(50)]))
     assert sorted(begun) == list(range(50))
-    assert 1 < max(ahead) <= READ_AHEAD + 1
+    assert 1 < max(ahead) <= FILES_AT_ONCE * (READ_AHEAD + 1)
 
 
 def test_images_one_by_one_are_read_when_their_place_is_told(settings: Settings) -> None:
