@@ -12,7 +12,7 @@ RAY := .venv-ray
 BENTOML := $(CURDIR)/$(SERVING)/bentoml
 WITH_NODE := PATH="$(CURDIR)/$(DEV)/bin:$$PATH"
 
-.PHONY: serve train check check-full check-kubernetes check-ray clients kills test soak bench bench-decoders bench-duplicates bench-difficulty bench-http bench-score bento image try-image check-gpu clean
+.PHONY: serve train check check-full check-kubernetes check-ray clients kills test soak bench bench-decoders bench-duplicates bench-difficulty bench-http bench-score bench-index bento image try-image check-gpu clean
 
 serve: $(SERVING)/installed
 	BENTOML_DO_NOT_TRACK=True BENTOML_HOME=$(BENTOML) $(SERVING)/bin/bentoml serve service:Phototriage --host $(HOST) --port $(PORT)
@@ -80,6 +80,10 @@ bench-difficulty: $(DEV)/installed
 # Every peer gets an environment of its own. Half an hour, on a machine that does nothing else.
 bench-http: $(DEV)/installed
 	$(DEV)/bin/python -m benchmarks.http_load --data $(CATS_DOGS) $(HOUSES) --open-loop --overload --triage
+
+# The index of a million images beside the exact search: half an hour, most of it to build the graph.
+bench-index: $(DEV)/installed
+	$(DEV)/bin/python -m benchmarks.index_search --data $(CALTECH) $(HOUSES) $(CATS_DOGS) --model $(DUPLICATES)
 
 # `phototriage score` beside its raw limit, ten thousand photos three times: ten minutes on a machine that is idle.
 bench-score: $(DEV)/installed
