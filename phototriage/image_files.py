@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from phototriage.errors import PhototriageError, TooLarge
+from phototriage.errors import PhototriageError, TooLarge, UnreadableFile
 from phototriage.images import IMAGE_SUFFIXES, ImageLimits
 from phototriage.progress import Progress
 from phototriage.runtime import OnnxModel
@@ -76,8 +77,18 @@ def reason(error: Failure) -> str:
 
 
 def read_file(path: Path, limits: ImageLimits) -> bytes:
-    """A file's bytes; one over the limit is refused before it fills the memory. Raises OSError, TooLarge."""
-    size = path.stat().st_size
-    if size > limits.max_bytes:
-        raise TooLarge(f"The image has {size} bytes, and the limit is {limits.max_bytes}. Take a smaller file.")
-    return path.read_bytes()
+    """A file's bytes; one over the limit is refused before it fills the memory, and what isn't a file, as a pipe,
+    before it is waited for. Raises OSError, TooLarge, UnreadableFile."""
+    with open(path, "rb", 0, opener=_at_once) as file:
+        about = os.fstat(file.fileno())
+        if not stat.S_ISREG(about.st_mode):
+            raise UnreadableFile("It is no file but a folder, a pipe or a device. Take it away, or name another.")
+        if about.st_size > limits.max_bytes:
+            raise TooLarge(
+                f"The image has {about.st_size} bytes, and the limit is {limits.max_bytes}. Take a smaller file."
+            )
+        return file.readall()
+
+
+def _at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)

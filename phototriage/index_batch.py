@@ -40,8 +40,6 @@ class Batch:
         self._replaced: list[int] = []
         self._answers: list[bytes] = []
         self._known: dict[str, deque[Seen]] = defaultdict(deque)
-        for name, *seen in answers or ():
-            self._known[str(name)].append(Seen(*seen))  # type: ignore[arg-type]
 
     def see(self, names: Sequence[str], vectors: Floats) -> list[Seen]:
         """What the index says to each image, in order, `vectors` (N, D); each becomes part of it as it is seen.
@@ -70,6 +68,9 @@ class Batch:
         return found
 
     def _stored(self, name: str) -> Seen:
+        if not self._known:  # as seldom as a batch is asked again: answers take more memory than vectors
+            for other, *seen in self._store.answers_of(self.id) or ():
+                self._known[str(other)].append(Seen(*seen))
         known = self._known.get(name)
         if not known:
             raise IndexFolderError(
@@ -124,9 +125,6 @@ class Batch:
             return
         self._store.commit(self._content())
         self.committed = True
-        for line in self._answers:
-            name, *seen = json.loads(line)
-            self._known[name].append(Seen(*seen))
         self._answers = []
         self._store.merge()
 

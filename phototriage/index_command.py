@@ -51,7 +51,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     except (ModelFolderError, PhototriageError, ProviderUnavailable) as error:
         print(f"phototriage: {error}", file=sys.stderr)
     except OSError as error:
-        print(f"phototriage: {options.folder}: {error.strerror}", file=sys.stderr)
+        print(f"phototriage: {options.folder}: {error.strerror or error}", file=sys.stderr)
     return CANT_START
 
 

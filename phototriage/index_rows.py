@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -70,6 +71,8 @@ class Rows:
         if self._spill is None:
             return np.empty(shape, np.float32)
         with TemporaryFile(dir=self._spill) as file:
+            # A full disk is told here; on a page that the map can't have, it would end the process.
+            os.posix_fallocate(file.fileno(), 0, BLOCK * self.dimension * 4)
             return np.memmap(file, np.float32, "w+", shape=shape).view(np.ndarray)
 
     def gather(self, rows: Indices) -> Floats:

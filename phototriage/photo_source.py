@@ -1,29 +1,24 @@
 """Where the images that are scored come from: a folder, a tar, a list, a column of a table, a URL that fsspec knows.
 
-A source is gone through in an order that is its own, and kept nowhere: ten million names take no memory.
+A source is gone through in an order that is its own, and isn't kept: only the names of the folder that it is in are.
 """
 
 from __future__ import annotations
 
 import csv
 import os
-import tarfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, Literal
+from typing import IO, Any
 
+from phototriage import archives
+from phototriage.archives import is_image_name, shown
 from phototriage.images import IMAGE_SUFFIXES, ImageLimits
-from phototriage.pieces import Held, Item, LocalFile, Piece, RemoteFile, Stretch, Unreadable, file_system
+from phototriage.pieces import Item, LocalFile, Piece, RemoteFile, Stretch, Unreadable, file_system
 
 TABLES = (".csv", ".parquet")
 LISTS = (".txt", ".lst")
-PACKED_TARS: dict[str, Literal["r|gz", "r|bz2", "r|xz"]] = {
-    ".tar.gz": "r|gz",
-    ".tgz": "r|gz",
-    ".tar.bz2": "r|bz2",
-    ".tar.xz": "r|xz",
-}
 KINDS = "a folder, a .tar, a list of paths (.txt), a .csv or .parquet with a column of paths, or a URL of one of these"
 DEFAULT_COLUMN = "path"
 ROWS_AT_ONCE = 1024
@@ -37,58 +32,86 @@ class SourceError(Exception):
 @dataclass(frozen=True)
 class PhotoSource:
     """`items()` goes through all images, the same in the same order each time; `count()` says how many there are, or
-    None where only going through all would tell. Both raise SourceError. `base` is where names start from."""
+    None where only going through all would tell. Both raise SourceError. `base` is where names start from; in an
+    archive all do."""
 
     name: str
     items: Callable[[], Iterator[Item]]
     count: Callable[[], int | None]
     base: str
+    is_archive: bool = False
 
     def key(self, name: str) -> str:
         """What an image is called among those of all sources: its path, or its URL."""
-        return name if "://" in name or name.startswith("/") else f"{self.base}/{name}"
+        if self.is_archive:
+            return f"{self.base}/{name}"
+        if "://" in name:
+            return name
+        return f"{self.base}/{name}" if "://" in self.base else os.path.normpath(Path(self.base, name))
 
 
 def open_source(where: str, column: str | None, limits: ImageLimits) -> PhotoSource:
     """What lies at a path or a URL. `column` is the table's column of paths, `path` without it. Raises SourceError."""
     if "://" in where:
-        return _remote(where, column)
-    path = Path(where)
+        return _remote(where, column, limits)
+    # Processes on other machines start in folders of their own.
+    path = Path(where).absolute()
     base, beside = str(path.resolve()), str(path.resolve().parent)
     suffix = path.suffix.lower()
-    if column is not None and suffix not in TABLES:
-        raise SourceError(f"--column is for tables, and {where} is none. Leave it out.")
+    _check_column(where, suffix, column)
     if path.is_dir():
         return _counted(where, base, lambda: _walk_folder(path))
     if not path.is_file():
         raise SourceError(f"{where} isn't there. Name {KINDS}.")
-    mode = _packed(path.name)
-    if mode is not None:
-        return PhotoSource(where, lambda: _told(where, _unpack(path, mode, limits.max_bytes)), lambda: None, base)
+
+    def opened() -> IO[bytes]:
+        return path.open("rb")
+
+    if archives.is_packed(path.name):
+        return _packed(where, base, lambda: archives.unpack(path.name, opened, limits.max_bytes))
     if suffix == ".tar":
-        return _counted(where, base, lambda: _read_tar(path))
+        place = str(path)
+        return _counted(where, base, lambda: archives.read_tar(opened, lambda *part: Stretch(place, *part)), True)
     if suffix in TABLES + LISTS:
-        place = _local(path.parent)
-        return _counted(where, beside, lambda: _lines(where, suffix, column, place, lambda: path.open("rb")))
+        return _counted(where, beside, lambda: _lines(where, suffix, column, _local(path.parent), opened))
     if suffix in IMAGE_SUFFIXES:
-        return _counted(where, beside, lambda: iter([Item(path.name, LocalFile(str(path)))]))
+        return _counted(where, beside, lambda: iter([Item(shown(path.name), LocalFile(str(path)))]))
     raise SourceError(f"{where} is none of what can be scored: {KINDS}.")
 
 
-def _counted(name: str, base: str, items: Callable[[], Iterator[Item]]) -> PhotoSource:
-    return PhotoSource(name, lambda: _told(name, items()), lambda: sum(1 for _ in _told(name, items())), base)
+def _check_column(where: str, suffix: str, column: str | None) -> None:
+    if column is not None and suffix not in TABLES:
+        raise SourceError(f"--column is for tables, and {where} is none. Leave it out.")
+
+
+def _counted(name: str, base: str, items: Callable[[], Iterator[Item]], is_archive: bool = False) -> PhotoSource:
+    def count() -> int:
+        return sum(1 for _ in _told(name, items()))
+
+    return PhotoSource(name, lambda: _told(name, items()), count, base, is_archive)
+
+
+def _packed(name: str, base: str, items: Callable[[], Iterator[Item]]) -> PhotoSource:
+    return PhotoSource(name, lambda: _told(name, items()), lambda: None, base, True)
 
 
 def _told(name: str, items: Iterator[Item]) -> Iterator[Item]:
     """The same; what stops them is told as SourceError."""
     try:
         yield from items
-    except tarfile.TarError as error:
+    except SourceError:
+        raise
+    except archives.DAMAGED as error:
         raise SourceError(f"{name} is damaged or cut off: {error}. Copy it again.") from error
-    except (OSError, EOFError) as error:
-        raise SourceError(f"{name} can't be read: {getattr(error, 'strerror', None) or error}.") from error
     except (csv.Error, UnicodeDecodeError) as error:
         raise SourceError(f"{name} is no table or list in UTF-8: {error}. Save it again.") from error
+    except OSError as error:
+        raise SourceError(f"{name} can't be read: {error.strerror or type(error).__name__}.") from error
+    except Exception as error:
+        if "://" not in name:
+            raise
+        # The libraries below fsspec have errors of their own.
+        raise SourceError(f"{name} can't be read: {type(error).__name__}: {error}.") from error
 
 
 def _walk_folder(folder: Path, below: str = "") -> Iterator[Item]:
@@ -96,50 +119,30 @@ def _walk_folder(folder: Path, below: str = "") -> Iterator[Item]:
     links to folders are not followed."""
     try:
         with os.scandir(folder) as entries:
-            found = sorted(
-                (entry.name + "/" * entry.is_dir(), entry.path, entry.is_dir() and entry.is_symlink())
-                for entry in entries
-            )
+            found = sorted(name for entry in entries if (name := _wanted(entry)) is not None)
     except OSError as error:
         if not below:
             raise
         yield Item(shown(below), Unreadable(f"The folder can't be read: {error.strerror}."))
         return
-    for name, path, is_link in found:
-        if name.startswith(".") or is_link:
-            continue
+    for name in found:
         if name.endswith("/"):
-            yield from _walk_folder(Path(path), below + name)
-        elif is_image_name(name):
-            yield Item(shown(below + name), LocalFile(path))
+            yield from _walk_folder(folder / name, below + name)
+        else:
+            yield Item(shown(below + name), LocalFile(f"{folder}/{name}"))
 
 
-def _read_tar(path: Path) -> Iterator[Item]:
-    with tarfile.open(path, "r:") as archive:
-        for member in _members(archive):
-            yield Item(shown(member.name), _stretch(member, str(path)))
-
-
-def _stretch(member: tarfile.TarInfo, path: str) -> Piece:
-    if member.sparse:
-        return Unreadable("It is stored with holes in the archive. Pack it without --sparse.")
-    return Stretch(path, member.offset_data, member.size)
-
-
-def _unpack(path: Path, mode: Literal["r|gz", "r|bz2", "r|xz"], most: int) -> Iterator[Item]:
-    with tarfile.open(path, mode) as archive:
-        for member in _members(archive):
-            content = archive.extractfile(member)
-            # A byte more than is allowed, so that it is told to be too large where it is read.
-            yield Item(shown(member.name), Held(b"" if content is None else content.read(most + 1), member.size))
-
-
-def _members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    """Image files of an archive."""
-    while (member := archive.next()) is not None:
-        archive.members.clear()  # type: ignore[attr-defined]  # it would keep all
-        if member.isreg() and is_image_name(member.name) and not _hidden(member.name):
-            yield member
+def _wanted(entry: os.DirEntry[str]) -> str | None:
+    """The name of an image file, or that of a folder with a stroke behind it."""
+    if entry.name.startswith("."):
+        return None
+    try:
+        is_folder = entry.is_dir()
+    except OSError:  # a link that leads round, or to where one may not go: told when it is read
+        is_folder = False
+    if is_folder:
+        return None if entry.is_symlink() else entry.name + "/"
+    return entry.name if is_image_name(entry.name) else None
 
 
 def _lines(
@@ -180,13 +183,15 @@ def _without_bom(file: IO[bytes]) -> Iterator[bytes]:
 
 def _parquet_cells(name: str, file: IO[bytes], column: str) -> Iterator[str]:
     import pyarrow
-    from pyarrow import parquet
+    from pyarrow import parquet, types
 
     try:
         table = parquet.ParquetFile(file)
         if column not in table.schema_arrow.names:
             raise SourceError(_no_column(name, column, table.schema_arrow.names))
-        if not pyarrow.types.is_string(kind := table.schema_arrow.field(column).type):
+        kind = table.schema_arrow.field(column).type
+        text = kind.value_type if types.is_dictionary(kind) else kind
+        if not any(is_text(text) for is_text in (types.is_string, types.is_large_string, types.is_string_view)):
             raise SourceError(f"{name}: the column {column!r} is of type {kind}, and paths are strings.")
         for batch in table.iter_batches(ROWS_AT_ONCE, columns=[column]):
             yield from (cell or "" for cell in batch.column(0).to_pylist())
@@ -208,40 +213,37 @@ def _local(folder: Path) -> Callable[[str], Piece]:
     return place
 
 
-def _remote(url: str, column: str | None) -> PhotoSource:
+def _remote(url: str, column: str | None, limits: ImageLimits) -> PhotoSource:
     try:
         system, path = file_system(url)
-    except (ImportError, ValueError) as error:
+    except Exception as error:  # a package or a protocol that isn't there, or what lies below fsspec
         raise SourceError(f"{url} can't be opened: {error}") from error
-    suffix = PurePosixPath(path).suffix.lower()
-    if column is not None and suffix not in TABLES:
-        raise SourceError(f"--column is for tables, and {url} is none. Leave it out.")
-
+    name = PurePosixPath(path.partition("?")[0]).name
+    suffix = PurePosixPath(name).suffix.lower()
+    _check_column(url, suffix, column)
     beside = url.rpartition("/")[0]
 
     def opened() -> IO[bytes]:
         file: IO[bytes] = system.open(path, "rb")
         return file
 
+    if archives.is_packed(name):
+        return _packed(url, url, lambda: archives.unpack(name, opened, limits.max_bytes))
     if suffix == ".tar":
-        return _counted(url, url, lambda: _remote_tar(url, path, opened))
+        return _counted(url, url, lambda: archives.read_tar(opened, lambda *part: RemoteFile(url, path, *part)), True)
     if suffix in TABLES + LISTS:
         return _counted(url, beside, lambda: _lines(url, suffix, column, _beside(url, path), opened))
     if suffix in IMAGE_SUFFIXES:
-        return _counted(url, beside, lambda: iter([Item(PurePosixPath(path).name, RemoteFile(url, path))]))
+        return _counted(url, beside, lambda: iter([Item(name, RemoteFile(url, path))]))
     return _counted(url, url.rstrip("/"), lambda: _walk_remote(system, url, path))
-
-
-def _remote_tar(url: str, path: str, opened: Callable[[], IO[bytes]]) -> Iterator[Item]:
-    with opened() as file, tarfile.open(fileobj=file, mode="r:") as archive:
-        for member in _members(archive):
-            yield Item(shown(member.name), RemoteFile(url, path, member.offset_data, member.size))
 
 
 def _walk_remote(system: Any, url: str, folder: str, below: str = "") -> Iterator[Item]:
     """As `_walk_folder`. A folder's entries are in memory while it is gone through, since fsspec gives them so."""
+    entries = system.ls(folder, detail=True)
+    system.invalidate_cache(folder)  # else it keeps all folders' entries
     found = []
-    for entry in system.ls(folder, detail=True):
+    for entry in entries:
         path = str(entry["name"]).rstrip("/")
         if path != folder.rstrip("/"):  # some stores list the folder itself
             found.append((PurePosixPath(path).name + "/" * (entry["type"] == "directory"), path))
@@ -253,7 +255,7 @@ def _walk_remote(system: Any, url: str, folder: str, below: str = "") -> Iterato
         if name.endswith("/"):
             yield from _walk_remote(system, url, path, below + name)
         elif is_image_name(name):
-            yield Item(below + name, RemoteFile(url, path))
+            yield Item(shown(below + name), RemoteFile(url, path))
 
 
 def _beside(url: str, table: str) -> Callable[[str], Piece]:
@@ -264,20 +266,3 @@ def _beside(url: str, table: str) -> Callable[[str], Piece]:
         return RemoteFile(cell) if "://" in cell else RemoteFile(url, str(folder / cell))
 
     return place
-
-
-def is_image_name(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
-
-
-def _hidden(name: str) -> bool:
-    return any(part.startswith(".") and part != "." for part in name.split("/"))
-
-
-def _packed(name: str) -> Literal["r|gz", "r|bz2", "r|xz"] | None:
-    return next((mode for suffix, mode in PACKED_TARS.items() if name.lower().endswith(suffix)), None)
-
-
-def shown(name: str) -> str:
-    """A file's name as text, also where its bytes are none."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +19,11 @@ class Piece(Protocol):
     def read(self, limits: ImageLimits) -> bytes:
         """Raises OSError or PhototriageError."""
         ...
+
+
+def held_bytes(pieces: Iterable[Piece]) -> int:
+    """How many bytes they have with them."""
+    return sum(len(piece.content) for piece in pieces if isinstance(piece, Held))
 
 
 class Item(NamedTuple):
@@ -72,9 +78,10 @@ class RemoteFile:
             size = system.info(path)["size"] if self.size is None else self.size
             if size is not None:  # some servers of the web don't say
                 _check(size, limits)
-            # A byte more than the limit tells of one that is larger than it said.
-            end = self.offset + (limits.max_bytes + 1 if size is None else size)
-            content: bytes = system.cat_file(path, start=self.offset, end=end)
+                content: bytes = system.cat_file(path, start=self.offset, end=self.offset + size)
+            else:
+                with system.open(path, "rb") as file:
+                    content = file.read(limits.max_bytes + 1)  # which tells of one that is too large
         except (OSError, PhototriageError):
             raise
         except (ImportError, ValueError) as error:  # a package or a protocol that isn't there

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, replace
-from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol
@@ -21,6 +20,7 @@ from phototriage.errors import UnknownModel
 from phototriage.image_index import ImageIndex, IndexedModel
 from phototriage.images import IMAGE_SUFFIXES
 from phototriage.photo_source import PhotoSource, SourceError, open_source
+from phototriage.pieces import Item, held_bytes
 from phototriage.progress import Progress
 from phototriage.score_duplicates import NearDuplicates, opened
 from phototriage.score_parts import Parts, PartsError
@@ -31,6 +31,7 @@ from phototriage.settings import Settings
 from phototriage.triage import Question
 
 SHARD_SIZE = 64  # images of a part file, at most; a run that is killed does so many again for each worker
+SHARD_BYTES = 64 << 20  # of images that a compressed archive makes hold, from which on a shard is full
 SHARDS_A_WORKER = 8  # at least, so that none is left alone with the last one for long
 TOLD_ERRORS = 20  # on stderr; the rows have all
 
@@ -116,7 +117,11 @@ def _index(task: Task, settings: Settings, started: Started) -> Iterator[tuple[I
         return
     if "embed" not in started.parts:
         raise UnknownModel("--near-duplicates needs an embedder, and none is served here. Train and export one.")
-    with TemporaryDirectory() as scratch, opened(task.index or Path(scratch, "index"), settings, started) as index:
+    # Beside the parts, since there is room: on many machines /tmp is memory.
+    with (
+        TemporaryDirectory(dir=score_parts.folder_of(task.output)) as scratch,
+        opened(task.index or Path(scratch, "index"), settings, started) as index,
+    ):
         yield index
 
 
@@ -163,9 +168,16 @@ def _no_images(source: PhotoSource) -> str:
 
 def _shards(source: PhotoSource, size: int) -> Iterator[Shard]:
     items, number = source.items(), 0
-    while some := list(islice(items, size)):
+    some: list[Item] = []
+    held = 0
+    for item in items:
+        some.append(item)
+        held += held_bytes([item.piece])
+        if len(some) == size or held >= SHARD_BYTES:
+            yield Shard(number, some)
+            some, held, number = [], 0, number + 1
+    if some:
         yield Shard(number, some)
-        number += 1
 
 
 def _size(task: Task, total: int | None, workers: int) -> int:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, NoReturn, get_args
 
 from pydantic import ValidationError
 
@@ -79,6 +80,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     except ImportError as error:
         extra = "batch" if options.engine == "ray" else "score"
         return _refuse(f"score needs the package {error.name}: pip install 'phototriage[{extra}]'")
+    signal.signal(signal.SIGTERM, _interrupt)  # a platform's way to say Ctrl-C
     try:
         question = question_of(options)
         tables.check_writable(options.output)
@@ -89,7 +91,9 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     except (PhototriageError, PartsError, ProviderUnavailable, ScoringFailed, SourceError, TableError) as error:
         return _refuse(str(error))
     except OSError as error:
-        return _refuse(f"{error.filename or options.output}: {error.strerror}. What is done is kept: start again.")
+        return _refuse(
+            f"{error.filename or options.output}: {error.strerror or error}. What is done is kept: start again."
+        )
     except KeyboardInterrupt:
         print("phototriage: stopped. What is done is kept: the same command goes on.", file=sys.stderr)
         return INTERRUPTED
@@ -121,6 +125,10 @@ def _task(make: type[Task], options: argparse.Namespace, question: Question, set
         near_duplicates=options.near_duplicates or options.index is not None,
         index=options.index,
     )
+
+
+def _interrupt(_: int, __: object) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 def _number(text: str) -> int:

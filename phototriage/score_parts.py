@@ -62,23 +62,18 @@ class Parts:
 
     def write(self, number: int, content: bytes) -> None:
         """Leave a shard's part, as `part_of` gave it. Raises OSError."""
-        part = self.path(number).with_suffix(".part")
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(self.path(number))
+        _write_whole(self.path(number), content)
 
     def has(self, shard: Shard) -> bool:
         """Whether a shard's rows are there. Raises PartsError where they are another's: the source has changed."""
+        path = self.path(shard.number)
         try:
-            schema = parquet.read_schema(self.path(shard.number))
+            with path.open("rb") as file:
+                schema = parquet.read_schema(file)
         except FileNotFoundError:
             return False
         except (OSError, pa.ArrowException) as error:
-            raise PartsError(
-                f"{self.path(shard.number)} can't be read: {error}. Delete it, and start again."
-            ) from error
+            raise PartsError(f"{path} can't be read: {error}. Delete it, and start again.") from error
         if (schema.metadata or {}).get(b"digest", b"").decode() != shard.digest:
             raise PartsError(
                 f"The images aren't those that {self.folder} was begun with: some were added, renamed or taken away. "
@@ -91,23 +86,22 @@ class Parts:
         return sorted(int(path.stem) for path in self.folder.glob("*.parquet"))
 
     def delete(self) -> None:
-        shutil.rmtree(self.folder)
+        """All but the lock, which goes with the folder when it is let go."""
+        _remove_parts(self.folder)
+        for path in self.folder.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
 
 
 def begin(output: Path, described: Mapping[str, Any], shard_size: int, restart: bool) -> Parts:
     """The parts of an output, in its folder: none yet, or those of a run like this one, to go on. Raises PartsError,
     OSError."""
     folder = folder_of(output)
-    if restart:
-        for path in folder.iterdir():
-            if path.name != LOCK_FILE:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
     path = folder / RUN_FILE
-    if not path.exists():
+    if restart or not path.exists():
+        _remove_parts(folder)  # parts without a description may be of any run
         run = {"id": uuid.uuid4().hex, "shard_size": shard_size, **described}
-        part = path.with_suffix(".part")
-        part.write_text(json.dumps(run, indent=1))
-        part.replace(path)
+        _write_whole(path, json.dumps(run, indent=1).encode())
     try:
         found = json.loads(path.read_text())
         differing = [name for name, value in described.items() if found[name] != value]
@@ -126,18 +120,50 @@ def locked(output: Path) -> Iterator[None]:
     """Keep others from the same output meanwhile. Makes the folder of parts, and takes it away again if nothing else is
     in it. Raises PartsError, OSError."""
     folder = folder_of(output)
-    folder.mkdir(exist_ok=True)
-    held = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
+    held = _lock(folder, output)
     try:
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise PartsError(f"Another process writes {output}. Wait for it, or write to another file.") from None
         yield
     finally:
-        os.close(held)
-        if folder.is_dir() and [path.name for path in folder.iterdir()] == [LOCK_FILE]:
+        if [path.name for path in folder.iterdir()] == [LOCK_FILE]:
             shutil.rmtree(folder)
+        os.close(held)  # not before: nobody else may have begun in a folder that is taken away
+
+
+def _lock(folder: Path, output: Path) -> int:
+    """What holds the lock until it is closed."""
+    while True:
+        folder.mkdir(exist_ok=True)
+        try:
+            held = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except FileNotFoundError:  # taken away since
+            continue
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(held), (folder / LOCK_FILE).stat()):
+                return held
+        except BlockingIOError:
+            os.close(held)
+            raise PartsError(f"Another process writes {output}. Wait for it, or write to another file.") from None
+        except FileNotFoundError:
+            pass
+        os.close(held)  # of a folder that was taken away since
+
+
+def _remove_parts(folder: Path) -> None:
+    """First what says whose the parts are, so that none are taken for another run's."""
+    (folder / RUN_FILE).unlink(missing_ok=True)
+    for path in folder.iterdir():
+        if path.is_file() and path.name != LOCK_FILE:
+            path.unlink()
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    part = path.with_suffix(".part")
+    with part.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
 
 
 @contextmanager
@@ -161,9 +187,11 @@ def merged(parts: Parts, count: int, output: Path, schema: pa.Schema, rows: Rows
 def _tables(parts: Parts, count: int) -> Iterator[pa.Table]:
     for number in range(count):
         try:
-            yield parquet.read_table(parts.path(number), partitioning=None).replace_schema_metadata(None)
+            with parts.path(number).open("rb") as file:
+                table = parquet.ParquetFile(file).read()
         except FileNotFoundError as error:
             raise PartsError(f"{parts.path(number)} is gone. Start again: it is scored anew.") from error
+        yield table.replace_schema_metadata(None)
 
 
 def _row_groups(tables: Iterator[pa.Table], size: int) -> Iterator[pa.Table]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
+
+import pyarrow as pa
 
 from phototriage.errors import PhototriageError
 from phototriage.process import end_with_parent
@@ -18,6 +22,8 @@ from phototriage.schemas import Part
 from phototriage.scorer import Scorer, Shard
 from phototriage.settings import Settings, available_cores
 from phototriage.triage import Question
+
+logger = logging.getLogger(__name__)
 
 # Libraries that would start a thread for each core, in each of as many processes.
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -64,8 +70,8 @@ class ScorePool:
         # Processes are forked off one that has imported all and has no threads: it is there in a tenth of the time.
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload([Scorer.__module__])
-        # By the number of a shard that ended a process: the places of images that did.
-        self._fatal: dict[int, frozenset[int]] = {}
+        # By the number of a shard that ended a process: at which images' places, how often.
+        self._deaths: dict[int, Counter[int]] = {}
         with _one_thread_each():
             self._workers = [self._start() for _ in range(workers or available_cores())]
 
@@ -134,8 +140,11 @@ class ScorePool:
 
     def _give(self, worker: _Worker, shard: Shard) -> None:
         worker.shard, worker.place = shard, None
+        deaths = self._deaths.get(shard.number)
+        # One that was at hand once may have been killed by somebody.
+        fatal = None if deaths is None else frozenset(place for place, times in deaths.items() if times > 1)
         with suppress(BrokenPipeError):  # it is dead, which is heard next
-            worker.pipe.send((shard, self._fatal.get(shard.number)))
+            worker.pipe.send((shard, fatal))
 
     def _hear(self, worker: _Worker, again: list[Shard]) -> tuple[Shard, int] | None:
         """Take in what a process says; gives its shard if that is done."""
@@ -157,18 +166,19 @@ class ScorePool:
         shard, worker.shard = worker.shard, None
         if shard is None:
             raise RuntimeError("A process is done with what it wasn't given")
-        self._fatal.pop(shard.number, None)
+        self._deaths.pop(shard.number, None)
         return shard, value
 
     def _replace(self, worker: _Worker, again: list[Shard]) -> None:
-        """Have a new process take a dead one's place. Its shard is tried again image by image; one that ends a process
-        then, too, is given up."""
+        """Have a new process take a dead one's place. Its shard is tried again image by image; one that ends two
+        processes then is given up."""
         worker.process.join()
         shard = worker.shard
-        if shard is None or (worker.place is None and shard.number in self._fatal):
+        if shard is None or (worker.place is None and shard.number in self._deaths):
             raise ScoringFailed(f"A process ended, {_ending(worker.process)}. Start again: what is done is kept.")
-        known = self._fatal.get(shard.number, frozenset())
-        self._fatal[shard.number] = known if worker.place is None else known | {worker.place}
+        deaths = self._deaths.setdefault(shard.number, Counter())
+        if worker.place is not None:
+            deaths[worker.place] += 1
         again.append(shard)
         worker.pipe.close()
         with _one_thread_each():
@@ -206,17 +216,28 @@ def _work(pipe: Connection, job: Job) -> None:
         pipe.send(error)
         return
     pipe.send((scorer.parts, dict(scorer.versions)))
-    while True:
-        try:
-            shard, fatal = pipe.recv()
-        except EOFError:
-            return
-        try:
-            if fatal is None:
-                table = scorer.score(shard)
-            else:
-                table = scorer.score(shard, fatal, lambda place: pipe.send(("at", place)))
-            pipe.send(("done", job.write(shard, table)))
-        except OSError as error:
-            pipe.send(error)
-            return
+    with suppress(BrokenPipeError):  # the first process is gone
+        while True:
+            try:
+                shard, fatal = pipe.recv()
+            except EOFError:
+                return
+            try:
+                pipe.send(("done", job.write(shard, _score(scorer, shard, fatal, pipe))))
+            except BrokenPipeError:
+                raise
+            except OSError as error:
+                pipe.send(error)
+                return
+            except Exception as error:  # of the table, or of what nobody foresaw: not of one image
+                logger.exception("Shard %d can't be scored", shard.number)
+                pipe.send(ScoringFailed(f"Images from {shard.items[0].name!r} on can't be scored: {error!r}."))
+                return
+
+
+def _score(scorer: Scorer, shard: Shard, fatal: frozenset[int] | None, pipe: Connection) -> pa.Table:
+    if fatal is None:
+        return scorer.score(shard)
+    table = scorer.score(shard, fatal, lambda place: pipe.send(("at", place)))
+    pipe.send(("at", None))  # what ends the process from here on is no image
+    return table

@@ -10,7 +10,6 @@ import logging
 import os
 import pickle
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +20,15 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from phototriage.errors import PhototriageError
+from phototriage.pieces import held_bytes
 from phototriage.providers import ProviderUnavailable
 from phototriage.score_parts import Parts, errors_in, part_of
 from phototriage.score_pool import Job, ScoringFailed, Started
 from phototriage.scorer import Scorer, Shard
 
+BYTES_AT_ONCE = 1 << 30  # of images that a compressed archive makes hold
 SHARDS_AT_ONCE = 4096  # of a Ray dataset, whose list of shards is in the driver's memory
+TASK_TRIES = 4  # of a shard, as nodes are lost
 TRIES = 3  # for shards whose blocks are lost
 
 
@@ -55,7 +57,8 @@ class RayEngine:
     def run(self, shards: Iterator[Shard]) -> Iterator[tuple[Shard, int]]:
         """Shards whose parts are written, as they are, and how many of their rows are errors. Raises ScoringFailed,
         OSError."""
-        while some := {shard.number: shard for shard in islice(shards, SHARDS_AT_ONCE)}:
+        for window in _windows(shards):
+            some = {shard.number: shard for shard in window}
             for _ in range(TRIES):
                 for number, errors, content in self._score(list(some.values())):
                     if number in some:  # a block that was computed again may come twice
@@ -79,11 +82,26 @@ class RayEngine:
             batch_format="pyarrow",
             compute=ray.data.ActorPoolStrategy(min_size=1, max_size=self.workers),
             num_cpus=1,
+            max_task_retries=TASK_TRIES,  # without a bound, an image that ends its process would be tried for ever
         )
         batches = iter(scored.iter_batches(batch_size=None, batch_format="pyarrow"))
         while (batch := _told(lambda: next(batches, None))) is not None:
             for row in batch.to_pylist():
                 yield row["number"], row["errors"], row["part"]
+
+
+def _windows(shards: Iterator[Shard]) -> Iterator[list[Shard]]:
+    """Shards, as many at once as the driver's memory is to hold."""
+    window: list[Shard] = []
+    held = 0
+    for shard in shards:
+        window.append(shard)
+        held += held_bytes(item.piece for item in shard.items)
+        if len(window) == SHARDS_AT_ONCE or held >= BYTES_AT_ONCE:
+            yield window
+            window, held = [], 0
+    if window:
+        yield window
 
 
 class _Actor:

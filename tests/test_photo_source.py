@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
+import lzma
 import os
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -41,6 +44,7 @@ def read(where: object, column: str | None = None) -> dict[str, bytes]:
     return {item.name: item.piece.read(LIMITS) for item in items}
 
 
+COMPRESSIONS = [(".gz", gzip.compress), (".bz2", bz2.compress), (".xz", lzma.compress)]
 EXPECTED = {name: content(name) for name in NAMES}
 
 
@@ -251,3 +255,93 @@ def test_pieces_are_what_they_should_be(folder: Path, tmp_path: Path) -> None:
     packed = tmp_path / "photos.tar.gz"
     packed.write_bytes(gzip.compress(path.read_bytes()))
     assert next(open_source(str(packed), None, LIMITS).items()).piece == Held(content("a.jpg"), 14)
+
+
+@pytest.mark.parametrize("damage", ["a header's bit", "cut in a header", "cut between members", "cut in a member"])
+def test_no_image_of_a_damaged_tar_is_lost_without_a_word(folder: Path, tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "photos.tar"
+    with tarfile.open(path, "w") as archive:
+        for number in range(9):
+            archive.add(folder / "a.jpg", f"{number}.jpg")
+    content, third = bytearray(path.read_bytes()), 3 * 1024  # a block for each header and each content
+    if damage == "a header's bit":
+        content[third + 20] ^= 1
+    cut = {"cut in a header": third + 100, "cut between members": third, "cut in a member": third + 600}
+    path.write_bytes(content[: cut.get(damage, len(content))])
+    source = open_source(str(path), None, LIMITS)
+    with pytest.raises(SourceError, match="damaged or cut off"):
+        source.count()
+
+
+def test_links_in_a_tar_are_told(folder: Path, tmp_path: Path) -> None:
+    (folder / "same.jpg").hardlink_to(folder / "a.jpg")
+    (folder / "link.jpg").symlink_to("a.jpg")
+    with tarfile.open(tmp_path / "links.tar", "w") as archive:
+        for name in ("a.jpg", "same.jpg", "link.jpg"):
+            archive.add(folder / name, name)
+    items = {item.name: item.piece for item in open_source(str(tmp_path / "links.tar"), None, LIMITS).items()}
+    assert items["a.jpg"].read(LIMITS) == content("a.jpg")
+    for name in ("same.jpg", "link.jpg"):
+        with pytest.raises(UnreadableFile, match="--hard-dereference"):
+            items[name].read(LIMITS)
+
+
+@pytest.mark.parametrize(("suffix", "compress"), COMPRESSIONS)
+def test_archives_of_several_streams_are_read_to_the_end(
+    folder: Path, tmp_path: Path, suffix: str, compress: Callable[[bytes], bytes]
+) -> None:
+    plain = pack(folder, tmp_path / "photos.tar", "w").read_bytes()
+    half = len(plain) // 2
+    path = tmp_path / f"photos.tar{suffix}"
+    path.write_bytes(compress(plain[:half]) + compress(plain[half:]))
+    assert read(path) == EXPECTED
+    assert read(f"file://{path}") == EXPECTED
+
+
+def test_a_link_that_leads_round_costs_no_other_its_row(folder: Path) -> None:
+    (folder / "a" / "round.jpg").symlink_to(folder / "a" / "round.jpg")
+    items = {item.name: item.piece for item in open_source(str(folder), None, LIMITS).items()}
+    assert set(items) == {*NAMES, "a/round.jpg"}
+    with pytest.raises(OSError, match="symbolic links"):
+        items["a/round.jpg"].read(LIMITS)
+
+
+def test_a_pipe_and_a_device_are_not_waited_for(folder: Path) -> None:
+    os.mkfifo(folder / "pipe.jpg")
+    (folder / "zero.jpg").symlink_to("/dev/zero")
+    items = {item.name: item.piece for item in open_source(str(folder), None, LIMITS).items()}
+    for name in ("pipe.jpg", "zero.jpg"):
+        with pytest.raises(UnreadableFile, match="no file but"):
+            items[name].read(LIMITS)
+
+
+@pytest.mark.parametrize("kind", [pa.large_string(), pa.string_view(), pa.dictionary(pa.int8(), pa.string())])
+def test_all_kinds_of_text_are_paths(folder: Path, kind: pa.DataType) -> None:
+    table = folder / "table.parquet"
+    parquet.write_table(pa.table({"path": pa.array(["b.webp"]).cast(kind)}), table)
+    assert read(table) == {"b.webp": content("b.webp")}
+
+
+def test_relative_places_are_told_whole(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder.parent)
+    pack(folder, tmp_path / "photos.tar", "w")
+    for where in (folder.name, "photos.tar", f"{folder.name}/a.jpg"):
+        piece = next(open_source(where, None, LIMITS).items()).piece
+        assert isinstance(piece, LocalFile | Stretch)
+        assert Path(piece.path).is_absolute()
+
+
+def test_keys_tell_images_of_all_sources_apart(folder: Path, tmp_path: Path) -> None:
+    assert open_source(str(folder), None, LIMITS).key("a/b.png") == f"{folder}/a/b.png"
+    tar = pack(folder, tmp_path / "photos.tar", "w")
+    assert open_source(str(tar), None, LIMITS).key("/abs/x.jpg") == f"{tar}//abs/x.jpg"
+    (folder / "list.txt").write_text("./a.jpg")
+    listed = open_source(str(folder / "list.txt"), None, LIMITS)
+    assert listed.key("./a.jpg") == listed.key("a.jpg") == f"{folder}/a.jpg"
+    assert listed.key("s3://bucket/a.jpg") == "s3://bucket/a.jpg"
+    assert open_source(f"file://{folder}", None, LIMITS).key("a.jpg") == f"file://{folder}/a.jpg"
+
+
+def test_a_name_that_is_no_text_is_shown_escaped_from_a_store_too(folder: Path) -> None:
+    (folder / os.fsdecode(b"caf\xe9.jpg")).write_bytes(b"x")
+    assert "caf\\xe9.jpg" in [item.name for item in open_source(f"file://{folder}", None, LIMITS).items()]

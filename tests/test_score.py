@@ -133,9 +133,9 @@ def test_errors_are_told_and_are_rows(photos: Path, tmp_path: Path, capsys: pyte
     assert told.splitlines()[-1] == f"{output}: 51 images, 3 of them errors"
 
 
-def start(source: Path, output: Path, *options: str) -> subprocess.Popen[bytes]:
+def start(source: Path, output: Path, stderr: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "phototriage.cli", "score", str(source), "-o", str(output), "--workers", "2"]
-    return subprocess.Popen([*command, "--include", ALL, *options], stderr=subprocess.DEVNULL)
+    return subprocess.Popen([*command, "--include", ALL], stderr=stderr)
 
 
 def wait_for_parts(output: Path, count: int, process: subprocess.Popen[bytes]) -> None:
@@ -161,12 +161,16 @@ def test_a_run_that_is_killed_goes_on_to_the_same_file(undisturbed: bytes, photo
     assert not folder_of(output).exists()
 
 
-def test_an_interrupt_stops_it_kindly(photos: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_stops_it_kindly(photos: Path, tmp_path: Path, how: signal.Signals) -> None:
     output = tmp_path / "scores.parquet"
-    process = start(photos, output)
+    process = start(photos, output, stderr=subprocess.PIPE)
     wait_for_parts(output, 1, process)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(SECONDS) == 130
+    process.send_signal(how)
+    _, told = process.communicate(timeout=SECONDS)
+    assert process.returncode == 130
+    assert told.decode().splitlines()[-1] == ("phototriage: stopped. What is done is kept: the same command goes on.")
+    assert b"Traceback" not in told
 
 
 def test_a_changed_source_is_refused_and_restart_begins_anew(
@@ -264,3 +268,10 @@ def test_row_groups_do_not_depend_on_the_parts(photos: Path, tmp_path: Path) -> 
         outputs.append(output.read_bytes())
     assert outputs[0] == outputs[1]
     assert isinstance(parquet.read_table(io.BytesIO(outputs[0])), pa.Table)
+
+
+def test_an_output_may_be_called_as_a_url_is(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert score(photos, Path("T10:00.parquet"), "--include", "classify") == 1
+    with Path("T10:00.parquet").open("rb") as file:
+        assert parquet.read_table(file).num_rows == 51

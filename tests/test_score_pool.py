@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,16 +27,35 @@ RED = solid((255, 0, 0))
 
 @dataclass(frozen=True)
 class Deadly:
-    """Ends the process that reads it: always, or only where the file `once` isn't there yet."""
+    """Ends the process that reads it: always, or `times`, which are counted in a file."""
 
-    once: str = ""
+    times: int | None = None
+    counter: str = ""
 
     def read(self, limits: ImageLimits) -> bytes:
-        if not self.once or not Path(self.once).exists():
-            if self.once:
-                Path(self.once).touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-        return RED
+        if self.times is not None:
+            done = Path(self.counter).stat().st_size if Path(self.counter).exists() else 0
+            if done == self.times:
+                return RED
+            with Path(self.counter).open("a") as file:
+                file.write("x")
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError
+
+
+@dataclass(frozen=True)
+class DeadlyWriter:
+    """Ends the process when the images are done."""
+
+    def __call__(self, shard: Shard, table: pa.Table) -> int:
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError
+
+
+@dataclass(frozen=True)
+class FaultyWriter:
+    def __call__(self, shard: Shard, table: pa.Table) -> int:
+        raise UnicodeEncodeError("utf-8", "x", 0, 1, "a fault")
 
 
 @dataclass(frozen=True)
@@ -83,8 +102,10 @@ def test_shards_are_done_once_each(pool: ScorePool, tmp_path: Path) -> None:
     assert rows(tmp_path, 3) == {"3a": "red", "3b": "red"}
 
 
-def test_a_process_that_dies_is_replaced_and_its_shard_done(pool: ScorePool, tmp_path: Path) -> None:
-    once = Item("once", Deadly(str(tmp_path / "once")))
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_process_that_dies_is_replaced_and_its_shard_done(pool: ScorePool, tmp_path: Path, times: int) -> None:
+    """Twice: once more while its shard is done image by image, as when somebody kills processes."""
+    once = Item("once", Deadly(times, str(tmp_path / "counter")))
     shards = [Shard(0, [item("a"), once, item("b")]), Shard(1, [item("c")]), Shard(2, [item("d")])]
     assert sorted(shard.number for shard, _ in pool.run(iter(shards))) == [0, 1, 2]
     assert rows(tmp_path, 0) == {"a": "red", "once": "red", "b": "red"}
@@ -112,6 +133,17 @@ def test_a_full_disk_is_told(job: Job) -> None:
     with closing(ScorePool(full, 1)) as pool:
         pool.wait_until_ready()
         with pytest.raises(OSError, match="No space left"):
+            list(pool.run(iter([Shard(0, [item("a")])])))
+
+
+FAULTS = [(DeadlyWriter(), "SIGKILL"), (FaultyWriter(), "from 'a' on can't be scored")]
+
+
+@pytest.mark.parametrize(("write", "told"), FAULTS)
+def test_what_ends_processes_and_is_no_image_is_told(job: Job, write: Callable[..., int], told: str) -> None:
+    with closing(ScorePool(Job(job.settings, job.question, 1, write), 1)) as pool:
+        pool.wait_until_ready()
+        with pytest.raises(ScoringFailed, match=told):
             list(pool.run(iter([Shard(0, [item("a")])])))
 
 
