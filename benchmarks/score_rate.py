@@ -36,6 +36,7 @@ from phototriage.signals import softmax
 from training.options import hardware
 
 LOOK_SECONDS = 5.0  # between looks at the memory, each of which takes some of its time
+MEMORY_LOOK_SECONDS = 0.2  # where nobody asks for the time
 MEGABYTE = 1e6
 
 
@@ -55,8 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{options.images} images, {len(paths)} of them different; ONNX Runtime {onnxruntime.__version__}")
         print(hardware(torch.device("cpu")))
         ratios = []
+        look = MEMORY_LOOK_SECONDS if options.memory_only else LOOK_SECONDS
         for number in range(options.rounds):
-            seconds = score(listed, options.include, Path(scratch), f"round {number + 1}: score")
+            seconds = score(listed, options.include, Path(scratch), f"round {number + 1}: score", look)
             if not options.memory_only:
                 limit = raw_loop(listed, options.model, available_cores())
                 print(f"round {number + 1}: limit {options.images / limit:.1f} images/s")
@@ -75,13 +77,13 @@ def unpack(tar: Path, folder: Path) -> list[Path]:
     return sorted(folder / member.name for member in members)
 
 
-def score(listed: Path, include: str, scratch: Path, name: str) -> float:
+def score(listed: Path, include: str, scratch: Path, name: str, look: float) -> float:
     """Seconds of the whole command."""
     output = scratch / "scores.parquet"
     busy, began = machine_cpu_seconds(), time.perf_counter()
     command = [sys.executable, "-m", "phototriage.cli", "score", str(listed), "-o", str(output), "--include", include]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    with watched(process.pid) as seen:
+    with watched(process.pid, look) as seen:
         _, told = process.communicate()
     seconds = time.perf_counter() - began
     if process.returncode != 0:
@@ -98,13 +100,13 @@ def score(listed: Path, include: str, scratch: Path, name: str) -> float:
 
 
 @contextmanager
-def watched(process: int) -> Iterator[list[int]]:
-    """Memory of a process and its children, every LOOK_SECONDS meanwhile."""
+def watched(process: int, seconds: float) -> Iterator[list[int]]:
+    """Memory of a process and its children, every so many seconds meanwhile."""
     seen: list[int] = []
     done = threading.Event()
 
     def look() -> None:
-        while not done.wait(LOOK_SECONDS):
+        while not done.wait(seconds):
             seen.append(memory_bytes(tree(process)))
 
     thread = threading.Thread(target=look)
