@@ -126,7 +126,10 @@ def folders_of(settings: Settings) -> list[Path]:
             if path.is_dir() and not path.name.startswith(".") and path.suffix != ".part"
         )
     except OSError as error:
-        raise ModelFolderError(f"The models directory {str(directory)!r} can't be read: {error.strerror}") from error
+        raise ModelFolderError(
+            f"The models directory {str(directory)!r} can't be read: {error.strerror}. Name it by "
+            "PHOTOTRIAGE_MODELS_DIRECTORY"
+        ) from error
     if not folders:
         raise ModelFolderError(f"The models directory {str(directory)!r} holds no model: train and export one")
     return folders

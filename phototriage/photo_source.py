@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import csv
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -40,6 +41,7 @@ class PhotoSource:
     count: Callable[[], int | None]
     base: str
     is_archive: bool = False
+    passed_over: Counter[str] = field(default_factory=Counter)  # suffixes of files that are no images by name
 
     def key(self, name: str) -> str:
         """What an image is called among those of all sources: its path, or its URL."""
@@ -60,7 +62,7 @@ def open_source(where: str, column: str | None, limits: ImageLimits) -> PhotoSou
     suffix = path.suffix.lower()
     _check_column(where, suffix, column)
     if path.is_dir():
-        return _counted(where, base, lambda: _walk_folder(path))
+        return _folder(where, base, path)
     if not path.is_file():
         raise SourceError(f"{where} isn't there. Name {KINDS}.")
 
@@ -77,6 +79,16 @@ def open_source(where: str, column: str | None, limits: ImageLimits) -> PhotoSou
     if suffix in IMAGE_SUFFIXES:
         return _counted(where, beside, lambda: iter([Item(shown(path.name), LocalFile(str(path)))]))
     raise SourceError(f"{where} is none of what can be scored: {KINDS}.")
+
+
+def _folder(name: str, base: str, path: Path) -> PhotoSource:
+    passed_over: Counter[str] = Counter()
+
+    def count() -> int:
+        passed_over.clear()
+        return sum(1 for _ in _told(name, _walk_folder(path, passed_over=passed_over)))
+
+    return PhotoSource(name, lambda: _told(name, _walk_folder(path)), count, base, passed_over=passed_over)
 
 
 def _check_column(where: str, suffix: str, column: str | None) -> None:
@@ -114,12 +126,12 @@ def _told(name: str, items: Iterator[Item]) -> Iterator[Item]:
         raise SourceError(f"{name} can't be read: {type(error).__name__}: {error}.") from error
 
 
-def _walk_folder(folder: Path, below: str = "") -> Iterator[Item]:
+def _walk_folder(folder: Path, below: str = "", passed_over: Counter[str] | None = None) -> Iterator[Item]:
     """Image files at any depth by their suffix, in the order of their names. Hidden files and folders are left out,
-    links to folders are not followed."""
+    links to folders are not followed. Other files are counted by their suffix in `passed_over`."""
     try:
         with os.scandir(folder) as entries:
-            found = sorted(name for entry in entries if (name := _wanted(entry)) is not None)
+            found = sorted(name for entry in entries if (name := _wanted(entry, passed_over)) is not None)
     except OSError as error:
         if not below:
             raise
@@ -127,12 +139,12 @@ def _walk_folder(folder: Path, below: str = "") -> Iterator[Item]:
         return
     for name in found:
         if name.endswith("/"):
-            yield from _walk_folder(folder / name, below + name)
+            yield from _walk_folder(folder / name, below + name, passed_over)
         else:
             yield Item(shown(below + name), LocalFile(f"{folder}/{name}"))
 
 
-def _wanted(entry: os.DirEntry[str]) -> str | None:
+def _wanted(entry: os.DirEntry[str], passed_over: Counter[str] | None) -> str | None:
     """The name of an image file, or that of a folder with a stroke behind it."""
     if entry.name.startswith("."):
         return None
@@ -142,7 +154,11 @@ def _wanted(entry: os.DirEntry[str]) -> str | None:
         is_folder = False
     if is_folder:
         return None if entry.is_symlink() else entry.name + "/"
-    return entry.name if is_image_name(entry.name) else None
+    if is_image_name(entry.name):
+        return entry.name
+    if passed_over is not None:
+        passed_over[shown(PurePosixPath(entry.name).suffix.lower()) or "without a suffix"] += 1
+    return None
 
 
 def _lines(

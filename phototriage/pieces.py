@@ -82,8 +82,14 @@ class RemoteFile:
             else:
                 with system.open(path, "rb") as file:
                     content = file.read(limits.max_bytes + 1)  # which tells of one that is too large
-        except (OSError, PhototriageError):
+        except FileNotFoundError as error:
+            raise UnreadableFile("There is nothing at this address.") from error
+        except PhototriageError:
             raise
+        except OSError as error:
+            if error.strerror:
+                raise
+            raise UnreadableFile(f"It can't be fetched: {type(error).__name__}. Ask for it again later.") from error
         except (ImportError, ValueError) as error:  # a package or a protocol that isn't there
             raise UnreadableFile(f"It can't be opened: {error}.") from error
         except Exception as error:  # the libraries below fsspec have errors of their own, with addresses in the text

@@ -33,6 +33,7 @@ from phototriage.triage import Question
 SHARD_SIZE = 64  # images of a part file, at most; a run that is killed does so many again for each worker
 SHARD_BYTES = 64 << 20  # of images that a compressed archive makes hold, from which on a shard is full
 SHARDS_A_WORKER = 8  # at least, so that none is left alone with the last one for long
+TOLD_SUFFIXES = 8
 TOLD_ERRORS = 20  # on stderr; the rows have all
 
 
@@ -77,6 +78,8 @@ def score(task: Task, settings: Settings, start: Start = ScorePool) -> bool:
     """
     source = open_source(task.source, task.column, settings.image_limits)
     with score_parts.locked(task.output):
+        if task.output.exists() and not task.restart and not score_parts.is_begun(task.output):
+            raise PartsError(f"{task.output} is there already. Take it away, write to another file, or say --restart.")
         return _score(task, source, settings, start)
 
 
@@ -87,6 +90,7 @@ def _score(task: Task, source: PhotoSource, settings: Settings, start: Start) ->
     with ExitStack() as stack:
         with closing(start(job, task.workers)) as engine:
             total = source.count()  # while the models are loaded
+            _tell_passed_over(source)
             if total == 0:
                 raise SourceError(_no_images(source))
             started = engine.wait_until_ready()
@@ -99,6 +103,15 @@ def _score(task: Task, source: PhotoSource, settings: Settings, start: Start) ->
             return _finish(task, parts, count, started, None)
         key = source.key if task.index else str
         return _finish(task, parts, count, started, NearDuplicates(*index, parts.identity, key))
+
+
+def _tell_passed_over(source: PhotoSource) -> None:
+    kinds = source.passed_over.most_common(TOLD_SUFFIXES)
+    if kinds:
+        told = ", ".join(f"{count} {suffix}" for suffix, count in kinds)
+        more = ", …" if len(source.passed_over) > TOLD_SUFFIXES else ""
+        files = source.passed_over.total()
+        print(f"phototriage: passed over, not called as images are: {files} files ({told}{more})", file=sys.stderr)
 
 
 def _asked(task: Task) -> Question:

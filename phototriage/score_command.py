@@ -39,7 +39,9 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.add_argument("--workers", type=_number, help="processes; one for each core without it")
     parser.add_argument("--engine", choices=("local", "ray"), default="local", help="ray: on all nodes of a cluster")
     parser.add_argument("--address", help="of a Ray cluster; without it, one is started on this machine")
-    parser.add_argument("--restart", action="store_true", help="begin anew, where another run has left its parts")
+    parser.add_argument(
+        "--restart", action="store_true", help="begin anew, where another run has left its parts, or its output"
+    )
     parser.add_argument("--near-duplicates", action="store_true", help="add the nearest earlier image, and a group")
     parser.add_argument(
         "--index", type=Path, metavar="DIR", help="of all that earlier runs have seen; implies --near-duplicates"
@@ -79,7 +81,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
         start = _engine(options)
     except ImportError as error:
         extra = "batch" if options.engine == "ray" else "score"
-        return _refuse(f"score needs the package {error.name}: pip install 'phototriage[{extra}]'")
+        return _refuse(f"score needs the package {error.name}, of the extra {extra!r}: pip install -e '.[{extra}]'")
     signal.signal(signal.SIGTERM, _interrupt)  # a platform's way to say Ctrl-C
     try:
         question = question_of(options)

@@ -93,6 +93,11 @@ class Parts:
                 shutil.rmtree(path)
 
 
+def is_begun(output: Path) -> bool:
+    """Whether a run has left parts of that output."""
+    return (folder_of(output) / RUN_FILE).exists()
+
+
 def begin(output: Path, described: Mapping[str, Any], shard_size: int, restart: bool) -> Parts:
     """The parts of an output, in its folder: none yet, or those of a run like this one, to go on. Raises PartsError,
     OSError."""
@@ -108,11 +113,19 @@ def begin(output: Path, described: Mapping[str, Any], shard_size: int, restart: 
     except (ValueError, KeyError, TypeError) as error:
         raise PartsError(f"{path} isn't what was written there. Start anew with --restart.") from error
     if differing:
-        told = "; ".join(f"{name} was {found[name]!r} and is {described[name]!r}" for name in differing)
+        told = "; ".join(_difference(name, found[name], described[name]) for name in differing)
         raise PartsError(
             f"{folder} is of another run: {told}. Finish that one, start anew with --restart, or write to another file."
         )
     return Parts(folder, found)
+
+
+def _difference(name: str, was: Any, now: Any) -> str:
+    """What two runs don't have in common, without what they have."""
+    if isinstance(was, dict) and isinstance(now, dict):
+        keys = [key for key in {**was, **now} if was.get(key) != now.get(key)]
+        return "; ".join(_difference(f"{name}.{key}", was.get(key), now.get(key)) for key in keys)
+    return f"{name} was {was} and is {now}"
 
 
 @contextmanager

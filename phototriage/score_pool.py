@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
+from pathlib import Path
 
 import pyarrow as pa
 
@@ -23,6 +24,9 @@ from phototriage.scorer import Scorer, Shard
 from phototriage.settings import Settings, available_cores
 from phototriage.triage import Question
 
+NO_IMAGE = -1  # in place of an image's, where a process ended at none
+MOST_DEATHS = 3  # of processes that no image explains
+
 logger = logging.getLogger(__name__)
 
 # Libraries that would start a thread for each core, in each of as many processes.
@@ -31,6 +35,10 @@ _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 class ScoringFailed(Exception):
     """The processes can't go on. The message says why and what to do about it."""
+
+
+class _NotStarted(ScoringFailed):
+    """A process ended before it could do anything."""
 
 
 @dataclass(frozen=True)
@@ -67,12 +75,14 @@ class ScorePool:
     def __init__(self, job: Job, workers: int | None = None) -> None:
         """One for each core without `workers`."""
         self._job = job
-        # Processes are forked off one that has imported all and has no threads: it is there in a tenth of the time.
+        # Processes are forked off one that has imported all, and has no threads yet.
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload([Scorer.__module__])
         # By the number of a shard that ended a process: at which images' places, how often.
         self._deaths: dict[int, Counter[int]] = {}
-        with _one_thread_each():
+        self._tried: set[int] = set()  # shards that have ended a process already
+        self._lost_starts = 0  # in a row
+        with _own_environment():
             self._workers = [self._start() for _ in range(workers or available_cores())]
 
     @property
@@ -130,8 +140,9 @@ class ScorePool:
             said = worker.pipe.recv()
         except EOFError:
             worker.process.join()
-            raise ScoringFailed(
-                f"A process ended while it loaded the models, {_ending(worker.process)}. Try fewer by --workers."
+            raise _NotStarted(
+                f"A process ended while it loaded the models, {_ending(worker.process)}. If memory is short, try "
+                "fewer by --workers."
             ) from None
         if isinstance(said, Exception):
             raise said
@@ -142,15 +153,18 @@ class ScorePool:
         worker.shard, worker.place = shard, None
         deaths = self._deaths.get(shard.number)
         # One that was at hand once may have been killed by somebody.
-        fatal = None if deaths is None else frozenset(place for place, times in deaths.items() if times > 1)
+        fatal = (
+            None
+            if deaths is None
+            else frozenset(place for place, times in deaths.items() if times > 1 and place != NO_IMAGE)
+        )
         with suppress(BrokenPipeError):  # it is dead, which is heard next
             worker.pipe.send((shard, fatal))
 
     def _hear(self, worker: _Worker, again: list[Shard]) -> tuple[Shard, int] | None:
         """Take in what a process says; gives its shard if that is done."""
         if not worker.ready:
-            if self._started(worker) != self._first:
-                raise ScoringFailed("A model was replaced while images were scored. Start anew with --restart.")
+            self._hear_start(worker)
             return None
         try:
             said = worker.pipe.recv()
@@ -167,21 +181,44 @@ class ScorePool:
         if shard is None:
             raise RuntimeError("A process is done with what it wasn't given")
         self._deaths.pop(shard.number, None)
+        self._tried.discard(shard.number)
         return shard, value
+
+    def _hear_start(self, worker: _Worker) -> None:
+        """Of a process that takes another's place."""
+        try:
+            started = self._started(worker)
+        except _NotStarted:
+            self._lost_starts += 1
+            if self._lost_starts > MOST_DEATHS:
+                raise
+            self._renew(worker)
+            return
+        if started != self._first:
+            raise ScoringFailed("A model was replaced while images were scored. Start anew with --restart.")
+        self._lost_starts = 0
 
     def _replace(self, worker: _Worker, again: list[Shard]) -> None:
         """Have a new process take a dead one's place. Its shard is tried again image by image; one that ends two
         processes then is given up."""
         worker.process.join()
         shard = worker.shard
-        if shard is None or (worker.place is None and shard.number in self._deaths):
-            raise ScoringFailed(f"A process ended, {_ending(worker.process)}. Start again: what is done is kept.")
+        if shard is None:
+            raise RuntimeError("A process that nobody waits for was heard of")
         deaths = self._deaths.setdefault(shard.number, Counter())
-        if worker.place is not None:
+        if worker.place is None and shard.number in self._tried:
+            deaths[NO_IMAGE] += 1  # of a table, a part, or by somebody's hand
+        elif worker.place is not None:
             deaths[worker.place] += 1
+        self._tried.add(shard.number)
+        if deaths[NO_IMAGE] > MOST_DEATHS:
+            raise ScoringFailed(f"A process ended, {_ending(worker.process)}. Start again: what is done is kept.")
         again.append(shard)
+        self._renew(worker)
+
+    def _renew(self, worker: _Worker) -> None:
         worker.pipe.close()
-        with _one_thread_each():
+        with _own_environment():
             fresh = self._start()
         worker.process, worker.pipe, worker.shard, worker.ready = fresh.process, fresh.pipe, None, False
 
@@ -192,10 +229,16 @@ def _ending(process: ForkServerProcess) -> str:
 
 
 @contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """What processes that are started meanwhile find in their environment."""
-    before = {name: os.environ.get(name) for name in _ONE_THREAD}
-    os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
+def _own_environment() -> Iterator[None]:
+    """What processes that are started meanwhile find in their environment: one thread each; and this package, rather
+    than a folder of its name where the command was called, which is where Python looks first."""
+    others = os.environ.get("PYTHONPATH")
+    own = dict.fromkeys(_ONE_THREAD, "1") | {
+        "PYTHONSAFEPATH": "1",
+        "PYTHONPATH": str(Path(__file__).parents[1]) + (os.pathsep + others if others else ""),
+    }
+    before = {name: os.environ.get(name) for name in own}
+    os.environ.update(own)
     try:
         yield
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +130,7 @@ def test_a_truncated_pillow_image_is_unreadable() -> None:
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("nowhere.jpg", "nowhere.jpg' can't be read: .*No such file"),
+        ("nowhere.jpg", "nowhere.jpg can't be read: No such file"),
         (Path("nowhere.jpg"), "can't be read"),
         ("a\0b", "can't be read"),
         (".", "can't be read"),
@@ -150,3 +151,9 @@ def test_a_closed_file_is_unreadable() -> None:
     file.close()
     with pytest.raises(UnreadableImage, match="closed file"):
         read_picture(file)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(UnreadableImage, match=r"pipe\.jpg is no file but a pipe"):
+        read_picture(tmp_path / "pipe.jpg")

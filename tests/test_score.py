@@ -188,7 +188,7 @@ def test_a_changed_source_is_refused_and_restart_begins_anew(
     assert "aren't those" in (told := capsys.readouterr().err)
     assert "--restart" in told
     assert score(source, output, "--include", "classify") == 2
-    assert "question was" in capsys.readouterr().err
+    assert "question.include was" in capsys.readouterr().err
     assert score(source, output, "--include", ALL, "--restart") == 0
     assert parquet.read_table(output).num_rows == 39
 
@@ -257,7 +257,7 @@ def test_a_missing_package_is_named(
     monkeypatch.delattr("phototriage.score", raising=False)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     assert score(photos, tmp_path / "scores.parquet") == 2
-    assert "score needs the package pyarrow: pip install 'phototriage[score]'" in capsys.readouterr().err
+    assert "score needs the package pyarrow, of the extra 'score': pip install -e '.[score]'" in capsys.readouterr().err
 
 
 def test_row_groups_do_not_depend_on_the_parts(photos: Path, tmp_path: Path) -> None:
@@ -275,3 +275,34 @@ def test_an_output_may_be_called_as_a_url_is(photos: Path, tmp_path: Path, monke
     assert score(photos, Path("T10:00.parquet"), "--include", "classify") == 1
     with Path("T10:00.parquet").open("rb") as file:
         assert parquet.read_table(file).num_rows == 51
+
+
+def test_a_finished_output_is_not_written_over(
+    undisturbed: bytes, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "scores.parquet"
+    output.write_bytes(undisturbed)
+    assert score(photos, output, "--include", "classify") == 2
+    assert "is there already" in capsys.readouterr().err
+    assert output.read_bytes() == undisturbed
+    assert [path.name for path in tmp_path.iterdir()] == ["scores.parquet"]
+    assert score(photos, output, "--include", "classify", "--restart") == 1
+    assert parquet.read_table(output).column_names == ["name", "classify", "error"]
+
+
+def test_files_that_are_passed_over_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "photos" / "below").mkdir(parents=True)
+    for name in ("a.png", "b.heic", "below/c.HEIC", "below/README", ".hidden"):
+        (tmp_path / "photos" / name).write_bytes(solid((1, 2, 3), 20, 20))
+    assert score(tmp_path / "photos", tmp_path / "scores.parquet", "--include", "classify") == 0
+    told = capsys.readouterr().err
+    assert "passed over, not called as images are: 3 files (2 .heic, 1 without a suffix)" in told
+
+
+def test_a_folder_of_its_own_name_is_in_nobodys_way(photos: Path, tmp_path: Path) -> None:
+    """As the one that a clone lies in is."""
+    (tmp_path / "phototriage").mkdir()
+    command = [str(Path(sys.executable).parent / "phototriage"), "score", str(photos), "-o", "scores.parquet"]
+    done = subprocess.run([*command, "--include", "classify"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr
+    assert (tmp_path / "scores.parquet").exists()

@@ -69,14 +69,14 @@ def test_images_are_compared_with_those_before_them(today: Path, tmp_path: Path)
 def test_an_index_remembers_and_tells_images_of_one_name_apart(today: Path, tomorrow: Path, tmp_path: Path) -> None:
     index, output = tmp_path / "index", tmp_path / "scores.parquet"
     assert score(today, output, "--index", str(index)) == 1
-    assert score(tomorrow, output, "--index", str(index)) == 0
+    assert score(tomorrow, output, "--index", str(index), "--restart") == 0
     rows = found(output)
     assert rows["x.png"]["nearest"] == f"{today}/b.png"
     assert (rows["x.png"]["is_duplicate"], rows["x.png"]["group"]) == (True, f"{today}/b.png")
     # Blue is no other image's duplicate, and another `a.png` than today's, which is still known.
     assert (rows["a.png"]["is_duplicate"], rows["a.png"]["image"]) == (False, f"{tomorrow}/a.png")
     (tomorrow / "y.png").write_bytes(solid(RED, 20, 20))
-    assert score(tomorrow, output, "--index", str(index)) == 0
+    assert score(tomorrow, output, "--index", str(index), "--restart") == 0
     assert found(output)["y.png"]["group"] == f"{today}/a.png"
     assert found(output)["a.png"]["nearest"] != f"{tomorrow}/a.png"
 

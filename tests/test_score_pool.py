@@ -152,3 +152,24 @@ def test_a_process_that_dies_before_it_is_ready_is_told(job: Job) -> None:
         pool.kill_all()
         with pytest.raises(ScoringFailed, match=r"by signal 9 \(SIGKILL\)"):
             pool.wait_until_ready()
+
+
+def test_one_that_is_killed_while_it_takes_anothers_place_is_replaced_too(
+    pool: ScorePool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = pool._start
+    kills: list[object] = []
+
+    def start_and_kill() -> object:
+        fresh = start()
+        if len(kills) < 2:
+            kills.append(fresh)
+            fresh.process.kill()
+        return fresh
+
+    monkeypatch.setattr(pool, "_start", start_and_kill)
+    once = Item("once", Deadly(1, str(tmp_path / "counter")))
+    shards = [Shard(0, [item("a"), once]), *(Shard(number, [item("b")]) for number in range(1, 5))]
+    assert sorted(shard.number for shard, _ in pool.run(iter(shards))) == [0, 1, 2, 3, 4]
+    assert len(kills) == 2
+    assert rows(tmp_path, 0) == {"a": "red", "once": "red"}

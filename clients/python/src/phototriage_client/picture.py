@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 import struct
 import sys
 import zlib
@@ -75,10 +76,17 @@ def _is_a(module: str, name: str, value: object) -> bool:
 
 
 def _of_path(path: str | os.PathLike[str]) -> Picture:
+    shown = os.fsdecode(path)
     try:
-        return Picture(Path(path).read_bytes(), _name(path))
-    except (OSError, ValueError, TypeError) as error:
-        raise UnreadableImage(f"{path!r} can't be read: {error}") from error
+        # What waits for a writer, as a pipe does, isn't waited for.
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise UnreadableImage(f"{shown} is no file but a pipe or a device. Take it away.")
+            return Picture(file.read(), _name(path))
+    except OSError as error:
+        raise UnreadableImage(f"{shown} can't be read: {error.strerror or error}") from error
+    except (ValueError, TypeError) as error:
+        raise UnreadableImage(f"{shown!r} can't be read: {error}") from error
 
 
 def _of_file(file: Any) -> Picture:
