@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pyarrow as pa
@@ -20,8 +22,9 @@ from pyarrow import parquet
 from phototriage.cli import main
 from phototriage.http_api import HttpApi
 from phototriage.models import load_models
+from phototriage.schemas import Part
 from phototriage.score_parts import folder_of
-from phototriage.score_schema import body_of, metadata_of
+from phototriage.score_schema import body_of, metadata_of, schema_of
 from phototriage.settings import Settings
 from tests.asgi_client import AsgiClient
 from tests.scored_models import CLASSIFIER, write_scored
@@ -306,3 +309,22 @@ def test_a_folder_of_its_own_name_is_in_nobodys_way(photos: Path, tmp_path: Path
     done = subprocess.run([*command, "--include", "classify"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1, done.stderr
     assert (tmp_path / "scores.parquet").exists()
+
+
+def test_the_documents_examples_run(photos: Path, tmp_path: Path) -> None:
+    assert score(photos, tmp_path / "scores.parquet", "--near-duplicates") == 1
+    text = (Path(__file__).parents[1] / "docs" / "SCORES.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        done = subprocess.run([sys.executable, "-c", block], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    assert "undecodable_image" in done.stdout
+
+
+def test_every_column_is_described() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "SCORES.md").read_text(encoding="utf-8")
+    for column in schema_of(get_args(Part), near_duplicates=True):
+        assert f"| `{column.name}` | " in text
+        if isinstance(column.type, pa.StructType):
+            assert [field.name for field in column.type if f"`{field.name}`" not in text] == []
