@@ -28,8 +28,12 @@ from phototriage.scorer import Scorer, Shard
 
 BYTES_AT_ONCE = 1 << 30  # of images that a compressed archive makes hold
 SHARDS_AT_ONCE = 4096  # of a Ray dataset, whose list of shards is in the driver's memory
-TASK_TRIES = 4  # of a shard, as nodes are lost
-TRIES = 3  # for shards whose blocks are lost
+TASK_TRIES = 16  # of a shard, while Ray doesn't know yet that its node is lost
+TRIES = 3  # for shards that are left when a dataset has failed or lost blocks
+
+
+class _ClusterFailed(ScoringFailed):
+    """Something of Ray's own, as a node that is lost in a moment when Ray gives up; not of a shard."""
 
 
 class RayEngine:
@@ -59,11 +63,15 @@ class RayEngine:
         OSError."""
         for window in _windows(shards):
             some = {shard.number: shard for shard in window}
-            for _ in range(TRIES):
-                for number, errors, content in self._score(list(some.values())):
-                    if number in some:  # a block that was computed again may come twice
-                        self._parts.write(number, content)
-                        yield some.pop(number), errors
+            for left in reversed(range(TRIES)):
+                try:
+                    for number, errors, content in self._score(list(some.values())):
+                        if number in some:  # a block that was computed again may come twice
+                            self._parts.write(number, content)
+                            yield some.pop(number), errors
+                except _ClusterFailed:
+                    if not left:
+                        raise
                 if not some:
                     break
             else:
@@ -139,4 +147,4 @@ def _told(call: Any) -> Any:
             raise error.cause from None
         raise ScoringFailed(f"A task of Ray failed: {error.cause}. What is done is kept: start again.") from error
     except RayError as error:
-        raise ScoringFailed(f"Ray failed: {error}. What is done is kept: start again.") from error
+        raise _ClusterFailed(f"Ray failed: {error}. What is done is kept: start again.") from error
