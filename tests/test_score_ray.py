@@ -16,7 +16,11 @@ pytest.importorskip("ray", reason="it has an environment of its own: make check-
 
 from ray.cluster_utils import Cluster
 
-from phototriage.score_parts import folder_of
+from phototriage.pieces import Held, Item
+from phototriage.score_parts import Parts, folder_of
+from phototriage.score_pool import ScoringFailed
+from phototriage.score_ray import TRIES, RayEngine, _ClusterFailed
+from phototriage.scorer import Shard
 from tests.scored_models import CLASSIFIER, write_scored
 from tests.tiny_models import solid, write_embedder
 
@@ -90,3 +94,25 @@ def test_models_that_are_not_there_are_told(photos: Path, environment: dict[str,
     _, told = process.communicate(timeout=SECONDS)
     assert process.returncode == 2
     assert "No classifier is called 'nobody'" in told
+
+
+class Failing(RayEngine):
+    """Fails so many times before it gives all shards; each time behind the first one that is left."""
+
+    def __init__(self, parts: Path, times: int) -> None:
+        self._parts, self._times = Parts(parts, {}), times
+
+    def _score(self, shards: list[Shard]) -> Iterator[tuple[int, int, bytes]]:
+        for shard in shards:
+            yield shard.number, 0, b"part"
+            if self._times:
+                self._times -= 1
+                raise _ClusterFailed("a node is lost")
+
+
+def test_a_cluster_that_fails_is_asked_again_for_what_is_left(tmp_path: Path) -> None:
+    shards = [Shard(number, [Item("a", Held(b"", 0))]) for number in range(5)]
+    done = [shard.number for shard, _ in Failing(tmp_path, TRIES - 1).run(iter(shards))]
+    assert done == [0, 1, 2, 3, 4]
+    with pytest.raises(ScoringFailed, match="a node is lost"):
+        list(Failing(tmp_path, TRIES).run(iter(shards)))
