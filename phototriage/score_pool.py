@@ -80,7 +80,6 @@ class ScorePool:
         self._context.set_forkserver_preload([Scorer.__module__])
         # By the number of a shard that ended a process: at which images' places, how often.
         self._deaths: dict[int, Counter[int]] = {}
-        self._tried: set[int] = set()  # shards that have ended a process already
         self._lost_starts = 0  # in a row
         with _own_environment():
             self._workers = [self._start() for _ in range(workers or available_cores())]
@@ -138,7 +137,7 @@ class ScorePool:
     def _started(self, worker: _Worker) -> Started:
         try:
             said = worker.pipe.recv()
-        except EOFError:
+        except (EOFError, ConnectionResetError):
             worker.process.join()
             raise _NotStarted(
                 f"A process ended while it loaded the models, {_ending(worker.process)}. If memory is short, try "
@@ -181,7 +180,6 @@ class ScorePool:
         if shard is None:
             raise RuntimeError("A process is done with what it wasn't given")
         self._deaths.pop(shard.number, None)
-        self._tried.discard(shard.number)
         return shard, value
 
     def _hear_start(self, worker: _Worker) -> None:
@@ -205,12 +203,12 @@ class ScorePool:
         shard = worker.shard
         if shard is None:
             raise RuntimeError("A process that nobody waits for was heard of")
+        is_first = shard.number not in self._deaths
         deaths = self._deaths.setdefault(shard.number, Counter())
-        if worker.place is None and shard.number in self._tried:
+        if worker.place is None and not is_first:
             deaths[NO_IMAGE] += 1  # of a table, a part, or by somebody's hand
         elif worker.place is not None:
             deaths[worker.place] += 1
-        self._tried.add(shard.number)
         if deaths[NO_IMAGE] > MOST_DEATHS:
             raise ScoringFailed(f"A process ended, {_ending(worker.process)}. Start again: what is done is kept.")
         again.append(shard)
