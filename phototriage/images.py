@@ -21,14 +21,14 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from phototriage.errors import TooLarge, UndecodableImage, UnsupportedImage
-from phototriage.geometry import Box, Geometry, fit
+from phototriage.geometry import Geometry, fit
 from phototriage.image_headers import Header, read_header, read_orientation
 from phototriage.input_rule import InputRule
+from phototriage.resampling import resample
 from phototriage.upright import Upright, reduced, whole
 
 MAX_SIDE = 65_535  # the longest side that a JPEG can have; no other format needs a longer one
 MAX_FULL_PASSES = 20  # over an image of as many pixels as are allowed; smaller images may take more
-MAX_INTERMEDIATE_PIXELS = 16_000_000
 # A JPEG is decoded at a half, a quarter or an eighth of its size, which saves most of the work for a large one, where
 # that leaves it twice as long and wide as any input, and 512 pixels: the resize to follow hides the difference.
 OVERSAMPLING = 2
@@ -37,13 +37,6 @@ LEAST_REDUCED_SIDE = 512
 # By which files of the formats that are read are found; what a file is, its bytes decide.
 IMAGE_SUFFIXES = frozenset([".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"])
 
-_FILTERS: Mapping[str, Image.Resampling] = {
-    "box": Image.Resampling.BOX,
-    "bilinear": Image.Resampling.BILINEAR,
-    "hamming": Image.Resampling.HAMMING,
-    "bicubic": Image.Resampling.BICUBIC,
-    "lanczos": Image.Resampling.LANCZOS,
-}
 _TIFF_BITS, _TIFF_PHOTOMETRIC, _WHITE_IS_ZERO = 0x0102, 0x0106, 0
 
 
@@ -167,7 +160,7 @@ def _resize(upright: Upright, rule: InputRule) -> Prepared:
         image = image.convert("L")
     geometry = fit(upright.height, upright.width, rule)
     seen, filled = upright.part(geometry.seen), geometry.filled
-    image = _resample(image, seen, int(filled.height), int(filled.width), _FILTERS[rule.resize])
+    image = resample(image, seen, int(filled.height), int(filled.width), rule.resize)
     if rule.colour == "rgb" and image.mode != "RGB":
         image = image.convert("RGB")
     pixels = np.array(image).reshape(image.height, image.width, rule.channels)
@@ -247,14 +240,3 @@ def _narrow(file: ImageFile.ImageFile) -> Image.Image:
     if "transparency" in file.info:
         narrow[wide == file.info["transparency"]] = 255
     return Image.fromarray(narrow)
-
-
-def _resample(image: Image.Image, box: Box, rows: int, columns: int, kernel: Image.Resampling) -> Image.Image:
-    """Resize the box to (rows, columns). Pillow resamples columns first and keeps all rows meanwhile; for a
-    tall image and a wide input, whose product would be huge, rows go first."""
-    edges = (box.left, box.top, box.right, box.bottom)
-    if columns * box.height > max(MAX_INTERMEDIATE_PIXELS, box.width * box.height):
-        edges = (0, box.top, image.width, box.bottom)
-        image = image.resize((image.width, rows), kernel, edges)
-        edges = (box.left, 0, box.right, rows)
-    return image.resize((columns, rows), kernel, edges)

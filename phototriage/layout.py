@@ -54,6 +54,11 @@ def describe(images: NDArray[np.uint8]) -> Floats:
     return found
 
 
+def behind(embeddings: Floats, images: NDArray[np.uint8]) -> Floats:
+    """Embeddings (N, D) of `images` uint8 (N, H, W, C), with their layouts behind them: (N, D + DIMENSION)."""
+    return np.hstack([embeddings, describe(images)])
+
+
 def agreement(left: NDArray[Float], right: NDArray[Float]) -> NDArray[Float]:
     """(N,) from (N, DIMENSION) each: the cosine of two descriptions, or with one mirrored, whichever is more. Exactly 1
     for equal rows, 0 beside a plain surface."""

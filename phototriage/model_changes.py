@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from phototriage import manifest
 from phototriage.errors import ModelFolderError
-from phototriage.models import Loaded, Models, assemble, folders_of
-from phototriage.runtime import load_any
+from phototriage.models import Loaded, Models, assemble, classifiers_last, embedder_beside, folders_of
+from phototriage.runtime import OnnxModel, load_any
 from phototriage.schemas import ModelName, Refused, ReloadAnswer, TakenUp
 from phototriage.settings import Settings
 
@@ -27,13 +27,14 @@ def read_again(settings: Settings, old: Models) -> Changes:
     loaded: dict[str, Loaded] = {}
     taken, refused = [], []
     try:
-        for folder in folders_of(settings):
+        for folder in classifiers_last(folders_of(settings)):
             had = before.get(folder.name)
+            beside = embedder_beside(settings, loaded)
             try:
                 if had is not None and manifest.read(folder).version == had.manifest.version:
-                    loaded[folder.name] = had
+                    loaded[folder.name] = had if _fits(had, beside) else load_any(folder, settings, beside)
                     continue
-                loaded[folder.name] = load_any(folder, settings)
+                loaded[folder.name] = load_any(folder, settings, beside)
             except (ModelFolderError, OSError) as error:
                 refused.append(Refused(name=folder.name, detail=_told(error)))
                 if had is not None:
@@ -49,8 +50,15 @@ def read_again(settings: Settings, old: Models) -> Changes:
     except ModelFolderError as error:
         refused.append(Refused(name=None, detail=error.detail))
         return Changes(old, _answer(old, [], [], refused))
+    taken.sort(key=lambda one: one.name)
+    refused.sort(key=lambda one: one.name or "")
     removed = sorted(set(before) - set(loaded))
     return Changes(models, _answer(models, taken, removed, refused))
+
+
+def _fits(model: Loaded, embedder: OnnxModel | None) -> bool:
+    """Whether it was loaded beside that embedder, which a classifier may share stages with."""
+    return model.manifest.kind != "classifier" or not isinstance(model, OnnxModel) or model.beside is embedder
 
 
 def _told(error: ModelFolderError | OSError) -> str:

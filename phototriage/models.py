@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -93,7 +93,7 @@ def load_difficulty(classifier: Manifest, folder: Path, autoencoders: Mapping[st
 
 def load_models(settings: Settings) -> Models:
     """Load every model folder of the models directory. Raises ModelFolderError, ProviderUnavailable."""
-    return assemble(settings, {folder.name: load_any(folder, settings) for folder in folders_of(settings)})
+    return assemble(settings, _load_each(settings, folders_of(settings)))
 
 
 def load_needed(settings: Settings, parts: Collection[Part], classifier: str | None, embedder: str | None) -> Models:
@@ -111,8 +111,37 @@ def load_needed(settings: Settings, parts: Collection[Part], classifier: str | N
         defaults[f"default_{kind}"] = (named if there else chosen) if is_asked else None
     names = set(defaults.values())
     names |= {each.difficulty.autoencoder for each in found.values() if each.name in names and each.difficulty}
-    loaded = {folder.name: load_any(folder, settings) for folder, each in found.items() if each.name in names}
-    return assemble(settings.model_copy(update=defaults), loaded)
+    chosen_settings = settings.model_copy(update=defaults)
+    return assemble(chosen_settings, _load_each(chosen_settings, [one for one in found if found[one].name in names]))
+
+
+def _load_each(settings: Settings, folders: Sequence[Path]) -> dict[str, Loaded]:
+    loaded: dict[str, Loaded] = {}
+    for folder in classifiers_last(folders):
+        loaded[folder.name] = load_any(folder, settings, embedder_beside(settings, loaded))
+    return loaded
+
+
+def classifiers_last(folders: Sequence[Path]) -> list[Path]:
+    """In the order in which they are to be loaded: a classifier may share stages with the embedder."""
+
+    def is_classifier(folder: Path) -> bool:
+        try:
+            return manifest.read(folder).kind == "classifier"
+        except (ModelFolderError, OSError):
+            return False  # to be told when it is loaded
+
+    return sorted(folders, key=is_classifier)
+
+
+def embedder_beside(settings: Settings, loaded: Mapping[str, Loaded]) -> OnnxModel | None:
+    """The default one of those that are loaded, if it is clear which that is."""
+    embedders = {one.name: one for one in loaded.values() if isinstance(one, OnnxModel) and one.role == "embedding"}
+    try:
+        name = choose_default([one.manifest for one in embedders.values()], settings.default_embedder, "embedder")
+    except ModelFolderError:  # told when all are put together
+        return None
+    return None if name is None else embedders[name]
 
 
 def folders_of(settings: Settings) -> list[Path]:

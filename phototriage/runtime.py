@@ -12,14 +12,16 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from phototriage import golden, layout, manifest, providers
-from phototriage.batching import NO_DEADLINE, Batcher, Run
+from phototriage import golden, layout, manifest
+from phototriage.batching import NO_DEADLINE
+from phototriage.embedder_rest import EmbedderRest
 from phototriage.errors import ModelFolderError, UnknownLabel
 from phototriage.forward_graph import forward_only
 from phototriage.manifest import MainRole, Manifest, Role
 from phototriage.predicted_label import explains_predicted
-from phototriage.sessions import Sessions
+from phototriage.sessions import Sessions, batcher
 from phototriage.settings import Settings
+from phototriage.shared_stages import Seam, find_seam, part
 
 Images = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -30,25 +32,54 @@ AUTOENCODER_ROLES: tuple[Role, ...] = ("latent", "reconstruction_error")
 LISTED_LABELS = 20  # in a message
 
 
+class Answers(NamedTuple):
+    """Of N images: the main output (N, K); the gradient (N, H, W, C), where it is asked for; and what the embedder's
+    rest goes on from, where the model shares its first stages with one. All float32."""
+
+    main: Floats
+    gradient: Floats | None
+    shared: Floats | None
+
+
 class OnnxModel:
     """One model folder, loaded. Runs may come from several threads at once.
 
     Two sessions: one of the whole graph, which also gives the input gradient, and one of its forward part, since
     a run that fetches the main output of the whole graph still pays for much of the rest. The main output, K columns,
     is a classifier's logits or an embedder's embedding.
+
+    A classifier that begins with the stages of the embedder beside it also gives out what comes behind them, which the
+    embedder's `rest` goes on from. That costs it nothing that can be measured.
     """
 
-    def __init__(self, manifest: Manifest, forward: bytes, whole: bytes, settings: Settings) -> None:
-        """`forward` and `whole` are serialised ONNX models. Raises ModelFolderError, ProviderUnavailable."""
-        self.manifest = manifest
+    def __init__(
+        self,
+        manifest: Manifest,
+        forward: onnx.ModelProto,
+        whole: onnx.ModelProto,
+        settings: Settings,
+        beside: OnnxModel | None = None,
+        seam: Seam | None = None,
+    ) -> None:
+        """`beside`: the embedder beside which a classifier is loaded; `seam`: how far their forward parts are the same.
+        Raises ModelFolderError, ProviderUnavailable."""
+        self.manifest, self._settings = manifest, settings
         self.role: MainRole = manifest.main_role
-        self.forward_sessions = forwards = Sessions(forward, manifest.name, settings)
-        self._whole_sessions = wholes = Sessions(whole, manifest.name, settings)
-        self._outputs = main, gradient = manifest.output(self.role).name, manifest.output("gradient").name
+        self.beside, self.rest = beside, None
+        main, gradient = manifest.output(self.role).name, manifest.output("gradient").name
+        shared = []
+        if beside is not None and seam is not None:
+            self.rest, shared = beside.rest_from(seam.second), [seam.first]
+            forward, whole = part(forward, [main, *shared]), part(whole, [main, gradient, *shared])
+        self._forward_graph = forward if manifest.kind == "embedder" else None
+        self._rests: dict[str, EmbedderRest] = {}
+        self.forward_sessions = forwards = Sessions(forward.SerializeToString(), manifest.name, settings)
+        self._whole_sessions = wholes = Sessions(whole.SerializeToString(), manifest.name, settings)
+        self._outputs = [main, gradient, *shared]
         _check_inputs(wholes.shared, manifest)
-        self._forward = batcher(lambda images: forwards.run([main], {IMAGES: images}), manifest.name, settings)
+        self._forward = batcher(lambda images: forwards.run([main, *shared], {IMAGES: images}), manifest.name, settings)
         self._whole = batcher(
-            lambda images, weights: wholes.run([main, gradient], {IMAGES: images, OUTPUT_WEIGHTS: weights}),
+            lambda images, weights: wholes.run(self._outputs, {IMAGES: images, OUTPUT_WEIGHTS: weights}),
             manifest.name,
             settings,
         )
@@ -79,14 +110,13 @@ class OnnxModel:
         D is the sum of the manifest's `embedding_parts`, each of length 1: the graph's output, and the layout.
         """
         found = self.forward(images, deadline)
-        return found if self.manifest.second_look is None else np.hstack([found, layout.describe(images)])
+        return found if self.manifest.second_look is None else layout.behind(found, images)
 
     def forward(self, images: Images, deadline: float = NO_DEADLINE) -> Floats:
         """`images` uint8 (N, H, W, C) 0–255 → the main output float32 (N, K), whichever it is.
 
         Raises DeadlineExceeded where no run begins before `deadline`, on the clock of `time.monotonic`."""
-        answers: Floats = self._forward(images, deadline=deadline)[0]
-        return answers
+        return self.run(images, None, deadline).main
 
     def explain(self, images: Images, output_weights: Floats, deadline: float = NO_DEADLINE) -> tuple[Floats, Floats]:
         """`images` uint8 (N, H, W, C), `output_weights` float32 (N, K) → the main output (N, K) and the gradient
@@ -95,15 +125,38 @@ class OnnxModel:
         A classifier takes a row of zeros for the label that it predicts itself. With the first part of another image's
         embedding as weights the sum is the cosine of the two.
         """
-        answers, gradient = self._whole(images, output_weights, deadline=deadline)
+        answers, gradient = self._whole(images, output_weights, deadline=deadline)[:2]
         return answers, gradient
+
+    def run(self, images: Images, output_weights: Floats | None, deadline: float = NO_DEADLINE) -> Answers:
+        """All that one pass gives: as `explain`, or without weights as `forward`."""
+        if output_weights is None:
+            main, *shared = self._forward(images, deadline=deadline)
+            return Answers(main, None, shared[0] if shared else None)
+        main, gradient, *shared = self._whole(images, output_weights, deadline=deadline)
+        return Answers(main, gradient, shared[0] if shared else None)
+
+    def seam_with(self, classifier: Manifest, forward: onnx.ModelProto) -> Seam | None:
+        """How far an embedder does the same as that classifier's forward part, if they are fed alike."""
+        if self._forward_graph is None or classifier.input != self.manifest.input:
+            return None
+        return find_seam(forward, self._forward_graph)
+
+    def rest_from(self, tensor: str) -> EmbedderRest:
+        """Of an embedder, what comes behind the tensor; one for all classifiers that need it. Errors as of a load."""
+        if tensor not in self._rests and self._forward_graph is not None:
+            self._rests[tensor] = EmbedderRest(self.manifest, self._forward_graph, tensor, self._settings)
+        return self._rests[tensor]
 
     def warm_up(self) -> None:
         rule = self.manifest.input
         images = np.zeros((1, rule.height, rule.width, rule.channels), np.uint8)
         weights = np.ones((1, self.manifest.width), np.float32)
-        self.forward_sessions.warm_up(self._outputs[:1], {IMAGES: images})
+        self.forward_sessions.warm_up([self._outputs[0], *self._outputs[2:]], {IMAGES: images})
         self._whole_sessions.warm_up(self._outputs, {IMAGES: images, OUTPUT_WEIGHTS: weights})
+        shared = self.run(images, None).shared
+        if self.rest is not None and shared is not None:
+            self.rest.warm_up(shared)
 
 
 class Reconstruction(NamedTuple):
@@ -146,14 +199,15 @@ class Autoencoder:
         self._sessions.warm_up(self._outputs, {IMAGES: images})
 
 
-def load_model(folder: Path, settings: Settings) -> OnnxModel:
-    """Verify a model folder's hashes, load it, replay its golden vectors, warm it up.
+def load_model(folder: Path, settings: Settings, beside: OnnxModel | None = None) -> OnnxModel:
+    """Verify a model folder's hashes, load it, replay its golden vectors, warm it up. `beside`: the embedder that a
+    classifier may share its first stages with.
 
     Raises ModelFolderError, which names the file and the difference, also for an autoencoder; or ProviderUnavailable.
     """
     with _unchanged(folder) as contents:
         contents.main_role  # noqa: B018 — raises for a kind that can't be loaded like this
-        return _load_explained(contents, folder, settings)
+        return _load_explained(contents, folder, settings, beside)
 
 
 def load_autoencoder(folder: Path, settings: Settings) -> Autoencoder:
@@ -164,12 +218,12 @@ def load_autoencoder(folder: Path, settings: Settings) -> Autoencoder:
         return _load_autoencoder(contents, folder, settings)
 
 
-def load_any(folder: Path, settings: Settings) -> OnnxModel | Autoencoder:
+def load_any(folder: Path, settings: Settings, beside: OnnxModel | None = None) -> OnnxModel | Autoencoder:
     """Either, by the kind that the manifest says."""
     with _unchanged(folder) as contents:
         if contents.kind == "autoencoder":
             return _load_autoencoder(contents, folder, settings)
-        return _load_explained(contents, folder, settings)
+        return _load_explained(contents, folder, settings, beside)
 
 
 @contextmanager
@@ -202,17 +256,18 @@ def _load_autoencoder(contents: Manifest, folder: Path, settings: Settings) -> A
     return model
 
 
-def _load_explained(contents: Manifest, folder: Path, settings: Settings) -> OnnxModel:
+def _load_explained(contents: Manifest, folder: Path, settings: Settings, beside: OnnxModel | None) -> OnnxModel:
+    beside = beside if contents.kind == "classifier" else None
     main = contents.output(contents.main_role).name
     try:
-        graph = onnx.load_model_from_string((folder / MODEL_FILE).read_bytes())
-        forward = forward_only(graph, (main,)).SerializeToString()
+        whole = onnx.load_model_from_string((folder / MODEL_FILE).read_bytes())
+        forward = forward_only(whole, (main,))
         if contents.kind == "classifier":
-            graph = explains_predicted(graph, OUTPUT_WEIGHTS, main, contents.width)
-        whole = graph.SerializeToString()
+            whole = explains_predicted(whole, OUTPUT_WEIGHTS, main, contents.width)
+        seam = None if beside is None else beside.seam_with(contents, forward)
     except Exception as error:  # protobuf and onnx raise what they like at a file that was never a model
         raise ModelFolderError(f"{folder.name}/{MODEL_FILE} is not a model that can be read: {error}") from error
-    model = OnnxModel(contents, forward, whole, settings)
+    model = OnnxModel(contents, forward, whole, settings, beside, seam)
     with _golden_of(folder):
         golden.replay(model, folder)
     model.warm_up()
@@ -228,12 +283,6 @@ def _golden_of(folder: Path) -> Iterator[None]:
         raise
     except Exception as error:  # vectors of another shape, at which ONNX Runtime raises errors of its own
         raise ModelFolderError(f"{folder.name}/{golden.FILE_NAME} can't be run: {error}") from error
-
-
-def batcher(run: Run, name: str, settings: Settings) -> Batcher:
-    """Calls of a session, as many at once as the server has them."""
-    gpu = providers.choose(settings.provider)[0] == providers.CUDA
-    return Batcher(run, name, settings.model_runs or 1, settings.max_batch or 1, buckets=gpu)
 
 
 def _check_inputs(session: onnxruntime.InferenceSession, manifest: Manifest) -> None:

@@ -9,6 +9,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from phototriage import in_flight, providers
+from phototriage.batching import Batcher, Run
 from phototriage.errors import ModelFolderError
 from phototriage.settings import Settings
 
@@ -63,3 +64,9 @@ def open_session(
         raise ModelFolderError(f"{name}'s graph can't be loaded: {error}") from error
     providers.check(session, settings.provider, name)
     return session
+
+
+def batcher(run: Run, name: str, settings: Settings) -> Batcher:
+    """Calls of a session, as many at once as the server has them."""
+    gpu = providers.choose(settings.provider)[0] == providers.CUDA
+    return Batcher(run, name, settings.model_runs or 1, settings.max_batch or 1, buckets=gpu)

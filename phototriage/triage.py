@@ -6,7 +6,7 @@ No HTTP here: the service and the command line call this.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy as np
 from phototriage.answers import Saliency, classify_answer, difficulty_answer, embed_answer, saliency_of
 from phototriage.batching import NO_DEADLINE
 from phototriage.difficulty import Judgement
+from phototriage.embedder_rest import EmbedderRest
 from phototriage.errors import MalformedRequest, UnknownModel
 from phototriage.geometry import Geometry
 from phototriage.images import ImageLimits, Prepared, decode_for, prepare, resize
@@ -66,6 +67,12 @@ class Plan:
     embedder: OnnxModel | None
     label: int | None
     target: int | None
+
+    @property
+    def rest(self) -> EmbedderRest | None:
+        """What goes on behind the classifier's first stages in place of the embedder, where that has the same."""
+        classifier, embedder = self.classifier, self.embedder
+        return None if classifier is None or embedder is not classifier.beside else classifier.rest
 
 
 @dataclass(frozen=True)
@@ -180,18 +187,20 @@ def look(
 ) -> Looked:
     """Decode an image once, and run each model that the plan needs on it.
 
-    The embedder runs by `aside`, beside the others if it can. Raises what `images.decode` raises, and DeadlineExceeded
-    where a model isn't free before `deadline`, on the clock of `time.monotonic`.
+    An embedder that shares its first stages with the classifier goes on behind them; another one runs by `aside`,
+    beside the others if it can. Raises what `images.decode` raises, and DeadlineExceeded where a model isn't free
+    before `deadline`, on the clock of `time.monotonic`.
     """
     classifier, judge, embedder = asked.classifier, asked.judge, asked.embedder
     models = [classifier, embedder, judge and judge.autoencoder]
     with timed("decode"):
         upright = decode_for(data, [model.manifest.input for model in models if model is not None], limits)
-    vector = None if embedder is None else aside(lambda: _embed(embedder, upright, deadline))
-    found = Looked() if classifier is None else _classifier_parts(asked, classifier, upright, deadline)
-    if vector is None:
-        return found
-    return Looked(found.logits, found.gradient, found.geometry, found.judgement, vector())
+    if classifier is None:
+        return Looked() if embedder is None else Looked(embedding=_embed(embedder, upright, deadline))
+    if embedder is None or asked.rest is not None:
+        return _classifier_parts(asked, classifier, upright, deadline)
+    vector = aside(lambda: _embed(embedder, upright, deadline))
+    return replace(_classifier_parts(asked, classifier, upright, deadline), embedding=vector())
 
 
 def _embed(embedder: OnnxModel, upright: Upright, deadline: float) -> Floats:
@@ -207,21 +216,21 @@ def _classifier_parts(asked: Plan, classifier: OnnxModel, upright: Upright, dead
     with timed("decode"):
         prepared = resize(upright, classifier.manifest.input)
         small = None if judge is None else resize(upright, judge.autoencoder.manifest.input).pixels[np.newaxis]
-    images, gradient, judgement = prepared.pixels[np.newaxis], None, None
+    images, weights, vector, judgement = prepared.pixels[np.newaxis], None, None, None
+    if "saliency" in asked.parts:
+        weights = np.zeros((1, len(classifier.labels)), np.float32)  # of the predicted label, where none is asked
+        if asked.target is not None:
+            weights[0, asked.target] = 1
     with timed("model"):
-        if "saliency" in asked.parts:
-            weights = np.zeros((1, len(classifier.labels)), np.float32)  # of the predicted label, where none is asked
-            if asked.target is not None:
-                weights[0, asked.target] = 1
-            logits, gradients = classifier.explain(images, weights, deadline)
-            gradient = gradients[0]
-        else:
-            logits = classifier.logits(images, deadline)
+        found = classifier.run(images, weights, deadline)
+        if asked.rest is not None and found.shared is not None:
+            vector = asked.rest.embed(found.shared, images, deadline)[0]
         if judge is not None and small is not None:
             measured = judge.autoencoder.measure(small, deadline)
-            seen = Seen(logits, *measured, images, np.array([upright.smallest_side]))
+            seen = Seen(found.main, *measured, images, np.array([upright.smallest_side]))
             judgement = judge.difficulty.judge(seen, [asked.label])[0]
-    return Looked(logits[0], gradient, prepared.geometry, judgement)
+    gradient = None if found.gradient is None else found.gradient[0]
+    return Looked(found.main[0], gradient, prepared.geometry, judgement, vector)
 
 
 def answer(

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from phototriage.errors import PhototriageError, TooLarge, UndecodableImage
+from phototriage.geometry import Box
 from phototriage.images import ImageLimits, decode, prepare, resize
 from phototriage.input_rule import Aspect, Colour, InputRule, Resize
+from phototriage.resampling import resample
 from tests.hostile_files import (
     bad_files,
     encode,
@@ -349,10 +351,10 @@ def test_threads_get_the_same_pixels() -> None:
 
 
 @pytest.mark.parametrize("kernel", ["box", "bilinear", "hamming", "bicubic", "lanczos"])
-def test_filter_is_pillows(kernel: Resize) -> None:
+def test_rule_names_the_kernel_and_the_part(kernel: Resize) -> None:
     image = Image.fromarray(picture(60, 100))
     for size in (24, 224):
-        expected = image.resize((size, size), Image.Resampling[kernel.upper()], (20, 0, 80, 60))
+        expected = resample(image, Box(0, 20, 60, 80), size, size, kernel)
         cropped = resize(image, rule("crop", kernel=kernel, height=size, width=size))
         np.testing.assert_array_equal(cropped.pixels, np.asarray(expected))
 

@@ -145,7 +145,7 @@ def write_model(folder: Path, scale: float = 10.0, golden_scale: float | None = 
         "labels": LABELS,
         "featout": FEATOUT,
     }
-    return _write(folder, tiny_graph(scale), tiny_golden(golden_scale or scale), own | changes)
+    return write_graph(folder, tiny_graph(scale), tiny_golden(golden_scale or scale), own | changes)
 
 
 def write_embedder(folder: Path, length: float = 1.0, **changes: Any) -> Manifest:
@@ -155,7 +155,7 @@ def write_embedder(folder: Path, length: float = 1.0, **changes: Any) -> Manifes
         "description": "Tells how alike two mean colours are",
         "decision": decision(),
     }
-    return _write(folder, embedder_graph(length), embedder_golden(length), own | changes)
+    return write_graph(folder, embedder_graph(length), embedder_golden(length), own | changes)
 
 
 def decision(**changes: Any) -> Decision:
@@ -176,7 +176,7 @@ def decision(**changes: Any) -> Decision:
     return Decision(**(fields | changes))
 
 
-def _write(folder: Path, graph: onnx.ModelProto, kept: Golden, changes: dict[str, Any]) -> Manifest:
+def write_graph(folder: Path, graph: onnx.ModelProto, kept: Golden, changes: dict[str, Any]) -> Manifest:
     folder.mkdir(parents=True)
     onnx.save(graph, folder / MODEL_FILE)
     golden.write(kept, folder)

@@ -15,7 +15,8 @@ from benchmarks.duplicate_report import table
 from benchmarks.turns import WARM_UP
 from phototriage.images import resize
 from phototriage.settings import Settings
-from training.studies.trunk_graphs import Stage, entry, fed_with, opened, part, shared_pass, with_features
+from phototriage.shared_stages import part
+from training.studies.trunk_graphs import Stage, entry, fed_with, opened, shared_pass, with_features
 from training.studies.trunk_models import Models
 
 

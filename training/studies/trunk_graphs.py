@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 from torch import nn
 
 from phototriage.errors import ModelFolderError
-from phototriage.forward_graph import forward_only
 from phototriage.runtime import IMAGES
 from phototriage.sessions import open_session
 from phototriage.settings import Settings
+from phototriage.shared_stages import part
 from training.networks import EfficientNetLite0
 
 Floats = NDArray[np.float32]
@@ -87,20 +87,6 @@ def common_stages(stages: Sequence[Stage]) -> int:
 def entry(model: onnx.ModelProto, stage: int) -> str:
     """The tensor that a stage reads."""
     return str(convolutions(model)[sum(stage_sizes()[:stage])].input[0])
-
-
-def part(model: onnx.ModelProto, outputs: Sequence[str], start: str | None = None) -> onnx.ModelProto:
-    """What computes the tensors `outputs`, float32, from the inputs or from the tensor `start`."""
-    whole = onnx.ModelProto()
-    whole.CopyFrom(model)
-    known = {each.name for each in whole.graph.output}
-    inner = [name for name in outputs if name not in known]
-    whole.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in inner)
-    if start is not None:
-        (maker,) = [node for node in whole.graph.node if start in node.output]
-        maker.output[0] = "computed elsewhere"
-        whole.graph.input.append(helper.make_tensor_value_info(start, TensorProto.FLOAT, None))
-    return forward_only(whole, outputs)
 
 
 def fed_with(model: onnx.ModelProto, side: int) -> onnx.ModelProto:

@@ -14,9 +14,10 @@ from phototriage.input_rule import InputRule
 from phototriage.manifest import Manifest
 from phototriage.runtime import MODEL_FILE
 from phototriage.settings import Settings
+from phototriage.shared_stages import part
 from training.embedder_network import Embedder, EmbedderSpec
 from training.gradient_graph import build_onnx
-from training.studies.trunk_graphs import FEATURES, Runner, fed_with, first_of, part, transplanted, with_features
+from training.studies.trunk_graphs import FEATURES, Runner, fed_with, first_of, transplanted, with_features
 
 TRUNKS = ("embedder", "published")  # that the class is tried on
 

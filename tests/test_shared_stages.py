@@ -1,0 +1,162 @@
+"""A classifier and an embedder that begin alike: what is shared, what it answers, and when it isn't."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from phototriage import triage
+from phototriage.forward_graph import forward_only
+from phototriage.model_changes import read_again
+from phototriage.models import Models, load_models, load_needed
+from phototriage.settings import Settings
+from phototriage.shared_stages import Seam, find_seam, part
+from phototriage.triage import Question
+from tests.drawings import picture
+from tests.staged_models import staged_graph, write_staged
+from tests.tiny_models import input_rule
+
+ALL = Question(("classify", "saliency", "embed"))
+
+
+def forward(answer: str, *arguments: Any, **options: Any) -> onnx.ModelProto:
+    return forward_only(staged_graph(answer, *arguments, **options), (answer,))
+
+
+def seam(stage: int, **options: Any) -> Seam | None:
+    """Of a classifier whose first stage is 1's, and an embedder."""
+    return find_seam(forward("logits", 1, 2), forward("embedding", stage, 3, **options))
+
+
+def test_the_seam_is_the_last_tensor_that_is_the_same() -> None:
+    assert seam(1) == Seam("positive", "positive")
+
+
+def test_names_do_not_matter() -> None:
+    renamed = forward("embedding", 1, 3)
+    for node in renamed.graph.node:
+        for names in (node.input, node.output):
+            names[:] = ["elsewhere" if name == "positive" else name for name in names]
+    assert find_seam(forward("logits", 1, 2), renamed) == Seam("positive", "elsewhere")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({"stage": 4}, id="other weights"),
+        pytest.param({"stage": 1, "pads": 0}, id="another setting"),
+        pytest.param({"stage": 1, "early_tap": True}, id="another way from the images"),
+    ],
+)
+def test_nothing_in_common(options: dict[str, Any]) -> None:
+    assert seam(**options) is None
+
+
+def test_another_size_or_another_set_of_operators_has_nothing_in_common() -> None:
+    one = forward("embedding", 1, 3)
+    one.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 32
+    assert find_seam(forward("logits", 1, 2), one) is None
+    two = forward("embedding", 1, 3)
+    two.opset_import[0].version += 1
+    assert find_seam(forward("logits", 1, 2), two) is None
+
+
+def test_a_part_leaves_the_graph_as_it_is() -> None:
+    graph = forward("embedding", 1, 3)
+    before = graph.SerializeToString(deterministic=True)
+    rest = part(graph, ["embedding"], "positive")
+    assert [each.name for each in rest.graph.input] == ["positive"]
+    assert rest.graph.node[0].op_type == "Conv"
+    assert graph.SerializeToString(deterministic=True) == before
+
+
+# Served
+
+
+def settings(folder: Path, **changes: Any) -> Settings:
+    return Settings(models_directory=folder, provider="cpu", threads=2, model_runs=1, **changes)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_staged(tmp_path / "near", 1, 3, "embedder")
+    write_staged(tmp_path / "pets", 1, 2)
+    return tmp_path
+
+
+def refuse_own_pass(models: Models, monkeypatch: pytest.MonkeyPatch, name: str | None = None) -> None:
+    def forward(*_: object) -> None:
+        raise AssertionError("the embedder's own forward pass ran")
+
+    monkeypatch.setattr(models.get(name, "embedder"), "forward", forward)
+
+
+def vector_of(models: Models, question: Question) -> np.ndarray[Any, Any]:
+    found = triage.look(triage.plan(models, question), picture(1), triage.DEFAULT_LIMITS).embedding
+    assert found is not None
+    return found
+
+
+def test_one_pass_over_the_stages_answers_as_two_do(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    models = load_models(settings(folder))
+    alone = triage.look(triage.plan(models, Question(("saliency",))), picture(1), triage.DEFAULT_LIMITS)
+    embedding = vector_of(models, Question(("embed",)))
+    refuse_own_pass(models, monkeypatch)
+    for question in (ALL, Question(("classify", "embed"))):
+        np.testing.assert_allclose(vector_of(models, question), embedding, atol=1e-6)
+    together = triage.look(triage.plan(models, ALL), picture(1), triage.DEFAULT_LIMITS)
+    np.testing.assert_array_equal(together.logits, alone.logits)
+    np.testing.assert_array_equal(together.gradient, alone.gradient)
+
+
+def test_scoring_shares_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    models = load_needed(settings(folder), ("classify", "embed"), None, None)
+    refuse_own_pass(models, monkeypatch)
+    vector_of(models, Question(("classify", "embed")))
+
+
+@pytest.mark.parametrize("stage", [1, 4])
+def test_classifiers_of_one_stage_share_one_rest(folder: Path, stage: int) -> None:
+    write_staged(folder / "rooms", stage, 5)
+    models = load_models(settings(folder, default_classifier="pets"))
+    pets, rooms = models.get("pets"), models.get("rooms")
+    assert pets.rest is not None
+    assert rooms.rest is (pets.rest if stage == 1 else None)
+
+
+def test_a_model_that_is_fed_otherwise_does_not_share(folder: Path) -> None:
+    write_staged(folder / "cropped", 1, 5, input=input_rule().model_copy(update={"aspect": "crop"}))
+    models = load_models(settings(folder, default_classifier="pets"))
+    assert models.get("cropped").rest is None
+    assert vector_of(models, Question(("classify", "embed"), classifier="cropped")).shape == (3,)
+
+
+def test_another_embedder_is_run_by_itself(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_staged(folder / "far", 1, 6, "embedder")
+    models = load_models(settings(folder, default_embedder="near"))
+    refuse_own_pass(models, monkeypatch, "near")
+    asked = Question(("classify", "embed"), embedder="far")
+    np.testing.assert_array_equal(vector_of(models, asked), vector_of(models, Question(("embed",), embedder="far")))
+
+
+def test_a_new_embedder_is_shared_with_at_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = load_models(settings(folder))
+    (folder / "near").rename(folder.parent / "gone")
+    write_staged(folder / "near", 1, 7, "embedder")
+    models, answer = read_again(settings(folder), old)
+    assert [one.name for one in answer.taken_up] == ["near"]
+    embedding = vector_of(models, Question(("embed",)))
+    refuse_own_pass(models, monkeypatch)
+    np.testing.assert_allclose(vector_of(models, ALL), embedding, atol=1e-6)
+    assert np.abs(vector_of(old, ALL) - embedding).max() > 0.01  # who has begun goes on with what they began with
+
+
+def test_nothing_new_leaves_all_models_as_they_are(folder: Path) -> None:
+    old = load_models(settings(folder))
+    models, _ = read_again(settings(folder), old)
+    assert models.get("pets") is old.get("pets")
+    assert models.get("near", "embedder") is old.get("near", "embedder")
