@@ -1,37 +1,20 @@
 """Where a model's input lies in the upright image, and the way back for masks and points.
 
-Coordinates are (row, column). Boxes hold pixel edges: the whole of an image is (0, 0, height, width), and the
-centre of the pixel at row 0 lies at 0.5.
+Coordinates are (row, column).
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from phototriage.box import Box
 from phototriage.input_rule import InputRule
-
-
-class Box(NamedTuple):
-    """A region in pixel edges; `bottom` and `right` are exclusive."""
-
-    top: float
-    left: float
-    bottom: float
-    right: float
-
-    @property
-    def height(self) -> float:
-        return self.bottom - self.top
-
-    @property
-    def width(self) -> float:
-        return self.right - self.left
+from phototriage.resampling import resample
 
 
 @dataclass(frozen=True)
@@ -97,18 +80,15 @@ def to_upright(mask: NDArray[np.uint8], geometry: Geometry) -> NDArray[np.uint8]
     row_margin, column_margin = math.ceil(row_scale), math.ceil(column_scale)
     part = mask[int(filled.top) : int(filled.bottom), int(filled.left) : int(filled.right)]
     part = np.pad(part, ((row_margin, row_margin), (column_margin, column_margin)), mode="edge")
-    box = (
-        column_margin + (columns.start - seen.left) * column_scale,
+    box = Box(
         row_margin + (rows.start - seen.top) * row_scale,
-        column_margin + (columns.stop - seen.left) * column_scale,
+        column_margin + (columns.start - seen.left) * column_scale,
         row_margin + (rows.stop - seen.top) * row_scale,
+        column_margin + (columns.stop - seen.left) * column_scale,
     )
+    size = rows.stop - rows.start, columns.stop - columns.start
     upright = np.zeros((geometry.height, geometry.width), np.uint8)
-    upright[rows, columns] = np.asarray(
-        Image.fromarray(part).resize(
-            (columns.stop - columns.start, rows.stop - rows.start), Image.Resampling.BILINEAR, box
-        )
-    )
+    upright[rows, columns] = np.asarray(resample(Image.fromarray(part), box, *size, "bilinear"))
     return upright
 
 

@@ -15,15 +15,18 @@ _GREY, _UP = 0, 2  # colour type; filter type (PNG specification, 9.2): each row
 def encode(mask: NDArray[np.uint8]) -> bytes:
     """uint8 (H, W) → a PNG.
 
-    One filter for all rows, and run lengths at the lowest level: Pillow tries five filters on each row, and takes two
-    to seven times as long for files that are a fifth smaller or a tenth larger.
+    One filter for all rows; run lengths where most of it is flat, and else only codes of varying length, which take two
+    thirds of the time for files a sixteenth larger. Pillow tries five filters on each row, and takes two to ten times
+    as long.
     """
     height, width = mask.shape
     rows = np.empty((height, width + 1), np.uint8)
     rows[:, 0] = _UP
     rows[0, 1:] = mask[0]
     np.subtract(mask[1:], mask[:-1], out=rows[1:, 1:])  # modulo 256, as the filter is defined
-    packer = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, 9, zlib.Z_RLE)
+    is_flat = 2 * np.count_nonzero(rows[:, 1:]) < mask.size
+    strategy = zlib.Z_RLE if is_flat else zlib.Z_HUFFMAN_ONLY
+    packer = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, 9, strategy)
     pixels = packer.compress(rows.data) + packer.flush()
     header = struct.pack(">IIBBBBB", width, height, 8, _GREY, 0, 0, 0)
     return _SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", pixels) + _chunk(b"IEND", b"")

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from PIL import Image
 
-from phototriage.geometry import Box
+from phototriage.box import Box
 
 try:
     import cykooz_resizer as fast

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from phototriage.geometry import Box
+from phototriage.box import Box
 
 _METHODS: Mapping[int, Image.Transpose] = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,

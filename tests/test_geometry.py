@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from phototriage.geometry import Box, fit, to_upright
+from phototriage.box import Box
+from phototriage.geometry import fit, to_upright
 from phototriage.input_rule import Aspect, InputRule
 
 

@@ -13,8 +13,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from phototriage.box import Box
 from phototriage.errors import PhototriageError, TooLarge, UndecodableImage
-from phototriage.geometry import Box
 from phototriage.images import ImageLimits, decode, prepare, resize
 from phototriage.input_rule import Aspect, Colour, InputRule, Resize
 from phototriage.resampling import resample

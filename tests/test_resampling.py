@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from phototriage import resampling
-from phototriage.geometry import Box
+from phototriage.box import Box
 from phototriage.resampling import resample
 from tests.drawings import drawing
 
@@ -108,7 +108,7 @@ STAYS_SMALL = """
 import resource, sys
 from PIL import Image
 from phototriage import resampling
-from phototriage.geometry import Box
+from phototriage.box import Box
 from phototriage.resampling import resample
 width, height = map(int, sys.argv[1:3])
 image = Image.linear_gradient("L").resize((width, height)).convert("RGB")
