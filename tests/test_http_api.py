@@ -377,7 +377,7 @@ def test_a_bug_of_ours_is_a_problem_without_a_trace(
     def fail(*_: object) -> None:
         raise RuntimeError("secret")
 
-    monkeypatch.setattr(models.get(None), "logits", fail)
+    monkeypatch.setattr(models.get(None), "run", fail)
     response = post(AsgiClient(api, raise_errors=False), "/v1/classify")
     assert "secret" not in assert_problem(response, 500, "internal_error")["detail"]
 
@@ -390,7 +390,7 @@ def slow_api(settings: Settings, models: Models, **changes: Any) -> HttpApi:
 
 def test_past_the_deadline(settings: Settings, models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
     release = threading.Event()
-    monkeypatch.setattr(models.get(None), "logits", lambda *_: release.wait(5))
+    monkeypatch.setattr(models.get(None), "run", lambda *_: release.wait(5))
     api = slow_api(settings, models, deadline_seconds=0.1)
     response = post(AsgiClient(api), "/v1/classify")
     release.set()
@@ -452,13 +452,13 @@ def test_more_than_the_queue_holds_is_refused_and_the_rest_is_answered(
     settings: Settings, models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release = threading.Event()
-    logits = models.get(None).logits
+    run = models.get(None).run
 
     def wait(*given: Any) -> Any:
         release.wait(5)
-        return logits(*given)
+        return run(*given)
 
-    monkeypatch.setattr(models.get(None), "logits", wait)
+    monkeypatch.setattr(models.get(None), "run", wait)
     api = slow_api(settings, models, threads=1)
 
     async def main() -> list[int]:
