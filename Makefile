@@ -12,7 +12,7 @@ RAY := .venv-ray
 BENTOML := $(CURDIR)/$(SERVING)/bentoml
 WITH_NODE := PATH="$(CURDIR)/$(DEV)/bin:$$PATH"
 
-.PHONY: serve train check check-full check-kubernetes check-ray clients kills test soak bench bench-decoders bench-duplicates bench-difficulty bench-http bench-score bench-index bento image try-image check-gpu clean
+.PHONY: serve train check check-full check-kubernetes check-ray clients kills test soak bench bench-decoders bench-resamplers bench-duplicates bench-difficulty bench-http bench-score bench-index bento image try-image check-gpu clean
 
 serve: $(SERVING)/installed
 	BENTOML_DO_NOT_TRACK=True BENTOML_HOME=$(BENTOML) $(SERVING)/bin/bentoml serve service:Phototriage --host $(HOST) --port $(PORT)
@@ -61,6 +61,9 @@ bench: $(DEV)/installed
 
 bench-decoders: $(PEERS)/installed
 	$(PEERS)/bin/python -m benchmarks.decoders
+
+bench-resamplers: $(DEV)/installed
+	OMP_NUM_THREADS=1 $(DEV)/bin/python -m benchmarks.resamplers --data $(CATS_DOGS) $(HOUSES)
 
 # Where the photos are: make bench-duplicates HOUSES=… CALTECH=… CATS_DOGS=…
 HOUSES ?= house_photos.tar

@@ -51,10 +51,10 @@ class Body:
     def __init__(self, what: str, limit: int) -> None:
         self.limit = limit
         self._what = what
-        self._chunks: list[bytes] = []
+        self._chunks: list[bytes | memoryview] = []
         self._size = 0
 
-    def add(self, chunk: bytes) -> None:
+    def add(self, chunk: bytes | memoryview) -> None:
         self._size += len(chunk)
         if self._size > self.limit:
             raise TooLarge(
@@ -74,7 +74,7 @@ class File(Body):
         self.name = name
         self.refused: TooLarge | None = None
 
-    def add(self, chunk: bytes) -> None:
+    def add(self, chunk: bytes | memoryview) -> None:
         if self.refused is None:
             try:
                 super().add(chunk)
@@ -97,7 +97,7 @@ class Form:
             "on_header_value": lambda data, start, end: this._value.extend(data[start:end]),
             "on_header_end": lambda: this._end_header(),
             "on_headers_finished": lambda: this._end_headers(),
-            "on_part_data": lambda data, start, end: this._body.add(data[start:end]),
+            "on_part_data": lambda data, start, end: this._body.add(memoryview(data)[start:end]),
             "on_end": lambda: this._end(),
         }
         try:

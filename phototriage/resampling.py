@@ -1,6 +1,6 @@
 """Resampling with antialiasing: a box of an image → an image of another size.
 
-fast_image_resize does it, six times as fast as Pillow (`make bench-decoders`), with the same kernels in arithmetic of
+fast_image_resize does it, six times as fast as Pillow (`make bench-resamplers`), with the same kernels in arithmetic of
 its own: a photo's pixels differ by a level here and there, beside hard edges by up to a dozen, since rows go first. Its
 code for SSE4.1, AVX2 and NEON gives the same to the bit. Where it has no wheel, Pillow does it, as it does Hamming's
 kernel, which the other lacks.
