@@ -3,7 +3,7 @@
     python -m benchmarks.resamplers --data cats_dogs.tar house_photos.tar [--model exported_models/cats_dogs]
 
 Decoded photos of each size → the model's input, by its own kernel. Prints the median milliseconds of Pillow's resize
-and of ours, the ratio with its 10th and 90th percentile over the rounds, and how far pixels and probabilities are apart.
+and of ours, the ratio with its 10th and 90th percentile over the rounds, how far apart pixels and probabilities are.
 """
 
 from __future__ import annotations
