@@ -3,7 +3,8 @@
     python -m benchmarks.resamplers --data cats_dogs.tar house_photos.tar [--model exported_models/cats_dogs]
 
 Decoded photos of each size → the model's input, by its own kernel. Prints the median milliseconds of Pillow's resize
-and of ours, the ratio with its 10th and 90th percentile over the rounds, how far apart pixels and probabilities are.
+and of ours, the ratio with its 10th and 90th percentile over the rounds, how far apart pixels are, and answers: the
+largest change of a classifier's first probability, or the least cosine of an embedder's two embeddings.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from phototriage import resampling
 from phototriage.box import Box
 from phototriage.images import ImageLimits, decode_for
 from phototriage.resampling import resample
-from phototriage.runtime import load_model
+from phototriage.runtime import Floats, load_model
 from phototriage.settings import Settings
 from phototriage.signals import softmax
 from training.options import hardware
@@ -49,12 +50,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def ours(image: Image.Image) -> Image.Image:
         return resample(image, Box(0, 0, image.height, image.width), rule.height, rule.width, rule.resize)
 
-    def probability(image: Image.Image) -> float:
-        return float(softmax(model.logits(np.asarray(image)[np.newaxis]))[0, 0])
+    def answer(image: Image.Image) -> Floats:
+        found: Floats = model.forward(np.asarray(image)[np.newaxis])[0]
+        return found
 
-    print(
-        "| photos | Pillow, ms | ours, ms | times as fast | pixels that differ · at most by | a probability, at most |"
-    )
+    embeds = model.role == "embedding"
+    told = "least cosine" if embeds else "a probability, at most"
+    print(f"| photos | Pillow, ms | ours, ms | times as fast | pixels that differ · at most by | {told} |")
     print("| --- | --- | --- | --- | --- | --- |")
     for photos in load_photos(given.data, SAMPLE, list(SIZES)):
         images = [decode_for(jpeg, [rule], ImageLimits()).image for jpeg in photos.jpegs]
@@ -66,11 +68,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ((ratio, low, high),) = ratios(seconds, {"": ("Pillow", "ours")}).values()
         pairs = [(image.resize(size, kernel), ours(image)) for image in images]
         apart = np.stack([np.abs(np.asarray(a, np.int16) - np.asarray(b, np.int16)) for a, b in pairs])
-        change = max(abs(probability(a) - probability(b)) for a, b in pairs)
+        answers = [(answer(a), answer(b)) for a, b in pairs]
+        if embeds:
+            change = min(float(a @ b) for a, b in answers)
+        else:
+            change = max(abs(float(softmax(a)[0] - softmax(b)[0])) for a, b in answers)
         times = [1000 * float(np.median(seconds[name])) / len(images) for name in calls]
         print(
             f"| {photos.size} | {times[0]:.2f} | {times[1]:.2f} | {ratio:.1f} ({low:.1f} to {high:.1f}) | "
-            f"{(apart > 0).mean():.0%} · {apart.max()} | {change:.4f} |"
+            f"{(apart > 0).mean():.0%} · {apart.max()} | {change:.5f} |"
         )
     print(f"\n{rule.height}×{rule.width}, {rule.resize}, n = {given.rounds} rounds; {hardware(torch.device('cpu'))}")
     print(f"{model.name} {model.manifest.version}, cykooz-resizer {version('cykooz-resizer')}, ", end="")
