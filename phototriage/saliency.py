@@ -103,7 +103,8 @@ def featout_patches(smooth: Float, rule: FeatOutRule) -> list[Patch]:
             break
         intensity = float(left[row, column]) / peak
         patches.append(Patch(int(row), int(column), r_max * intensity, intensity))
-        left[(rows - row) ** 2 + (columns - column) ** 2 <= exclusion**2] = -1
+        near = _square(patches[-1], math.ceil(exclusion))
+        left[near][_squared_distances(patches[-1], rows, columns, near) <= exclusion**2] = -1
     return patches
 
 
@@ -114,12 +115,28 @@ def featout_strength(smooth: Float, rule: FeatOutRule) -> Float:
     rows, columns = np.ogrid[:height, :width]
     for patch in featout_patches(smooth, rule):
         if rule.variant == "single":
-            reach = square_half_side(height, width, rule)
-            inside = (abs(rows - patch.row) <= reach) & (abs(columns - patch.column) <= reach)
-        else:
-            inside = (rows - patch.row) ** 2 + (columns - patch.column) ** 2 <= disk_reach(patch.radius)
-        strength[inside] = np.maximum(strength[inside], np.float32(patch.intensity))
+            near = _square(patch, square_half_side(height, width, rule))
+            strength[near] = np.maximum(strength[near], np.float32(patch.intensity))
+            continue
+        reach = disk_reach(patch.radius)
+        near = _square(patch, math.isqrt(max(0, reach)))
+        inside = _squared_distances(patch, rows, columns, near) <= reach
+        strength[near][inside] = np.maximum(strength[near][inside], np.float32(patch.intensity))
     return strength
+
+
+def _square(patch: Patch, reach: int) -> tuple[slice, slice]:
+    """The pixels that are at most `reach` rows and columns from the patch's centre: nothing else is looked through."""
+    row, column = int(patch.row), int(patch.column)
+    return slice(max(0, row - reach), row + reach + 1), slice(max(0, column - reach), column + reach + 1)
+
+
+def _squared_distances(
+    patch: Patch, rows: NDArray[np.int64], columns: NDArray[np.int64], near: tuple[slice, slice]
+) -> NDArray[np.float64]:
+    """From the patch's centre, of the pixels `near`; rows (H, 1) and columns (1, W) are all indices."""
+    found: NDArray[np.float64] = (rows[near[0]] - patch.row) ** 2 + (columns[:, near[1]] - patch.column) ** 2
+    return found
 
 
 def strength_mask(strength: Float) -> NDArray[np.uint8]:
