@@ -1,0 +1,83 @@
+"""Is a new version of a classifier better? Exported models beside one another, on validation photos, also with parts
+hidden.
+
+    git show HEAD:exported_models/cats_dogs/model.onnx > old/model.onnx   # and its other files
+    python -m training.studies.versions --data cats_dogs.tar --models old exported_models/cats_dogs
+
+Each runs in ONNX Runtime, as served, at its own size. Differences are to the first one's, on the same photos.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.intervals import RESAMPLES
+from phototriage.errors import PhototriageError
+from phototriage.images import resize
+from phototriage.runtime import OnnxModel, load_model
+from phototriage.settings import Settings
+from phototriage.upright import whole
+from training.data import load
+from training.dataset import Dataset
+from training.options import hardware
+from training.run import RunError
+from training.studies.trunk_classes import ClassArm, class_table
+from training.studies.trunk_features import hidden
+from training.studies.trunk_graphs import Floats, Images
+
+BATCH = 32
+
+
+def logits_of(
+    model: OnnxModel, data: Dataset, rows: Sequence[int], change: Callable[[Images, Sequence[int]], Images]
+) -> Floats:
+    """(n, K) of these images, after the change, in the order of the data's labels."""
+    found, columns = [], [model.labels.index(label) for label in data.labels]
+    for start in range(0, len(rows), BATCH):
+        some = rows[start : start + BATCH]
+        images = np.stack([resize(whole(data.image(row)), model.manifest.input).pixels for row in some])
+        found.append(model.logits(change(images, some))[:, columns])
+    return np.concatenate(found)
+
+
+def compare(paths: Sequence[Path], source: Path, seed: int) -> str:
+    """The table. Raises DataError, ModelFolderError, RunError."""
+    models = [load_model(path, Settings(provider="cpu")) for path in paths]
+    data = load(source, group_by=models[0].manifest.training.settings.get("group_by"))
+    rows = [int(row) for row in data.indices("val")]
+    arms = []
+    for model in models:
+        if set(model.labels) != set(data.labels):
+            raise RunError(f"{model.name} knows {', '.join(model.labels)}; the images are {', '.join(data.labels)}")
+        print(f"{model.name} {model.manifest.version}", file=sys.stderr)
+        name = f"{model.name} {model.manifest.version}, {model.manifest.input.height} px"
+        clean = logits_of(model, data, rows, lambda images, _: images)
+        arms.append(ClassArm(name, clean, logits_of(model, data, rows, hidden)))
+    groups = np.unique([data.records[row].group for row in rows], return_inverse=True)[1]
+    table = class_table(arms, data.targets[rows], groups, seed)
+    drawn = f"95 % intervals: of shares by Wilson, of differences by {RESAMPLES:,} draws of groups of photos"
+    return f"{table}\n\n{data.name} validation, n = {len(rows)}; {drawn}; {hardware(torch.device('cpu'))}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m training.studies.versions", description=__doc__.split("\n")[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--models", type=Path, nargs="+", required=True, help="folders; the first is the reference")
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args(arguments)
+    try:
+        print(compare(given.models, given.data, given.seed))
+    except PhototriageError as error:
+        print(f"error: {error.detail}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
