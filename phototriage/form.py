@@ -16,6 +16,7 @@ from phototriage.errors import MalformedRequest, TooLarge
 MAX_PART_HEADERS = 16
 MAX_FILE_NAME = 255  # characters that are given back
 MAX_PART_HEADER_BYTES = 4096
+LEAST_VIEW = 16_384  # bytes of a piece
 
 # The parser logs each malformed request as a warning, with bytes of the client's in it.
 logging.getLogger("python_multipart").setLevel(logging.ERROR)
@@ -97,7 +98,7 @@ class Form:
             "on_header_value": lambda data, start, end: this._value.extend(data[start:end]),
             "on_header_end": lambda: this._end_header(),
             "on_headers_finished": lambda: this._end_headers(),
-            "on_part_data": lambda data, start, end: this._body.add(memoryview(data)[start:end]),
+            "on_part_data": lambda data, start, end: this._body.add(_piece(data, start, end)),
             "on_end": lambda: this._end(),
         }
         try:
@@ -187,6 +188,11 @@ class Form:
 
     def _end(self) -> None:
         self._complete = True
+
+
+def _piece(data: bytes, start: int, end: int) -> bytes | memoryview:
+    """Not copied, unless it is so small that what a view takes counts."""
+    return data[start:end] if end - start < LEAST_VIEW else memoryview(data)[start:end]
 
 
 def _either(names: list[str]) -> str:

@@ -50,8 +50,12 @@ def fit(height: int, width: int, rule: InputRule) -> Geometry:
     seen = Box(0.0, 0.0, float(height), float(width))
     filled = Box(0.0, 0.0, float(rule.height), float(rule.width))
     if rule.aspect == "crop":
-        scale = min(height / rule.height, width / rule.width)
-        seen = _centred(height, width, max(1.0, rule.height * scale), max(1.0, rule.width * scale))
+        by_rows, by_columns = height / rule.height, width / rule.width
+        scale = min(by_rows, by_columns)
+        # Of the side that fills the input all is seen: rounding must not leave a hair of it out.
+        rows = float(height) if scale == by_rows else max(1.0, rule.height * scale)
+        columns = float(width) if scale == by_columns else max(1.0, rule.width * scale)
+        seen = _centred(height, width, rows, columns)
     elif rule.aspect == "pad":
         scale = min(rule.height / height, rule.width / width)
         rows, columns = max(1, math.floor(height * scale + 0.5)), max(1, math.floor(width * scale + 0.5))
@@ -62,7 +66,8 @@ def fit(height: int, width: int, rule: InputRule) -> Geometry:
 
 def _centred(height: int, width: int, rows: float, columns: float) -> Box:
     top, left = (height - rows) / 2, (width - columns) / 2
-    # Rounding may carry the far edge a hair past the image, which Pillow refuses.
+    # Rounding may carry an edge a hair past the image, which is refused.
+    top, left = max(0.0, top), max(0.0, left)
     return Box(top, left, min(top + rows, float(height)), min(left + columns, float(width)))
 
 

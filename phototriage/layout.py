@@ -54,7 +54,7 @@ def describe(images: NDArray[np.uint8]) -> Floats:
     return found
 
 
-def behind(embeddings: Floats, images: NDArray[np.uint8]) -> Floats:
+def append(embeddings: Floats, images: NDArray[np.uint8]) -> Floats:
     """Embeddings (N, D) of `images` uint8 (N, H, W, C), with their layouts behind them: (N, D + DIMENSION)."""
     return np.hstack([embeddings, describe(images)])
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from phototriage import manifest
 from phototriage.errors import ModelFolderError
-from phototriage.models import Loaded, Models, assemble, classifiers_last, embedder_beside, folders_of
+from phototriage.models import Loaded, Models, assemble, classifiers_last, default_embedder, folders_of
 from phototriage.runtime import OnnxModel, load_any
 from phototriage.schemas import ModelName, Refused, ReloadAnswer, TakenUp
 from phototriage.settings import Settings
@@ -27,14 +27,20 @@ def read_again(settings: Settings, old: Models) -> Changes:
     loaded: dict[str, Loaded] = {}
     taken, refused = [], []
     try:
-        for folder in classifiers_last(folders_of(settings)):
+        folders = folders_of(settings)
+        for name in set(before) - {folder.name for folder in folders}:
+            if (settings.models_directory / f"{name}.old.part").exists():
+                loaded[name] = before[
+                    name
+                ]  # an export has put the old one aside, and is about to put the new one there
+        for folder in classifiers_last(folders):
             had = before.get(folder.name)
-            beside = embedder_beside(settings, loaded)
+            embedder = default_embedder(settings, loaded)
             try:
                 if had is not None and manifest.read(folder).version == had.manifest.version:
-                    loaded[folder.name] = had if _fits(had, beside) else load_any(folder, settings, beside)
+                    loaded[folder.name] = had if _fits(had, embedder) else load_any(folder, settings, embedder)
                     continue
-                loaded[folder.name] = load_any(folder, settings, beside)
+                loaded[folder.name] = load_any(folder, settings, embedder)
             except (ModelFolderError, OSError) as error:
                 refused.append(Refused(name=folder.name, detail=_told(error)))
                 if had is not None:
@@ -43,9 +49,6 @@ def read_again(settings: Settings, old: Models) -> Changes:
                 version = loaded[folder.name].manifest.version
                 replaced = None if had is None else had.manifest.version
                 taken.append(TakenUp(name=folder.name, version=version, replaced=replaced))
-        for name, one in before.items():
-            if name not in loaded and (settings.models_directory / f"{name}.old.part").exists():
-                loaded[name] = one  # an export is between putting the old one aside and the new one into its place
         models = assemble(settings, loaded)
     except ModelFolderError as error:
         refused.append(Refused(name=None, detail=error.detail))
@@ -57,8 +60,11 @@ def read_again(settings: Settings, old: Models) -> Changes:
 
 
 def _fits(model: Loaded, embedder: OnnxModel | None) -> bool:
-    """Whether it was loaded beside that embedder, which a classifier may share stages with."""
-    return model.manifest.kind != "classifier" or not isinstance(model, OnnxModel) or model.beside is embedder
+    """Whether a model that stays shares its first stages with that embedder, if it can."""
+    if not isinstance(model, OnnxModel):
+        return True
+    can = embedder is not None and embedder.cut_with(model.manifest, model.digests) is not None
+    return model.embedder is (embedder if can else None)
 
 
 def _told(error: ModelFolderError | OSError) -> str:

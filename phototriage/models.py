@@ -118,7 +118,7 @@ def load_needed(settings: Settings, parts: Collection[Part], classifier: str | N
 def _load_each(settings: Settings, folders: Sequence[Path]) -> dict[str, Loaded]:
     loaded: dict[str, Loaded] = {}
     for folder in classifiers_last(folders):
-        loaded[folder.name] = load_any(folder, settings, embedder_beside(settings, loaded))
+        loaded[folder.name] = load_any(folder, settings, default_embedder(settings, loaded))
     return loaded
 
 
@@ -134,9 +134,11 @@ def classifiers_last(folders: Sequence[Path]) -> list[Path]:
     return sorted(folders, key=is_classifier)
 
 
-def embedder_beside(settings: Settings, loaded: Mapping[str, Loaded]) -> OnnxModel | None:
+def default_embedder(settings: Settings, loaded: Mapping[str, Loaded]) -> OnnxModel | None:
     """The default one of those that are loaded, if it is clear which that is."""
-    embedders = {one.name: one for one in loaded.values() if isinstance(one, OnnxModel) and one.role == "embedding"}
+    embedders = {
+        one.name: one for one in loaded.values() if isinstance(one, OnnxModel) and one.manifest.kind == "embedder"
+    }
     try:
         name = choose_default([one.manifest for one in embedders.values()], settings.default_embedder, "embedder")
     except ModelFolderError:  # told when all are put together

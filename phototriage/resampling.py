@@ -3,7 +3,8 @@
 fast_image_resize does it, six times as fast as Pillow (`make bench-resamplers`), with the same kernels in arithmetic of
 its own: a photo's pixels differ by a level here and there, beside hard edges by up to a dozen, since rows go first. Its
 code for SSE4.1, AVX2 and NEON gives the same to the bit. Where it has no wheel, Pillow does it, as it does Hamming's
-kernel, which the other lacks.
+kernel, which the other lacks, and boxes that leave columns out: there version 4.0.1 drops weights of zero at the first
+column's end, and may then read before the start of its memory.
 """
 
 from __future__ import annotations
@@ -53,13 +54,12 @@ def resample(image: Image.Image, box: Box, rows: int, columns: int, kernel: str)
 
 
 def _once(image: Image.Image, box: Box, rows: int, columns: int, kernel: str) -> Image.Image:
-    if not IS_FAST or kernel not in _FAST:
+    if not IS_FAST or kernel not in _FAST or (box.left, box.right) != (0, image.width):
         return image.resize((columns, rows), _PILLOW[kernel], (box.left, box.top, box.right, box.bottom))
     algorithm = fast.ResizeAlg.convolution(fast.FilterType[_FAST[kernel]])
     options = fast.ResizeOptions(resize_alg=algorithm, use_alpha=False)
     if box != (0, 0, image.height, image.width):
-        width, height = _length(box.left, box.right, image.width), _length(box.top, box.bottom, image.height)
-        options.crop_box = fast.CropBox(box.left, box.top, width, height)
+        options.crop_box = fast.CropBox(0, box.top, image.width, _length(box.top, box.bottom, image.height))
     resized = Image.new(image.mode, (columns, rows))
     # A Resizer keeps its memory and isn't for several threads at once; a new one costs .01 ms.
     fast.Resizer().resize_pil(image, resized, options)

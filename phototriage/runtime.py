@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
+from weakref import WeakValueDictionary
 
 import numpy as np
 import onnx
@@ -14,14 +16,14 @@ from numpy.typing import NDArray
 
 from phototriage import golden, layout, manifest
 from phototriage.batching import NO_DEADLINE
-from phototriage.embedder_rest import EmbedderRest
+from phototriage.embedder_tail import EmbedderTail
 from phototriage.errors import ModelFolderError, UnknownLabel
 from phototriage.forward_graph import forward_only
 from phototriage.manifest import MainRole, Manifest, Role
 from phototriage.predicted_label import explains_predicted
 from phototriage.sessions import Sessions, batcher
 from phototriage.settings import Settings
-from phototriage.shared_stages import Seam, find_seam, part
+from phototriage.shared_stages import Cut, digests, find_cut, part
 
 Images = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -30,11 +32,14 @@ MODEL_FILE = "model.onnx"
 IMAGES, OUTPUT_WEIGHTS = "images", "output_weights"
 AUTOENCODER_ROLES: tuple[Role, ...] = ("latent", "reconstruction_error")
 LISTED_LABELS = 20  # in a message
+SHARED_TOLERANCE = 1e-3  # of an embedding's values; on a CPU 1e-6
+
+logger = logging.getLogger(__name__)
 
 
 class Answers(NamedTuple):
     """Of N images: the main output (N, K); the gradient (N, H, W, C), where it is asked for; and what the embedder's
-    rest goes on from, where the model shares its first stages with one. All float32."""
+    tail goes on from, where the model shares its first stages with one. All float32."""
 
     main: Floats
     gradient: Floats | None
@@ -48,8 +53,8 @@ class OnnxModel:
     a run that fetches the main output of the whole graph still pays for much of the rest. The main output, K columns,
     is a classifier's logits or an embedder's embedding.
 
-    A classifier that begins with the stages of the embedder beside it also gives out what comes behind them, which the
-    embedder's `rest` goes on from. That costs it nothing that can be measured.
+    A classifier that begins with the stages of an embedder also gives out what comes behind them, which the embedder's
+    `tail` goes on from. That costs it nothing that can be measured.
     """
 
     def __init__(
@@ -58,28 +63,31 @@ class OnnxModel:
         forward: onnx.ModelProto,
         whole: onnx.ModelProto,
         settings: Settings,
-        beside: OnnxModel | None = None,
-        seam: Seam | None = None,
+        embedder: OnnxModel | None = None,
+        digests: Mapping[str, str] | None = None,
     ) -> None:
-        """`beside`: the embedder beside which a classifier is loaded; `seam`: how far their forward parts are the same.
-        Raises ModelFolderError, ProviderUnavailable."""
+        """`embedder`: one that a classifier may share its first stages with, as the `digests` of its forward graph will
+        show. Raises ModelFolderError, ProviderUnavailable."""
         self.manifest, self._settings = manifest, settings
         self.role: MainRole = manifest.main_role
-        self.beside, self.rest = beside, None
-        main, gradient = manifest.output(self.role).name, manifest.output("gradient").name
-        shared = []
-        if beside is not None and seam is not None:
-            self.rest, shared = beside.rest_from(seam.second), [seam.first]
-            forward, whole = part(forward, [main, *shared]), part(whole, [main, gradient, *shared])
+        self.digests = digests or {}
+        self.embedder, self.tail = None, None
+        main, shared = manifest.output(self.role).name, []
+        cut = None if embedder is None else embedder.cut_with(manifest, self.digests)
+        if embedder is not None and cut is not None:
+            self.embedder, self.tail, shared = embedder, embedder.tail_from(cut.second), [cut.first]
+            forward = part(forward, [main, *shared])
+            whole = part(whole, [*(each.name for each in whole.graph.output), *shared])
         self._forward_graph = forward if manifest.kind == "embedder" else None
-        self._rests: dict[str, EmbedderRest] = {}
+        self._tails: WeakValueDictionary[str, EmbedderTail] = WeakValueDictionary()
         self.forward_sessions = forwards = Sessions(forward.SerializeToString(), manifest.name, settings)
         self._whole_sessions = wholes = Sessions(whole.SerializeToString(), manifest.name, settings)
-        self._outputs = [main, gradient, *shared]
+        self._outputs = outputs = [main, manifest.output("gradient").name, *shared]
         _check_inputs(wholes.shared, manifest)
+        # No callback may hold the model: a cycle would keep it in memory when another version has taken its place.
         self._forward = batcher(lambda images: forwards.run([main, *shared], {IMAGES: images}), manifest.name, settings)
         self._whole = batcher(
-            lambda images, weights: wholes.run(self._outputs, {IMAGES: images, OUTPUT_WEIGHTS: weights}),
+            lambda images, weights: wholes.run(outputs, {IMAGES: images, OUTPUT_WEIGHTS: weights}),
             manifest.name,
             settings,
         )
@@ -110,7 +118,7 @@ class OnnxModel:
         D is the sum of the manifest's `embedding_parts`, each of length 1: the graph's output, and the layout.
         """
         found = self.forward(images, deadline)
-        return found if self.manifest.second_look is None else layout.behind(found, images)
+        return found if self.manifest.second_look is None else layout.append(found, images)
 
     def forward(self, images: Images, deadline: float = NO_DEADLINE) -> Floats:
         """`images` uint8 (N, H, W, C) 0–255 → the main output float32 (N, K), whichever it is.
@@ -136,17 +144,31 @@ class OnnxModel:
         main, gradient, *shared = self._whole(images, output_weights, deadline=deadline)
         return Answers(main, gradient, shared[0] if shared else None)
 
-    def seam_with(self, classifier: Manifest, forward: onnx.ModelProto) -> Seam | None:
-        """How far an embedder does the same as that classifier's forward part, if they are fed alike."""
-        if self._forward_graph is None or classifier.input != self.manifest.input:
+    def cut_with(self, classifier: Manifest, digests: Mapping[str, str]) -> Cut | None:
+        """How far an embedder does the same as that classifier, if they are fed alike."""
+        if self._forward_graph is None or classifier.kind != "classifier" or classifier.input != self.manifest.input:
             return None
-        return find_seam(forward, self._forward_graph)
+        return find_cut(digests, self._forward_graph)
 
-    def rest_from(self, tensor: str) -> EmbedderRest:
+    def tail_from(self, tensor: str) -> EmbedderTail:
         """Of an embedder, what comes behind the tensor; one for all classifiers that need it. Errors as of a load."""
-        if tensor not in self._rests and self._forward_graph is not None:
-            self._rests[tensor] = EmbedderRest(self.manifest, self._forward_graph, tensor, self._settings)
-        return self._rests[tensor]
+        tail = self._tails.get(tensor)
+        if tail is None:
+            if self._forward_graph is None:
+                raise ValueError(f"{self.name} is no embedder")
+            tail = self._tails[tensor] = EmbedderTail(self.manifest, self._forward_graph, tensor, self._settings)
+        return tail
+
+    def shares_rightly(self) -> bool:
+        """Whether the tail answers what the embedder does by itself."""
+        if self.embedder is None or self.tail is None:
+            return True
+        rule = self.manifest.input
+        images = np.random.default_rng(0).integers(0, 256, (1, rule.height, rule.width, rule.channels), np.uint8)
+        shared = self.run(images, None).shared
+        if shared is None:
+            return False
+        return bool(np.abs(self.tail.embed(shared, images) - self.embedder.embed(images)).max() <= SHARED_TOLERANCE)
 
     def warm_up(self) -> None:
         rule = self.manifest.input
@@ -155,8 +177,8 @@ class OnnxModel:
         self.forward_sessions.warm_up([self._outputs[0], *self._outputs[2:]], {IMAGES: images})
         self._whole_sessions.warm_up(self._outputs, {IMAGES: images, OUTPUT_WEIGHTS: weights})
         shared = self.run(images, None).shared
-        if self.rest is not None and shared is not None:
-            self.rest.warm_up(shared)
+        if self.tail is not None and shared is not None:
+            self.tail.warm_up(shared)
 
 
 class Reconstruction(NamedTuple):
@@ -199,15 +221,15 @@ class Autoencoder:
         self._sessions.warm_up(self._outputs, {IMAGES: images})
 
 
-def load_model(folder: Path, settings: Settings, beside: OnnxModel | None = None) -> OnnxModel:
-    """Verify a model folder's hashes, load it, replay its golden vectors, warm it up. `beside`: the embedder that a
-    classifier may share its first stages with.
+def load_model(folder: Path, settings: Settings, embedder: OnnxModel | None = None) -> OnnxModel:
+    """Verify a model folder's hashes, load it, replay its golden vectors, warm it up. `embedder`: one that a classifier
+    may share its first stages with.
 
     Raises ModelFolderError, which names the file and the difference, also for an autoencoder; or ProviderUnavailable.
     """
     with _unchanged(folder) as contents:
         contents.main_role  # noqa: B018 — raises for a kind that can't be loaded like this
-        return _load_explained(contents, folder, settings, beside)
+        return _load_explained(contents, folder, settings, embedder)
 
 
 def load_autoencoder(folder: Path, settings: Settings) -> Autoencoder:
@@ -218,12 +240,12 @@ def load_autoencoder(folder: Path, settings: Settings) -> Autoencoder:
         return _load_autoencoder(contents, folder, settings)
 
 
-def load_any(folder: Path, settings: Settings, beside: OnnxModel | None = None) -> OnnxModel | Autoencoder:
+def load_any(folder: Path, settings: Settings, embedder: OnnxModel | None = None) -> OnnxModel | Autoencoder:
     """Either, by the kind that the manifest says."""
     with _unchanged(folder) as contents:
         if contents.kind == "autoencoder":
             return _load_autoencoder(contents, folder, settings)
-        return _load_explained(contents, folder, settings, beside)
+        return _load_explained(contents, folder, settings, embedder)
 
 
 @contextmanager
@@ -256,18 +278,21 @@ def _load_autoencoder(contents: Manifest, folder: Path, settings: Settings) -> A
     return model
 
 
-def _load_explained(contents: Manifest, folder: Path, settings: Settings, beside: OnnxModel | None) -> OnnxModel:
-    beside = beside if contents.kind == "classifier" else None
+def _load_explained(contents: Manifest, folder: Path, settings: Settings, embedder: OnnxModel | None) -> OnnxModel:
     main = contents.output(contents.main_role).name
     try:
         whole = onnx.load_model_from_string((folder / MODEL_FILE).read_bytes())
         forward = forward_only(whole, (main,))
+        known = None
         if contents.kind == "classifier":
+            known = digests(forward)
             whole = explains_predicted(whole, OUTPUT_WEIGHTS, main, contents.width)
-        seam = None if beside is None else beside.seam_with(contents, forward)
     except Exception as error:  # protobuf and onnx raise what they like at a file that was never a model
         raise ModelFolderError(f"{folder.name}/{MODEL_FILE} is not a model that can be read: {error}") from error
-    model = OnnxModel(contents, forward, whole, settings, beside, seam)
+    model = OnnxModel(contents, forward, whole, settings, embedder, known)
+    if not model.shares_rightly():
+        logger.warning("%s and its embedder begin alike, but answer otherwise together: each runs alone", folder.name)
+        model = OnnxModel(contents, forward, whole, settings, None, known)
     with _golden_of(folder):
         golden.replay(model, folder)
     model.warm_up()

@@ -16,6 +16,7 @@ from phototriage.featout_rule import FeatOutRule
 
 Float = NDArray[np.float32]
 LEVELS = 2**16 - 1  # of a map, where its values are ranked
+LEAST_MEAN_LEVEL = 5_000  # half a level of it is 1e-4
 ROUNDING = 1 + 1e-9  # an area that is a whole number of pixels must not lose one to rounding
 FLAT = 1e-6  # a map whose range is below this share of its maximum says nothing about where the model looked
 
@@ -174,9 +175,10 @@ def summarise(smooth: Float) -> Summary:
     """Spread of a map (H, W); a flat map counts as even."""
     if is_flat(smooth):
         return Summary(entropy=1.0, gini=0.0, top_tenth_share=0.1)
-    # Sorted as 16-bit numbers: ten times as fast, and a share is off by less than 1e-4.
-    levels = np.rint(smooth * (LEVELS / smooth.max())).astype(np.uint16)
-    ranked = np.sort(levels, axis=None, kind="stable").astype(np.float64)
+    # Ranked by 16 bits where that is off by less than 1e-4: ten times as fast as by 32.
+    levels = np.rint(smooth / smooth.max() * LEVELS).astype(np.uint16)
+    coarse = levels.mean() > LEAST_MEAN_LEVEL
+    ranked = np.sort(levels if coarse else smooth, axis=None, kind="stable").astype(np.float64)
     n, total = ranked.size, ranked.sum()
     gini = float((2 * np.arange(1, n + 1) - n - 1) @ ranked / (n * total))
     top_tenth = float(ranked[-max(1, n // 10) :].sum() / total)

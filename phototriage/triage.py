@@ -14,7 +14,7 @@ import numpy as np
 from phototriage.answers import Saliency, classify_answer, difficulty_answer, embed_answer, saliency_of
 from phototriage.batching import NO_DEADLINE
 from phototriage.difficulty import Judgement
-from phototriage.embedder_rest import EmbedderRest
+from phototriage.embedder_tail import EmbedderTail
 from phototriage.errors import MalformedRequest, UnknownModel
 from phototriage.geometry import Geometry
 from phototriage.images import ImageLimits, Prepared, decode_for, prepare, resize
@@ -69,10 +69,10 @@ class Plan:
     target: int | None
 
     @property
-    def rest(self) -> EmbedderRest | None:
+    def tail(self) -> EmbedderTail | None:
         """What goes on behind the classifier's first stages in place of the embedder, where that has the same."""
         classifier, embedder = self.classifier, self.embedder
-        return None if classifier is None or embedder is not classifier.beside else classifier.rest
+        return None if classifier is None or embedder is not classifier.embedder else classifier.tail
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,7 @@ def look(
         upright = decode_for(data, [model.manifest.input for model in models if model is not None], limits)
     if classifier is None:
         return Looked() if embedder is None else Looked(embedding=_embed(embedder, upright, deadline))
-    if embedder is None or asked.rest is not None:
+    if embedder is None or asked.tail is not None:
         return _classifier_parts(asked, classifier, upright, deadline)
     vector = aside(lambda: _embed(embedder, upright, deadline))
     return replace(_classifier_parts(asked, classifier, upright, deadline), embedding=vector())
@@ -223,8 +223,8 @@ def _classifier_parts(asked: Plan, classifier: OnnxModel, upright: Upright, dead
             weights[0, asked.target] = 1
     with timed("model"):
         found = classifier.run(images, weights, deadline)
-        if asked.rest is not None and found.shared is not None:
-            vector = asked.rest.embed(found.shared, images, deadline)[0]
+        if asked.tail is not None and found.shared is not None:
+            vector = asked.tail.embed(found.shared, images, deadline)[0]
         if judge is not None and small is not None:
             measured = judge.autoencoder.measure(small, deadline)
             seen = Seen(found.main, *measured, images, np.array([upright.smallest_side]))

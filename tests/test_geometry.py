@@ -114,3 +114,14 @@ def test_bright_spot_returns_to_its_place() -> None:
     rows, columns = np.nonzero(to_upright(mask, geometry) > 100)
     assert abs(rows.mean() - row) < 0.6
     assert abs(columns.mean() - column) < 0.6
+
+
+def test_a_crop_never_sticks_out() -> None:
+    """By no rounding: a library that resizes refuses what does."""
+    square = rule("crop").model_copy(update={"height": 224, "width": 224})
+    for height in range(200, 1300, 7):
+        for width in range(200, 1300, 3):
+            seen = fit(height, width, square).seen
+            assert 0 <= seen.top < seen.bottom <= height
+            assert 0 <= seen.left < seen.right <= width
+            assert seen.height == height or seen.width == width

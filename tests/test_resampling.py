@@ -14,6 +14,8 @@ from PIL import Image
 
 from phototriage import resampling
 from phototriage.box import Box
+from phototriage.geometry import fit
+from phototriage.input_rule import InputRule
 from phototriage.resampling import resample
 from tests.drawings import drawing
 
@@ -46,7 +48,7 @@ def weights(size: int, start: float, stop: float, count: int) -> NDArray[np.floa
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 @pytest.mark.parametrize("size", [24, 224])
 def test_agrees_with_pillow(kernel: str, mode: str, size: int) -> None:
-    image, box = drawing(3).convert(mode), Box(2.3, 1.6, 47.013, 60.719)
+    image, box = drawing(3).convert(mode), Box(2.3, 0, 47.013, 64)
     found = np.asarray(resample(image, box, size, size + 8, kernel)).astype(np.int64)
     difference = np.abs(found - by_pillow(image, box, size, size + 8, kernel))
     # Kernels with negative parts overshoot beside hard edges, and either cuts that off between its two passes.
@@ -57,7 +59,7 @@ def test_agrees_with_pillow(kernel: str, mode: str, size: int) -> None:
 @fast
 def test_is_the_sum_over_the_kernel() -> None:
     noise = np.random.default_rng(0).integers(60, 190, (45, 71), dtype=np.uint8)  # nothing overshoots 0 or 255
-    box = Box(1.5, 2.0, 44.0, 70.25)
+    box = Box(1.5, 0, 44.0, 71)
     found = np.asarray(resample(Image.fromarray(noise), box, 20, 33, "bicubic"))
     by_rows = weights(45, box.top, box.bottom, 20) @ noise.astype(np.float64)
     expected = by_rows @ weights(71, box.left, box.right, 33).T
@@ -80,7 +82,7 @@ def test_is_the_same_on_every_processor(kernel: str, monkeypatch: pytest.MonkeyP
 
         with monkeypatch.context() as patch:
             patch.setattr(cykooz_resizer, "Resizer", made)
-            found.append(np.asarray(resample(image, Box(0.5, 0, 47, 61.5), 37, 50, kernel)))
+            found.append(np.asarray(resample(image, Box(0.5, 0, 47, 64), 37, 50, kernel)))
     np.testing.assert_array_equal(found[0], found[1])
 
 
@@ -133,3 +135,15 @@ def test_without_the_fast_kernels_pillow_does_it(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(resampling, "IS_FAST", False)
     image, box = drawing(1).convert("RGB"), Box(0, 0, 48, 60)
     np.testing.assert_array_equal(resample(image, box, 30, 40, "bicubic"), by_pillow(image, box, 30, 40, "bicubic"))
+
+
+@pytest.mark.parametrize(("size", "to"), [((1131, 4), (17, 256)), ((127, 32), (43, 44))])
+def test_an_output_whose_centre_is_a_pixels(size: tuple[int, int], to: tuple[int, int]) -> None:
+    """Enlarged, cropped at the sides: fast_image_resize reads before its memory there, and the process ends."""
+    image = drawing(2, size)
+    rule = InputRule(height=to[0], width=to[1], colour="rgb", resize="bicubic", antialias=True, aspect="crop")
+    box = fit(image.height, image.width, rule).seen
+    assert box.left > 0
+    np.testing.assert_array_equal(
+        np.asarray(resample(image, box, *to, "bicubic")), by_pillow(image, box, *to, "bicubic")
+    )

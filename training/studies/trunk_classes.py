@@ -77,8 +77,10 @@ def class_arms(
     return arms
 
 
-def class_table(arms: Sequence[ClassArm], labels: NDArray[np.int64], groups: NDArray[np.int64], seed: int) -> str:
-    """Markdown; differences and tests against the first arm."""
+def class_table(
+    arms: Sequence[ClassArm], labels: NDArray[np.int64], groups: NDArray[np.int64], seed: int, first: str = "E0"
+) -> str:
+    """Markdown; differences and tests against the first arm, which the headings call so."""
     samples, rows = resamples(groups, RESAMPLES, seed), [[arm.name] for arm in arms]
     for answers in ([arm.clean for arm in arms], [arm.hidden for arm in arms]):
         right = [logits.argmax(1) == labels for logits in answers]
@@ -88,7 +90,8 @@ def class_table(arms: Sequence[ClassArm], labels: NDArray[np.int64], groups: NDA
             row += [with_interval(share(int(each.sum()), len(each))), more]
             row.append(f"{ours} : {theirs} ({p:.2g})" if more else "")
     for row, arm in zip(rows, arms, strict=True):
-        wrong, doubt = arm.clean.argmax(1) != labels, -np.abs(arm.clean[:, 0] - arm.clean[:, 1])
+        best = np.sort(arm.clean, axis=1)
+        wrong, doubt = arm.clean.argmax(1) != labels, best[:, -2] - best[:, -1]
         row.append(f"{auroc(doubt, wrong):.3f}" if wrong.any() and not wrong.all() else "–")
-    only = "only it right : only E0 (p)"
-    return table(["", "accuracy", "− E0", only, "30 % hidden", "− E0", only, "AUROC of own mistakes, by doubt"], rows)
+    only, less = f"only it right : only {first} (p)", f"− {first}"
+    return table(["", "accuracy", less, only, "30 % hidden", less, only, "AUROC of own mistakes, by doubt"], rows)

@@ -55,12 +55,15 @@ def compare(paths: Sequence[Path], source: Path, seed: int) -> str:
     for model in models:
         if set(model.labels) != set(data.labels):
             raise RunError(f"{model.name} knows {', '.join(model.labels)}; the images are {', '.join(data.labels)}")
+        rule = model.manifest.input
+        if rule.height != rule.width:
+            raise RunError(f"{model.name} takes {rule.height}×{rule.width}: parts are hidden in squares alone")
         print(f"{model.name} {model.manifest.version}", file=sys.stderr)
-        name = f"{model.name} {model.manifest.version}, {model.manifest.input.height} px"
+        name = f"{model.name} {model.manifest.version}, {rule.height} px"
         clean = logits_of(model, data, rows, lambda images, _: images)
         arms.append(ClassArm(name, clean, logits_of(model, data, rows, hidden)))
     groups = np.unique([data.records[row].group for row in rows], return_inverse=True)[1]
-    table = class_table(arms, data.targets[rows], groups, seed)
+    table = class_table(arms, data.targets[rows], groups, seed, "the first")
     drawn = f"95 % intervals: of shares by Wilson, of differences by {RESAMPLES:,} draws of groups of photos"
     return f"{table}\n\n{data.name} validation, n = {len(rows)}; {drawn}; {hardware(torch.device('cpu'))}"
 

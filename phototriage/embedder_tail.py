@@ -14,7 +14,7 @@ from phototriage.settings import Settings
 from phototriage.shared_stages import part
 
 
-class EmbedderRest:
+class EmbedderTail:
     """An embedder from a tensor of its graph on. Runs may come from several threads at once."""
 
     def __init__(self, manifest: Manifest, forward: onnx.ModelProto, tensor: str, settings: Settings) -> None:
@@ -32,7 +32,7 @@ class EmbedderRest:
         """`shared`: the tensor for `images` uint8 (N, H, W, C) 0–255 → embeddings float32 (N, D), as `OnnxModel.embed`
         gives them, within 1e-5. Raises DeadlineExceeded."""
         found: NDArray[np.float32] = self._run(shared, deadline=deadline)[0]
-        return layout.behind(found, images) if self._looks_twice else found
+        return layout.append(found, images) if self._looks_twice else found
 
     def warm_up(self, shared: NDArray[np.float32]) -> None:
         self._sessions.warm_up(self._outputs, {self._inputs: shared})
