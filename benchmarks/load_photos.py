@@ -31,8 +31,8 @@ class Photos:
         return f"{self.size}: {len(self.jpegs)} {self.made}, {np.mean([*map(len, self.jpegs)]) / 1e3:.0f} kB on average"
 
 
-def load_photos(tars: Sequence[Path], sample: Path, sizes: Sequence[str]) -> list[Photos]:
-    """Photos of each size out of the tars, always the same; without tars the sample, resized."""
+def load_photos(tars: Sequence[Path], sample: Path, sizes: Sequence[str], count: int | None = None) -> list[Photos]:
+    """Photos of each size out of the tars, always the same, `count` or PHOTOS; without tars the sample, resized."""
     if not tars:
         with Image.open(sample) as image:
             whole = image.convert("RGB")
@@ -40,20 +40,20 @@ def load_photos(tars: Sequence[Path], sample: Path, sizes: Sequence[str]) -> lis
     files = _read(tars)
     order = np.random.default_rng(SEED).permutation(len(files))
     shuffled = [files[i] for i in order]
-    return [_of_size(size, shuffled) for size in sizes]
+    return [_of_size(size, shuffled, count or PHOTOS[size]) for size in sizes]
 
 
-def _of_size(size: str, files: Sequence[tuple[tuple[int, int], bytes]]) -> Photos:
+def _of_size(size: str, files: Sequence[tuple[tuple[int, int], bytes]], count: int) -> Photos:
     """Cut from photos of about this size, or, where there are too few, from several side by side: enlarged ones would
     be smoother, and quicker to decode, than any photo is."""
     width, height = SIZES[size]
     fitting = [file for file in files if MOST_ENLARGED * file[0][0] >= width and MOST_ENLARGED * file[0][1] >= height]
-    if len(fitting) >= PHOTOS[size]:
-        nearest = sorted(fitting, key=lambda file: file[0][0] * file[0][1])[: PHOTOS[size]]
+    if len(fitting) >= count:
+        nearest = sorted(fitting, key=lambda file: file[0][0] * file[0][1])[:count]
         return Photos(size, tuple(_jpeg(_fitted(_decoded(data), (width, height))) for _, data in nearest), "photos")
     largest = sorted(files, key=lambda file: -min(file[0]))[:TILES]
     tiles = [_decoded(data) for _, data in largest]
-    jpegs = [_jpeg(_mosaic(tiles, number, (width, height))) for number in range(PHOTOS[size])]
+    jpegs = [_jpeg(_mosaic(tiles, number, (width, height))) for number in range(count)]
     return Photos(size, tuple(jpegs), f"mosaics of {len(tiles)} photos")
 
 
