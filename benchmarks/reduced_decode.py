@@ -3,8 +3,8 @@
     python -m benchmarks.reduced_decode --photos FOLDER [--models exported_models] [--least-side 1000]
     python -m benchmarks.reduced_decode --mosaics cats_dogs.tar house_photos.tar
 
-The second is of 24 mosaics of 12 megapixels, as the load's, whose probabilities, near a half, are moved most easily. For
-each JPEG below the folder of at least so many pixels a side, decoded whole and reduced to no less than 1, 1.5, 2
+The second is of 24 mosaics of 12 megapixels, as the load's, whose probabilities, near a half, are moved most easily.
+For each JPEG below the folder of at least so many pixels a side, decoded whole and reduced to no less than 1, 1.5, 2
 and 3 times the classifier's input: the largest and the median change of a probability, and the least cosine of the
 embedding with that of the whole photo. Times are of decoding and resizing, in turns. Debian's packages mate-backgrounds
 and ukui-wallpapers hold such photos.

@@ -1,8 +1,8 @@
 """Is a new version of a classifier better? Exported models beside one another, on validation photos, also with parts
 hidden.
 
-    git archive HEAD exported_models/cats_dogs | tar x -C old/
-    python -m training.studies.versions --data cats_dogs.tar --models old/exported_models/cats_dogs exported_models/cats_dogs
+    git archive HEAD exported_models/cats_dogs | tar x -C old/ --strip-components=1
+    python -m training.studies.versions --data cats_dogs.tar --models old/cats_dogs exported_models/cats_dogs
 
 Each runs in ONNX Runtime, as served, at its own size. Differences are to the first one's, on the same photos.
 """
