@@ -1,7 +1,7 @@
 """Resampling with antialiasing: a box of an image → an image of another size.
 
 fast_image_resize does it, six times as fast as Pillow (`make bench-resamplers`), with the same kernels in arithmetic of
-its own: a photo's pixels differ by a level here and there, beside hard edges by up to a dozen, since rows go first. Its
+its own: a photo's pixels differ by a level here and there, beside hard edges by a dozen, since rows go first. Its
 code for SSE4.1, AVX2 and NEON gives the same to the bit. Where it has no wheel, Pillow does it, as it does Hamming's
 kernel, which the other lacks, and boxes that leave columns out: there version 4.0.1 drops weights of zero at the first
 column's end, and may then read before the start of its memory.
