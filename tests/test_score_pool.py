@@ -155,21 +155,23 @@ def test_a_process_that_dies_before_it_is_ready_is_told(job: Job) -> None:
 
 
 def test_one_that_is_killed_while_it_takes_anothers_place_is_replaced_too(
-    pool: ScorePool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    start = pool._start
     kills: list[object] = []
-
-    def start_and_kill() -> object:
-        fresh = start()
-        if len(kills) < 2:
-            kills.append(fresh)
-            fresh.process.kill()
-        return fresh
-
-    monkeypatch.setattr(pool, "_start", start_and_kill)
     once = Item("once", Deadly(1, str(tmp_path / "counter")))
     shards = [Shard(0, [item("a"), once]), *(Shard(number, [item("b")]) for number in range(1, 5))]
-    assert sorted(shard.number for shard, _ in pool.run(iter(shards))) == [0, 1, 2, 3, 4]
+    with closing(ScorePool(job, 1)) as pool:  # with another one, that might do it all before
+        pool.wait_until_ready()
+        start = pool._start
+
+        def start_and_kill() -> object:
+            fresh = start()
+            if len(kills) < 2:
+                kills.append(fresh)
+                fresh.process.kill()
+            return fresh
+
+        monkeypatch.setattr(pool, "_start", start_and_kill)
+        assert sorted(shard.number for shard, _ in pool.run(iter(shards))) == [0, 1, 2, 3, 4]
     assert len(kills) == 2
     assert rows(tmp_path, 0) == {"a": "red", "once": "red"}
