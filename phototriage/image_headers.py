@@ -20,6 +20,8 @@ _JPEG_MARKER = re.compile(rb"\xff+([^\x00\xff])")
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xDA)})
 _JPEG_SCAN = 0xDA
+# Frames whose scans, unlike a progressive one's, each hold their components' final values.
+_JPEG_SEQUENTIAL = frozenset({0xC0, 0xC1, 0xC9})
 
 _TIFF_WIDTH, _TIFF_HEIGHT, _ORIENTATION = 0x0100, 0x0101, 0x0112
 _TIFF_TILE_WIDTH, _TIFF_TILE_HEIGHT = 0x0142, 0x0143
@@ -85,7 +87,7 @@ def _format(data: bytes) -> str:
 
 
 def _jpeg(data: bytes) -> Header:
-    position, height, width = 2, 0, 0
+    position, height, width, components, sequential = 2, 0, 0, 0, False
     for _ in range(MAX_BLOCKS):
         match = _JPEG_MARKER.search(data, position)
         if match is None:
@@ -94,8 +96,11 @@ def _jpeg(data: bytes) -> Header:
         if marker in _JPEG_WITHOUT_LENGTH:
             continue
         if marker in _JPEG_FRAMES:
-            height, width = struct.unpack_from(">HH", data, position + 3)
+            height, width, components = struct.unpack_from(">HHB", data, position + 3)
+            sequential = marker in _JPEG_SEQUENTIAL
         if marker == _JPEG_SCAN:
+            if sequential and data[position + 2] == components:
+                return Header("JPEG", height, width)  # decoders take a second scan here for an error
             # Every scan of a progressive file visits all pixels again, and may itself have hardly any bytes.
             return Header("JPEG", height, width, passes=data.count(b"\xff\xda", position - 2))
         position += struct.unpack_from(">H", data, position)[0]

@@ -122,6 +122,7 @@ def decode_reduced(data: bytes, limits: ImageLimits, least_side: int | None) -> 
             size, draft = file.size, None
             if least_side is not None and isinstance(file, JpegImageFile):
                 draft = file.draft(None, (least_side, least_side))
+            file.decodermaxblock = max(len(data), 1)  # else 64 KB at a time, each of which waits for Python's lock anew
             file.load()
             image, orientation = _flatten(file), read_orientation(_exif(file))
             if draft is None or image.size == size:

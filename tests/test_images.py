@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import struct
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from PIL import Image
 
 from phototriage.box import Box
 from phototriage.errors import PhototriageError, TooLarge, UndecodableImage
+from phototriage.image_headers import Header, read_header
 from phototriage.images import ImageLimits, decode, prepare, resize
 from phototriage.input_rule import Aspect, Colour, InputRule, Resize
 from phototriage.resampling import resample
@@ -275,6 +277,23 @@ def test_detail_names_value_and_limit(limits: ImageLimits, words: list[str]) -> 
 def test_image_at_the_limits_is_read() -> None:
     limits = ImageLimits(max_bytes=len(GOOD["png"]), max_pixels=768)
     assert decode(GOOD["png"], limits).size == (32, 24)
+
+
+@pytest.mark.parametrize("frame", [0xC0, 0xC1, 0xC2])
+@pytest.mark.parametrize("together", [1, 3])
+def test_scans_of_a_jpeg_are_counted_unless_its_first_holds_all(frame: int, together: int) -> None:
+    size = struct.pack(">HBHHB", 17, 8, 24, 32, 3) + bytes(9)
+    scan = b"\xff\xda" + struct.pack(">HB", 6 + 2 * together, together) + bytes(2 * together + 3) + b"entropy"
+    data = b"\xff\xd8\xff" + bytes([frame]) + size + 5 * scan + b"\xff\xd9"
+    one = frame != 0xC2 and together == 3
+    assert read_header(data) == Header("JPEG", 24, 32, passes=1 if one else 5)
+
+
+def test_a_second_scan_of_all_components_is_refused_and_not_decoded() -> None:
+    jpeg = GOOD["jpeg"]
+    scan = jpeg[jpeg.rindex(b"\xff\xda") : -2]
+    with pytest.raises(UndecodableImage):
+        decode(jpeg[:-2] + 100_000 * scan + jpeg[-2:], ImageLimits(max_bytes=10**9))
 
 
 def test_limit_above_pillows_own_is_refused() -> None:
