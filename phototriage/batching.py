@@ -133,6 +133,8 @@ class Batcher:
         if filling:
             joined = tuple(np.concatenate([each, np.repeat(each[-1:], filling, 0)]) for each in joined)
         found = tuple(self._run(*joined))
+        if len(calls) == 1 and not filling:
+            return [found]
         ends = np.cumsum(sizes)
         return [tuple(each[end - size : end] for each in found) for size, end in zip(sizes, ends.tolist(), strict=True)]
 

@@ -53,6 +53,37 @@ class Parser:
         return getattr(self._parser, name)
 
 
+class Joined:
+    """A transport that sends the head of an answer together with its body: each write is a call of the system, holds
+    Python's lock for as long, and wakes the client."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._begun: RequestResponseCycle | None = None  # whose head has been written
+        self._head = b""
+        self.cycle: RequestResponseCycle | None = None  # that is answering
+
+    def write(self, data: bytes) -> None:
+        cycle = self.cycle
+        if cycle is not None and cycle.response_started and cycle is not self._begun:
+            self._begun, self._head = cycle, data
+            return
+        self._transport.write(self._head + data)
+        self._head = b""
+
+    def flush(self) -> None:
+        """A head that no body follows."""
+        if self._head:
+            self.write(b"")
+
+    def close(self) -> None:
+        self.flush()
+        self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
 class Connection(HttpToolsProtocol):
     """A client's connection."""
 
@@ -62,6 +93,9 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.access_log = False  # its lines, which nothing takes here, would be put together all the same
+        self._joined = Joined(transport)
+        self.transport = self._joined  # type: ignore[assignment]
         self.parser = Parser(self)  # type: ignore[assignment]
         self._answering: RequestResponseCycle | None = None
         self._head_bytes = 0
@@ -90,6 +124,7 @@ class Connection(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_response_complete(self) -> None:
+        self._joined.flush()
         if self.cycle is not None and self.cycle.more_body and not self.transport.is_closing():
             self._stop_timer()
             self._timer = self.loop.call_later(LINGER_SECONDS, self._cut, "still_sending")
@@ -123,7 +158,7 @@ class Connection(HttpToolsProtocol):
             self.cycle.keep_alive = False
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-        self._answering = cycle
+        self._answering = self._joined.cycle = cycle
         if self.draining:
             cycle.keep_alive = False
         super()._start_asgi_task(cycle, self.application or app)

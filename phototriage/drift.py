@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from functools import cache
+
+from prometheus_client import Counter, Histogram
+
 from phototriage.metrics import CONFIDENCE, DIFFICULTY, DUPLICATES, LABELS, SIMILARITY
 from phototriage.schemas import ClassifyAnswer, DifficultyAnswer, DuplicatesAnswer, TriageAnswer
 
 
 def count_label(answer: ClassifyAnswer) -> None:
-    CONFIDENCE.labels(answer.model.name).observe(answer.confidence)
-    LABELS.labels(answer.model.name, answer.label).inc()
+    confidence, labels = _of_label(answer.model.name, answer.label)
+    confidence.observe(answer.confidence)
+    labels.inc()
+
+
+@cache  # as many entries as the models have labels, as in the metrics themselves
+def _of_label(model: str, label: str) -> tuple[Histogram, Counter]:
+    return CONFIDENCE.labels(model), LABELS.labels(model, label)
 
 
 def count_difficulty(answer: DifficultyAnswer) -> None:

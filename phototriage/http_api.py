@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from phototriage import answers, comparison, drift, metrics, openapi, request_log, triage
+from phototriage import answers, comparison, drift, metrics, openapi, triage
 from phototriage.errors import DeadlineExceeded, Overloaded, PhototriageError
 from phototriage.form import File
 from phototriage.images import ImageLimits
@@ -86,8 +86,6 @@ class HttpApi:
         """Raises KeyFileError."""
         self._serving = Serving(settings, models)
         self._router.writes_lines = settings.log_requests
-        if settings.log_requests:
-            request_log.set_up()
 
     def after_reload(self, then: Callable[[], None]) -> None:
         """Have it called when a caller of this process has had the models read again."""

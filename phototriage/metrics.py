@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
 from time import perf_counter
 from typing import Literal, get_args
@@ -66,6 +67,12 @@ RELOADS = Counter("phototriage_reloads", "Times the models directory was read ag
 
 
 _OF_STAGE = {stage: STAGES.labels(stage) for stage in get_args(Stage)}  # looking one up takes as long as counting
+
+
+@cache
+def answered(route: str, status: int) -> tuple[Counter, Histogram]:
+    """What counts answers of a route with a status, and what counts their times."""
+    return REQUESTS.labels(route, status), DURATIONS.labels(route)
 
 
 class timed:  # noqa: N801 — used as a function

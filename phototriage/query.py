@@ -16,6 +16,8 @@ JSON, PNG = "application/json", "image/png"
 
 def read_query(request: Request, schema: type[Query]) -> Query:
     """The query parameters as the schema has them. Raises MalformedRequest, which names what is wrong."""
+    if not request.scope["query_string"]:
+        return schema()
     pairs = request.query_params.multi_items()
     known = tuple(schema.model_fields)
     for name, _ in pairs:

@@ -65,8 +65,9 @@ class Router:
                 await send({"type": "http.response.body", "body": response.body})
         finally:
             seconds = perf_counter() - start
-            metrics.REQUESTS.labels(route, status).inc()
-            metrics.DURATIONS.labels(route).observe(seconds)
+            answers, durations = metrics.answered(route, status)
+            answers.inc()
+            durations.observe(seconds)
             if self.writes_lines:
                 method = scope["method"] if scope["method"] in METHODS else "other"
                 request_log.write(trace, method, route, status, seconds)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
 import random
 import select
 import socket
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -152,6 +153,19 @@ def test_a_client_that_goes_away_before_the_first_of_two_answers(server: Server)
     with httpx.Client(base_url=server.address, timeout=SECONDS) as client:
         assert post(client, "/v1/classify", image=RED)["label"] == "red"
     assert "Traceback" not in server.log[logged:]
+
+
+@pytest.mark.usefixtures("unharmed")
+def test_answers_without_a_body_are_sent_and_leave_the_connection_open(server: Server) -> None:
+    with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=SECONDS)) as connection:
+        for _ in range(2):
+            connection.request("HEAD", "/readyz")
+            answer = connection.getresponse()
+            assert (answer.status, answer.read()) == (200, b"")
+            first = connection.sock
+        connection.request("GET", "/readyz")
+        assert connection.getresponse().read()
+        assert connection.sock is first
 
 
 def drip(connection: socket.socket, data: bytes) -> bytes:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import shutil
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from phototriage import request_log, triage
+from phototriage import triage
 from phototriage.http_api import HttpApi
 from phototriage.models import Models, load_models
 from phototriage.settings import Settings
@@ -285,25 +283,15 @@ def test_a_kept_answer_is_the_same_and_another_question_is_not(
         assert unkept.post(path, content=content, headers=PNG).status_code == 500
 
 
-@pytest.fixture
-def lines() -> Iterator[list[str]]:
-    found: list[str] = []
-    handler = logging.Handler()
-    handler.emit = lambda record: found.append(record.getMessage())  # type: ignore[method-assign]
-    logger = logging.getLogger(request_log.LOGGER)
-    logger.addHandler(handler)
-    yield found
-    logger.removeHandler(handler)
-
-
 def test_each_answer_is_a_line_without_anything_of_the_callers(
-    settings: Settings, models: Models, lines: list[str]
+    settings: Settings, models: Models, capfd: pytest.CaptureFixture[str]
 ) -> None:
     client = serve(settings, models, log_requests=True)
     trace = "0af7651916cd43dd8448eb211c80319c"
     headers = PNG | {"traceparent": f"00-{trace}-b7ad6b7169203331-01", "x-secret": "secret"}
     found = client.post("/v1/classify?model=secret", content=b"secret", headers=headers)
     client.request("SECRET", "/secret?secret=secret")
+    lines = capfd.readouterr().err.splitlines()
     line, other = (json.loads(each) for each in lines)
     assert found.headers["x-request-id"] == trace == line["request_id"]
     assert found.headers["traceparent"].split("-")[1:3] == [trace, line["span_id"]]

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import io
 import json
-import logging
+import sys
+from datetime import UTC, datetime
 
 import pytest
 
@@ -42,12 +44,12 @@ def test_what_is_no_trace_begins_a_new_one(header: bytes | None) -> None:
 
 
 def test_a_line_is_json(capfd: pytest.CaptureFixture[str]) -> None:
-    logging.getLogger(request_log.LOGGER).handlers.clear()  # which may write to what was stderr before
-    request_log.set_up()
     trace = trace_of(None)
     request_log.write(trace, "POST", "/v1/classify", 200, 0.0123)
-    line = json.loads(capfd.readouterr().err)
-    del line["time"]
+    text = capfd.readouterr().err
+    line = json.loads(text)
+    assert text == json.dumps(line) + "\n"
+    assert abs((datetime.now(UTC) - datetime.fromisoformat(line.pop("time"))).total_seconds()) < 60
     assert line == {
         "level": "info",
         "message": "answered",
@@ -58,3 +60,13 @@ def test_a_line_is_json(capfd: pytest.CaptureFixture[str]) -> None:
         "status": 200,
         "milliseconds": 12.3,
     }
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError, ValueError])
+def test_a_line_that_nobody_takes_is_lost_and_no_more(monkeypatch: pytest.MonkeyPatch, error: type[Exception]) -> None:
+    class Gone(io.StringIO):
+        def write(self, text: str) -> int:
+            raise error
+
+    monkeypatch.setattr(sys, "stderr", Gone())
+    request_log.write(trace_of(None), "GET", "/livez", 200, 0.1)
