@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
 from python_multipart.multipart import parse_options_header
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from phototriage.comparison import Side
 from phototriage.embedding import MAX_BYTES
@@ -100,31 +100,53 @@ def _check_form(content_type: bytes, expected: str) -> None:
 
 async def _read(request: Request, settings: Settings, take: Callable[[bytes, bytes, Settings], Take[T]]) -> T:
     """What `take` makes of the body, by its content type and boundary; of a refused one the rest runs out."""
-    stream = request.stream()
+    body = _Incoming(request)
     try:
         content_type, parameters = parse_options_header(request.headers.get("content-type"))
         _refuse_encoding(request)
         limit, add, finish = take(content_type, parameters.get(b"boundary", b""), settings)
         _check_length(request, limit)
-        async for chunk in _within(stream, limit):
-            add(chunk)
+        while not body.ended:
+            piece = await body.piece()
+            if body.size > limit:
+                raise TooLarge(f"The body has more than {limit} bytes, which is the limit. Send a smaller file.")
+            if piece:
+                add(piece)
         return finish()
     except PhototriageError:
         # Who expects "100 Continue" and hasn't had it is not sending.
         if "expect" not in request.headers:
-            await _let_run_out(stream, settings.max_request_bytes)
+            await _let_run_out(body, settings.max_request_bytes)
         raise
 
 
-async def _let_run_out(stream: AsyncIterator[bytes], limit: int) -> None:
+class _Incoming:
+    """A request's body, piece by piece as it comes in. Starlette's stream does the same through two generators."""
+
+    def __init__(self, request: Request) -> None:
+        self._receive = request.receive
+        self.size = 0
+        self.ended = False
+
+    async def piece(self) -> bytes:
+        """The next one, which may be empty. Raises ClientDisconnect."""
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            self.ended = True
+            raise ClientDisconnect
+        self.ended = not message.get("more_body", False)
+        piece: bytes = message.get("body", b"")
+        self.size += len(piece)
+        return piece
+
+
+async def _let_run_out(body: _Incoming, limit: int) -> None:
     """Receive and forget, up to `limit` bytes and RUN_OUT_SECONDS."""
-    size = 0
+    end = body.size + limit
     with suppress(TimeoutError):
         async with asyncio.timeout(RUN_OUT_SECONDS):
-            async for chunk in stream:
-                size += len(chunk)
-                if size > limit:
-                    return
+            while not body.ended and body.size <= end:
+                await body.piece()
 
 
 def _refuse_encoding(request: Request) -> None:
@@ -138,12 +160,3 @@ def _check_length(request: Request, limit: int) -> None:
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length) > limit:
         raise TooLarge(f"The body has {length} bytes, and the limit is {limit}. Send a smaller file.")
-
-
-async def _within(chunks: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]:
-    size = 0
-    async for chunk in chunks:
-        size += len(chunk)
-        if size > limit:
-            raise TooLarge(f"The body has more than {limit} bytes, which is the limit. Send a smaller file.")
-        yield chunk
