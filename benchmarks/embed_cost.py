@@ -26,8 +26,9 @@ from phototriage.errors import PhototriageError
 from phototriage.forward_graph import forward_only
 from phototriage.images import ImageLimits, prepare
 from phototriage.input_rule import InputRule
+from phototriage.manifest import IMAGES, MODEL_FILE
 from phototriage.models import Models
-from phototriage.runtime import IMAGES, MODEL_FILE, load_model
+from phototriage.runtime import load_model
 from phototriage.sessions import open_session
 from phototriage.settings import Settings
 from training.gradient_graph import build_onnx

@@ -27,7 +27,8 @@ from typing import Literal
 import numpy as np
 
 from phototriage import manifest
-from phototriage.runtime import IMAGES, MODEL_FILE, load_model
+from phototriage.manifest import IMAGES, MODEL_FILE
+from phototriage.runtime import load_model
 from phototriage.sessions import open_session
 from phototriage.settings import Settings
 

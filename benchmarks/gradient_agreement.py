@@ -26,7 +26,7 @@ from phototriage.errors import PhototriageError
 from phototriage.golden import correlation
 from phototriage.images import ImageLimits, prepare
 from phototriage.input_rule import InputRule
-from phototriage.runtime import MODEL_FILE
+from phototriage.manifest import MODEL_FILE
 from training.agreement import Images, compare
 from training.data import load
 from training.export import explainer

@@ -25,7 +25,8 @@ from phototriage import resampling
 from phototriage.box import Box
 from phototriage.images import ImageLimits, decode_for
 from phototriage.resampling import resample
-from phototriage.runtime import Floats, load_model
+from phototriage.runtime import load_model
+from phototriage.sessions import Floats
 from phototriage.settings import Settings
 from phototriage.signals import softmax
 from training.options import hardware

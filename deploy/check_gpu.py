@@ -24,9 +24,10 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from phototriage import manifest, providers
+from phototriage.autoencoder import AUTOENCODER_ROLES, Autoencoder
 from phototriage.errors import ModelFolderError
 from phototriage.golden import ANSWER_TOLERANCE, LEAST_CORRELATION, correlation
-from phototriage.runtime import AUTOENCODER_ROLES, Autoencoder, OnnxModel, load_any
+from phototriage.runtime import OnnxModel, load_any
 from phototriage.settings import Settings, available_cores
 from training.drawn_images import drawn_images
 

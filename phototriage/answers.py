@@ -14,7 +14,7 @@ from phototriage.featout_rule import FeatOutRule
 from phototriage.geometry import Geometry, to_upright
 from phototriage.metrics import timed
 from phototriage.models import Models
-from phototriage.runtime import Floats, OnnxModel
+from phototriage.runtime import OnnxModel
 from phototriage.saliency import (
     Patch,
     Summary,
@@ -39,6 +39,7 @@ from phototriage.schemas import (
     SaliencyAnswer,
     SummaryAnswer,
 )
+from phototriage.sessions import Floats
 from phototriage.signals import softmax
 
 

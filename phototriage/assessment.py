@@ -8,8 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from phototriage.autoencoder import Autoencoder
 from phototriage.images import resize
-from phototriage.runtime import Autoencoder, OnnxModel
+from phototriage.runtime import OnnxModel
 from phototriage.signals import Seen
 from phototriage.upright import Upright
 

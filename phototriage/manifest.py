@@ -18,6 +18,8 @@ from phototriage.input_rule import InputRule
 from phototriage.second_look import SecondLook
 
 FILE_NAME = "manifest.json"
+MODEL_FILE = "model.onnx"
+IMAGES, OUTPUT_WEIGHTS = "images", "output_weights"  # the graph's inputs
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
 FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from phototriage import difficulty, manifest
+from phototriage.autoencoder import Autoencoder
 from phototriage.difficulty import Difficulty
 from phototriage.errors import ModelFolderError, UnknownModel
 from phototriage.manifest import Manifest
-from phototriage.runtime import Autoencoder, OnnxModel, load_any
+from phototriage.runtime import OnnxModel, load_any
 from phototriage.schemas import Part
 from phototriage.settings import Settings
 

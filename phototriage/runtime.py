@@ -11,26 +11,19 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 import onnx
-import onnxruntime
-from numpy.typing import NDArray
 
 from phototriage import golden, layout, manifest
+from phototriage.autoencoder import AUTOENCODER_ROLES, Autoencoder
 from phototriage.batching import NO_DEADLINE
 from phototriage.embedder_tail import EmbedderTail
 from phototriage.errors import ModelFolderError, UnknownLabel
 from phototriage.forward_graph import forward_only
-from phototriage.manifest import MainRole, Manifest, Role
+from phototriage.manifest import IMAGES, MODEL_FILE, OUTPUT_WEIGHTS, MainRole, Manifest
 from phototriage.predicted_label import explains_predicted
-from phototriage.sessions import Sessions, batcher
+from phototriage.sessions import Floats, Images, Sessions, batcher, check_inputs
 from phototriage.settings import Settings
 from phototriage.shared_stages import Cut, digests, find_cut, part
 
-Images = NDArray[np.uint8]
-Floats = NDArray[np.float32]
-
-MODEL_FILE = "model.onnx"
-IMAGES, OUTPUT_WEIGHTS = "images", "output_weights"
-AUTOENCODER_ROLES: tuple[Role, ...] = ("latent", "reconstruction_error")
 LISTED_LABELS = 20  # in a message
 SHARED_TOLERANCE = 1e-3  # of an embedding's values; on a CPU 1e-6
 
@@ -83,7 +76,7 @@ class OnnxModel:
         self.forward_sessions = forwards = Sessions(forward.SerializeToString(), manifest.name, settings)
         self._whole_sessions = wholes = Sessions(whole.SerializeToString(), manifest.name, settings)
         self._outputs = outputs = [main, manifest.output("gradient").name, *shared]
-        _check_inputs(wholes.shared, manifest)
+        check_inputs(wholes.shared, manifest)
         # No callback may hold the model: a cycle would keep it in memory when another version has taken its place.
         self._forward = batcher(lambda images: forwards.run([main, *shared], {IMAGES: images}), manifest.name, settings)
         self._whole = batcher(
@@ -181,46 +174,6 @@ class OnnxModel:
             self.tail.warm_up(shared)
 
 
-class Reconstruction(NamedTuple):
-    """How well images can be drawn again from a few numbers. latent (N, D) in [0, 1]; l1 (N): mean absolute difference
-    of pixels in [0, 1]; dissimilarity (N): 1 − SSIM. All float32."""
-
-    latent: Floats
-    l1: Floats
-    dissimilarity: Floats
-
-
-class Autoencoder:
-    """A model folder of kind autoencoder, loaded. It answers no question by itself, but has a part in difficulty."""
-
-    def __init__(self, manifest: Manifest, model: bytes, settings: Settings) -> None:
-        """`model` is a serialised ONNX model. Raises ModelFolderError, ProviderUnavailable."""
-        self.manifest = manifest
-        self._sessions = sessions = Sessions(model, manifest.name, settings)
-        self._outputs = names = [manifest.output(role).name for role in AUTOENCODER_ROLES]
-        _check_inputs(sessions.shared, manifest)
-        self._run = batcher(lambda images: sessions.run(names, {IMAGES: images}), manifest.name, settings)
-
-    @property
-    def name(self) -> str:
-        return self.manifest.name
-
-    def run(self, images: Images, deadline: float = NO_DEADLINE) -> dict[str, Floats]:
-        """`images` uint8 (N, H, W, C) 0–255 → the outputs by role."""
-        return dict(zip(AUTOENCODER_ROLES, self._run(images, deadline=deadline), strict=True))
-
-    def measure(self, images: Images, deadline: float = NO_DEADLINE) -> Reconstruction:
-        """`images` uint8 (N, H, W, C) 0–255 → latent and errors of each."""
-        found = self.run(images, deadline)
-        errors = found["reconstruction_error"]
-        return Reconstruction(found["latent"], errors[:, 0], errors[:, 1])
-
-    def warm_up(self) -> None:
-        rule = self.manifest.input
-        images = np.zeros((1, rule.height, rule.width, rule.channels), np.uint8)
-        self._sessions.warm_up(self._outputs, {IMAGES: images})
-
-
 def load_model(folder: Path, settings: Settings, embedder: OnnxModel | None = None) -> OnnxModel:
     """Verify a model folder's hashes, load it, replay its golden vectors, warm it up. `embedder`: one that a classifier
     may share its first stages with.
@@ -308,22 +261,3 @@ def _golden_of(folder: Path) -> Iterator[None]:
         raise
     except Exception as error:  # vectors of another shape, at which ONNX Runtime raises errors of its own
         raise ModelFolderError(f"{folder.name}/{golden.FILE_NAME} can't be run: {error}") from error
-
-
-def _check_inputs(session: onnxruntime.InferenceSession, manifest: Manifest) -> None:
-    """Raise ModelFolderError where the graph's sides aren't those that the manifest says."""
-    rule = manifest.input
-    expected: dict[str, tuple[str, list[int]]] = {IMAGES: ("tensor(uint8)", [rule.height, rule.width, rule.channels])}
-    if manifest.kind != "autoencoder":
-        expected[OUTPUT_WEIGHTS] = ("tensor(float)", [manifest.width])
-    actual = {each.name: (each.type, list(each.shape[1:])) for each in session.get_inputs()}
-    if actual != expected:
-        raise ModelFolderError(
-            f"{manifest.name}/{MODEL_FILE} takes {actual}, the manifest says {expected} behind the batch dimension"
-        )
-    outputs = [each.name for each in session.get_outputs()]
-    for output in manifest.outputs:
-        if output.name not in outputs:
-            raise ModelFolderError(
-                f"{manifest.name}/{MODEL_FILE} has no output {output.name!r}, only {', '.join(outputs)}"
-            )

@@ -20,8 +20,9 @@ from phototriage.geometry import Geometry
 from phototriage.images import ImageLimits, Prepared, decode_for, prepare, resize
 from phototriage.metrics import timed
 from phototriage.models import Judge, Models
-from phototriage.runtime import Floats, OnnxModel
+from phototriage.runtime import OnnxModel
 from phototriage.schemas import ClassifyAnswer, DifficultyAnswer, EmbedAnswer, Method, Part, TriageAnswer
+from phototriage.sessions import Floats
 from phototriage.signals import Seen
 from phototriage.upright import Upright
 

@@ -17,8 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 from phototriage import difficulty, golden, manifest
 from phototriage.difficulty import SCALES, STEPS, Difficulty
 from phototriage.difficulty_rule import FILE_NAME, DifficultyRule, Formula, ReferenceNetworks, SignalWeight
-from phototriage.manifest import Manifest, Output
-from phototriage.runtime import MODEL_FILE
+from phototriage.manifest import MODEL_FILE, Manifest, Output
 from phototriage.signals import LatentMap
 from tests.tiny_models import LABELS, SIDE_LENGTH, described, write_model
 

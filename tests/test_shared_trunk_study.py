@@ -9,8 +9,7 @@ import onnx
 import pytest
 
 from phototriage import golden
-from phototriage.manifest import Output
-from phototriage.runtime import MODEL_FILE
+from phototriage.manifest import MODEL_FILE, Output
 from tests.drawings import drawing, encoded, two_classes, write_folder
 from tests.test_gradient_graph import rule_of
 from tests.test_trunk_graphs import OTHER, SHARED, SIZE, Two

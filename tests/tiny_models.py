@@ -25,8 +25,7 @@ from phototriage import golden, manifest
 from phototriage.featout_rule import FeatOutRule
 from phototriage.golden import Golden
 from phototriage.input_rule import InputRule
-from phototriage.manifest import Data, Decision, Manifest, Measured, Output, Training, Tuning
-from phototriage.runtime import MODEL_FILE
+from phototriage.manifest import MODEL_FILE, Data, Decision, Manifest, Measured, Output, Training, Tuning
 
 LABELS = ("red", "green", "blue")
 SIDE_LENGTH = 16

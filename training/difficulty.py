@@ -26,13 +26,14 @@ from numpy.typing import NDArray
 
 from phototriage import manifest
 from phototriage.assessment import joined, see, views
+from phototriage.autoencoder import Autoencoder
 from phototriage.difficulty import Difficulty, write
 from phototriage.difficulty_rule import FILE_NAME, ReferenceNetworks
 from phototriage.errors import PhototriageError
 from phototriage.images import resize
 from phototriage.manifest import Manifest, Metric
 from phototriage.progress import Progress
-from phototriage.runtime import Autoencoder, OnnxModel, load_autoencoder, load_model
+from phototriage.runtime import OnnxModel, load_autoencoder, load_model
 from phototriage.settings import Settings
 from phototriage.signals import Seen
 from phototriage.upright import whole

@@ -12,8 +12,7 @@ from torch import fx, nn
 from phototriage import manifest
 from phototriage.errors import ModelFolderError
 from phototriage.forward_graph import forward_only
-from phototriage.manifest import Manifest
-from phototriage.runtime import MODEL_FILE
+from phototriage.manifest import MODEL_FILE, Manifest
 from training.embedder_network import Embedder, EmbedderSpec
 from training.gradient_graph import folded
 from training.networks import Classifier, NetworkSpec

@@ -12,7 +12,7 @@ from onnx import helper, numpy_helper
 from torch import nn
 
 from phototriage.errors import ModelFolderError
-from phototriage.runtime import IMAGES
+from phototriage.manifest import IMAGES
 from phototriage.sessions import open_session
 from phototriage.settings import Settings
 from phototriage.shared_stages import part

@@ -11,8 +11,7 @@ from phototriage import layout, manifest
 from phototriage.errors import ModelFolderError
 from phototriage.forward_graph import forward_only
 from phototriage.input_rule import InputRule
-from phototriage.manifest import Manifest
-from phototriage.runtime import MODEL_FILE
+from phototriage.manifest import MODEL_FILE, Manifest
 from phototriage.settings import Settings
 from phototriage.shared_stages import part
 from training.embedder_network import Embedder, EmbedderSpec
