@@ -289,6 +289,11 @@ def test_scans_of_a_jpeg_are_counted_unless_its_first_holds_all(frame: int, toge
     assert read_header(data) == Header("JPEG", 24, 32, passes=1 if one else 5)
 
 
+def test_scans_of_a_multi_picture_jpegs_other_pictures_do_not_count() -> None:
+    assert GOOD["jpeg_multi_picture"].count(b"\xff\xda") == 2
+    assert read_header(GOOD["jpeg_multi_picture"]).passes == 1
+
+
 def test_a_second_scan_of_all_components_is_refused_and_not_decoded() -> None:
     jpeg = GOOD["jpeg"]
     scan = jpeg[jpeg.rindex(b"\xff\xda") : -2]
