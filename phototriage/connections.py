@@ -80,6 +80,11 @@ class Joined:
         self.flush()
         self._transport.close()
 
+    def forget(self) -> None:
+        """The answers, which hold this transport: a cycle would keep their bodies until the garbage collector comes."""
+        self.cycle = self._begun = None
+        self._head = b""
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
@@ -125,7 +130,8 @@ class Connection(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         self._joined.flush()
-        if self.cycle is not None and self.cycle.more_body and not self.transport.is_closing():
+        # Of a body that comes behind another request's answer the begin may be here already.
+        if self._answering is not None and self._answering.more_body and not self.transport.is_closing():
             self._stop_timer()
             self._timer = self.loop.call_later(LINGER_SECONDS, self._cut, "still_sending")
         super().on_response_complete()
@@ -148,6 +154,7 @@ class Connection(HttpToolsProtocol):
             self._answering.message_event.set()
         self.pipeline.clear()
         super().connection_lost(exc)
+        self._joined.forget()
 
     def shutdown(self) -> None:
         """As uvicorn's, but a request that is on its way on an idle connection is still answered."""

@@ -120,9 +120,12 @@ def decode_reduced(data: bytes, limits: ImageLimits, least_side: int | None) -> 
             if file.width * file.height > limits.max_pixels:
                 raise Image.DecompressionBombError
             size, draft = file.size, None
-            if least_side is not None and isinstance(file, JpegImageFile):
-                draft = file.draft(None, (least_side, least_side))
-            file.decodermaxblock = max(len(data), 1)  # else 64 KB at a time, each of which waits for Python's lock anew
+            if isinstance(file, JpegImageFile):
+                # Else 64 KB at a time, each of which waits for Python's lock anew. Formats whose pixels are in many
+                # pieces would have each piece copy all the rest.
+                file.decodermaxblock = len(data)
+                if least_side is not None:
+                    draft = file.draft(None, (least_side, least_side))
             file.load()
             image, orientation = _flatten(file), read_orientation(_exif(file))
             if draft is None or image.size == size:

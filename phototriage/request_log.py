@@ -49,4 +49,5 @@ def write(trace: Trace, method: str, route: str, status: int, seconds: float) ->
         f'"milliseconds": {round(seconds * 1000, 2)}}}\n'
     )
     with suppress(OSError, ValueError):  # a log that nobody can take any more is no reason to answer nothing
-        sys.stderr.write(line)
+        if sys.stderr is not None:  # as it is where a program begins without one
+            sys.stderr.write(line)

@@ -169,6 +169,17 @@ def tiff_directory(values: dict[int, int]) -> bytes:
     return b"II*\0" + struct.pack("<IH", 8, len(values)) + entries + bytes(4)
 
 
+def shared_strips(count: int) -> bytes:
+    """A grey TIFF of 16 columns, whose rows are strips of the same 16 bytes."""
+    entries = {256: 16, 257: count, 258: 8, 259: 1, 262: 1, 277: 1, 278: 1}
+    listed = 8 + 2 + 12 * (len(entries) + 2) + 4  # behind the directory: where each strip begins, then how long it is
+    lines = [(tag, 4, 1, value) for tag, value in entries.items()]
+    lines += [(273, 4, count, listed), (279, 4, count, listed + 4 * count)]
+    directory = b"".join(struct.pack("<HHII", *line) for line in sorted(lines))
+    places, lengths = struct.pack("<I", listed + 8 * count) * count, struct.pack("<I", 16) * count
+    return b"II*\0" + struct.pack("<IH", 8, len(lines)) + directory + bytes(4) + places + lengths + bytes(16)
+
+
 def _broken_files() -> dict[str, bytes]:
     """Files of formats that are read, but truncated, corrupt, or without a pixel."""
     good = good_files()

@@ -70,3 +70,8 @@ def test_a_line_that_nobody_takes_is_lost_and_no_more(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(sys, "stderr", Gone())
     request_log.write(trace_of(None), "GET", "/livez", 200, 0.1)
+
+
+def test_a_process_without_stderr_writes_no_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    request_log.write(trace_of(None), "GET", "/livez", 200, 0.1)

@@ -263,3 +263,26 @@ def test_both_sides_count_towards_the_request() -> None:
         read_both(form(*roomy), size=100)
     with pytest.raises(TooLarge, match="5001 bytes, and the limit is 5000"):
         read_both(b"", content_length="5001")
+
+
+def test_a_body_of_just_the_limit_is_read() -> None:
+    whole = form((HEADER, IMAGE))
+    just = SETTINGS.model_copy(update={"max_request_bytes": len(whole)})
+    assert read(whole, settings=just) == IMAGE
+    with pytest.raises(TooLarge):
+        read(whole, settings=SETTINGS.model_copy(update={"max_request_bytes": len(whole) - 1}))
+
+
+def test_of_a_refused_body_no_more_than_the_limit_is_let_run_out() -> None:
+    taken = 0
+
+    async def receive() -> Message:
+        nonlocal taken
+        taken += 1000
+        return {"type": "http.request", "body": bytes(1000), "more_body": True}
+
+    request = Request({"type": "http", "headers": [(b"content-type", b"image/jpeg")]}, receive)
+    with pytest.raises(TooLarge):
+        asyncio.run(read_image(request, SETTINGS))
+    refused_at = SETTINGS.max_image_bytes + 1000
+    assert refused_at + SETTINGS.max_request_bytes <= taken <= refused_at + SETTINGS.max_request_bytes + 1000
