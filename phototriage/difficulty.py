@@ -13,7 +13,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from phototriage.difficulty_rule import FARTHEST, FILE_NAME, LEVEL, DifficultyRule, Formula, SignalWeight
+from phototriage.difficulty_rule import FARTHEST, FILE_NAME, LEVEL, DifficultyRule, Formula
 from phototriage.errors import ModelFolderError
 from phototriage.signals import KINDS, SIGNALS, Floats, Kind, LatentMap, Seen, signals, softmax
 
@@ -113,24 +113,18 @@ class Difficulty:
 
 def score(formula: Formula, found: Mapping[str, Floats]) -> Floats:
     """(N,) probabilities from signals (N,) by name."""
-    odds = log_odds_of(formula.knots, weighted_sum(formula.weights, formula.intercept, found))
-    exact: Floats = 1 / (1 + np.exp(-odds))
+    values = np.stack([found[name] for name in formula.weights], axis=1)
+    means, deviations, factors = formula.table
+    sums = formula.intercept + standardised(values, means, deviations) @ factors
+    exact: Floats = 1 / (1 + np.exp(-log_odds_of(formula.steps, sums)))
     return exact
 
 
-def weighted_sum(weights: Mapping[str, SignalWeight], intercept: float, found: Mapping[str, Floats]) -> Floats:
-    """(N,) from signals (N,) by name."""
-    values = np.stack([found[name] for name in weights], axis=1)
-    means, deviations, factors = np.array([(one.mean, one.deviation, one.weight) for one in weights.values()]).T
-    total: Floats = intercept + standardised(values, means, deviations) @ factors
-    return total
-
-
-def log_odds_of(knots: Sequence[tuple[float, float]], sums: Floats) -> Floats:
-    """(N,): sums (N,) looked up among the knots."""
-    if not knots:
+def log_odds_of(steps: Floats, sums: Floats) -> Floats:
+    """(N,): sums (N,) looked up among the `steps` of a formula (2, K)."""
+    if not steps.size:
         return sums
-    places, values = np.array(knots).T
+    places, values = steps
     beyond = sums - np.clip(sums, places[0], places[-1])
     found: Floats = np.interp(sums, places, values) + LEVEL * beyond
     return found

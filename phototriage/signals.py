@@ -6,6 +6,7 @@ Every signal is one number an image, finite for every input, and says one thing;
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -128,12 +129,18 @@ def centre_distances(latent: Floats, centres: Floats) -> tuple[Floats, Floats]:
     to 0: high for what is between two classes, but also for what is far from both, which the first tells.
     """
     distances = _distances(latent, centres)
-    count = len(centres)
-    mean = max(float(_distances(centres, centres).sum() / (count * (count - 1))), SMALLEST)
+    mean = _mean_distance(centres.tobytes(), len(centres))
     order = np.argsort(distances, axis=1, kind="stable")[:, :2]
     first, second = (np.take_along_axis(distances, order[:, place : place + 1], 1)[:, 0] for place in (0, 1))
     apart = np.maximum(np.linalg.norm(centres[order[:, 0]] - centres[order[:, 1]], axis=1), SMALLEST)
     return first / mean, -np.minimum(np.abs(second - first) / apart, 1)
+
+
+@lru_cache(maxsize=64)  # of the same few models for each image
+def _mean_distance(centres: bytes, count: int) -> float:
+    """Between two of so many points of float64."""
+    points = np.frombuffer(centres).reshape(count, -1)
+    return max(float(_distances(points, points).sum() / (count * (count - 1))), SMALLEST)
 
 
 def _distances(left: Floats, right: Floats) -> Floats:

@@ -152,8 +152,8 @@ def test_weights_of_signals_that_are_none_are_refused() -> None:
 def test_sums_are_looked_up_among_knots() -> None:
     knots = ((-1.0, -2.0), (1.0, 0.0), (2.0, 3.0))
     sums = np.array([-11.0, -1, 0, 1, 1.5, 2, 12])
-    assert log_odds_of(knots, sums) == pytest.approx([-2.2, -2, -1, 0, 1.5, 3, 3.2])
-    assert log_odds_of((), sums) is sums
+    assert log_odds_of(np.array(knots).T, sums) == pytest.approx([-2.2, -2, -1, 0, 1.5, 3, 3.2])
+    assert log_odds_of(np.empty((2, 0)), sums) is sums
     one = SignalWeight(mean=0, deviation=1, weight=1)
     for wrong in (((0, 1), (0, 2)), ((0, 2), (1, 2)), ((0, 2), (1, 1))):
         with pytest.raises(ValidationError, match="don't ascend"):

@@ -149,7 +149,7 @@ def test_calibration_says_the_share_of_mistakes_and_keeps_the_order() -> None:
     truth = 0.1 + 0.7 / (1 + np.exp(-sums))  # never sure, unlike a logistic function
     wrong = rng.random((4, 2000)) < truth
     knots = calibrate(sums, wrong)
-    said = 1 / (1 + np.exp(-log_odds_of(knots, sums)))
+    said = 1 / (1 + np.exp(-log_odds_of(np.array(knots).T, sums)))
     assert np.abs(said - truth).mean() < 0.03
     assert said.mean() == pytest.approx(wrong.mean(), abs=0.01)
     assert np.array_equal(np.argsort(said), np.argsort(sums))
