@@ -20,6 +20,8 @@ MAX_CONNECTIONS = 2_000  # each may hold a head and a piece of a body
 LINGER_SECONDS = 5.0  # for a client that reads its answer while it still sends
 DRAIN_SECONDS = 1.0  # for a request that is on its way on an idle connection while the server stops
 
+MOST_JOINED = 65_536  # bytes of a body: copying more takes longer than a second write
+
 _OFFER = (b"connection", b"upgrade", b"http2-settings")
 _TOO_LONG = b"The request's head is too long."
 _TOO_SLOW = b"The request's head took too long to come in."
@@ -68,8 +70,11 @@ class Joined:
         if cycle is not None and cycle.response_started and cycle is not self._begun:
             self._begun, self._head = cycle, data
             return
-        self._transport.write(self._head + data)
-        self._head = b""
+        head, self._head = self._head, b""
+        if head and len(data) > MOST_JOINED:
+            self._transport.write(head)
+            head = b""
+        self._transport.write(head + data)
 
     def flush(self) -> None:
         """A head that no body follows."""

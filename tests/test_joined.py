@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from phototriage.connections import Joined
+from phototriage.connections import MOST_JOINED, Joined
 
 HEAD, BODY, MORE = b"HTTP/1.1 200 OK\r\n\r\n", b"body", b"more"
 
@@ -57,6 +57,14 @@ def test_a_head_goes_with_its_body(joined: Joined, wire: Wire) -> None:
     answer(joined, HEAD, BODY)
     answer(joined, HEAD, BODY, MORE)
     assert wire.sent == [HEAD + BODY, HEAD + BODY, MORE]
+
+
+def test_a_long_body_is_not_copied(joined: Joined, wire: Wire) -> None:
+    body = bytes(MOST_JOINED + 1)
+    answer(joined, HEAD, body)
+    assert wire.sent == [HEAD, body]
+    answer(joined, HEAD, BODY)
+    assert wire.sent[2:] == [HEAD + BODY]
 
 
 def test_a_head_alone_goes_when_its_answer_ends(joined: Joined, wire: Wire) -> None:
