@@ -61,7 +61,7 @@ class Difficulty:
     def judge(self, seen: Seen, labels: Sequence[int | None] | None = None) -> list[Judgement]:
         """Of N images. labels: those that the caller gives, places among the classes; None where none is given."""
         found = signals(seen, self.latent_map)
-        scores = score(self.rule.formula, found)
+        scores = self._reckoner.score(found)
         percentiles = {name: self.percentile(name, found[name]) for name in SIGNALS}
         kinds = {kind: self.percentile(kind, strongest(percentiles, kind)) for kind in KINDS}
         places = self.percentile(SCORE, scores)
@@ -106,22 +106,40 @@ class Difficulty:
         return 50.0 * np.array(both) / len(scale)
 
     @cached_property
+    def _reckoner(self) -> Reckoner:
+        return Reckoner(self.rule.formula)
+
+    @cached_property
     def _steps(self) -> Mapping[str, list[float]]:
         """The scales as lists, in which one image's values are found ten times as fast."""
         return {name: scale.tolist() for name, scale in self.scales.items()}
 
 
+class Reckoner:
+    """A formula, ready to reckon with."""
+
+    def __init__(self, formula: Formula) -> None:
+        self._names = tuple(formula.weights)
+        weights = formula.weights.values()
+        self._means, self._deviations, self._factors = np.array([(w.mean, w.deviation, w.weight) for w in weights]).T
+        self._intercept = formula.intercept
+        self._steps = np.array(formula.knots, float).reshape(-1, 2).T
+
+    def score(self, found: Mapping[str, Floats]) -> Floats:
+        """(N,) probabilities from signals (N,) by name."""
+        values = np.stack([found[name] for name in self._names], axis=1)
+        sums = self._intercept + standardised(values, self._means, self._deviations) @ self._factors
+        exact: Floats = 1 / (1 + np.exp(-log_odds_of(self._steps, sums)))
+        return exact
+
+
 def score(formula: Formula, found: Mapping[str, Floats]) -> Floats:
     """(N,) probabilities from signals (N,) by name."""
-    values = np.stack([found[name] for name in formula.weights], axis=1)
-    means, deviations, factors = formula.table
-    sums = formula.intercept + standardised(values, means, deviations) @ factors
-    exact: Floats = 1 / (1 + np.exp(-log_odds_of(formula.steps, sums)))
-    return exact
+    return Reckoner(formula).score(found)
 
 
 def log_odds_of(steps: Floats, sums: Floats) -> Floats:
-    """(N,): sums (N,) looked up among the `steps` of a formula (2, K)."""
+    """(N,): sums (N,) looked up among steps (2, K): ascending sums and their log-odds."""
     if not steps.size:
         return sums
     places, values = steps

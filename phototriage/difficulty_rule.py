@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from itertools import pairwise
 from typing import Annotated, Literal, Self
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from phototriage.signals import SIGNALS, Floats
+from phototriage.signals import SIGNALS
 
 FILE_NAME = "difficulty.npz"
 LEVEL = 0.02  # log-odds for a unit of the sum, beyond the knots
@@ -39,16 +37,6 @@ class Formula(_Part):
     weights: dict[str, SignalWeight]
     intercept: Number
     knots: tuple[tuple[Number, Number], ...] = ()
-
-    @cached_property
-    def table(self) -> Floats:
-        """(3, S): mean, deviation and weight of each signal."""
-        return np.array([(one.mean, one.deviation, one.weight) for one in self.weights.values()]).T
-
-    @cached_property
-    def steps(self) -> Floats:
-        """(2, K): the knots' sums, and their log-odds."""
-        return np.array(self.knots, float).reshape(-1, 2).T
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

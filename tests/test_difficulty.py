@@ -45,6 +45,16 @@ def test_the_score_is_a_logistic_function_of_weighted_signals() -> None:
     assert judged.score == pytest.approx(1 / (1 + np.exp(-(0.5 + 2 * 2 - 1))))
 
 
+def test_rules_can_be_compared_after_they_have_judged() -> None:
+    weights = {
+        "darkness": SignalWeight(mean=0, deviation=1, weight=-4),
+        "blur": SignalWeight(mean=0, deviation=1, weight=1),
+    }
+    one, other = (scored(formula=Formula(weights=weights, intercept=0.5)) for _ in range(2))
+    assert one.judge(seen()) == other.judge(seen())
+    assert one.rule == other.rule
+
+
 def test_no_signal_counts_for_more_than_some_deviations() -> None:
     weights = {"reconstruction_l1": SignalWeight(mean=0, deviation=0.001, weight=1)}
     (judged,) = scored(formula=Formula(weights=weights, intercept=0)).judge(seen())
