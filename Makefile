@@ -15,7 +15,7 @@ WITH_NODE := PATH="$(CURDIR)/$(DEV)/bin:$$PATH"
 .PHONY: serve train check check-full check-kubernetes check-ray clients kills test soak bench bench-decoders bench-resamplers bench-duplicates bench-difficulty bench-http bench-score bench-index bento image try-image check-gpu clean
 
 serve: $(SERVING)/installed
-	@$(SERVING)/bin/python -m phototriage.free_port $(HOST) $(PORT)
+	@$(SERVING)/bin/python -m phototriage.server.free_port $(HOST) $(PORT)
 	BENTOML_DO_NOT_TRACK=True BENTOML_HOME=$(BENTOML) $(SERVING)/bin/bentoml serve service:Phototriage --host $(HOST) --port $(PORT)
 
 train: $(DEV)/installed
@@ -39,7 +39,7 @@ check-kubernetes: $(KUBERNETES)/installed
 
 # Scoring on a cluster of two nodes, of which one is killed.
 check-ray: $(RAY)/installed
-	$(RAY)/bin/python -m pytest -W default tests/test_score_ray.py
+	$(RAY)/bin/python -m pytest -W default tests/scoring/test_ray_engine.py
 
 test: $(DEV)/installed-node
 	$(DEV)/bin/pytest $(TESTS)

@@ -21,12 +21,12 @@ import bentoml
 import psutil
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from phototriage import connections
-from phototriage.errors import ModelFolderError, PhototriageError
+from phototriage.common.errors import ModelFolderError, PhototriageError
+from phototriage.server import connections
 from phototriage.settings import MAX_DEADLINE_SECONDS, SettingsError, read_settings
 
 if TYPE_CHECKING:
-    from phototriage.http_api import HttpApi
+    from phototriage.server.http_api import HttpApi
 
 # In a worker's environment: the process that started it, and the folder in which each worker leaves its number.
 SUPERVISOR, WORKERS = "_PHOTOTRIAGE_SUPERVISOR", "_PHOTOTRIAGE_WORKERS"
@@ -98,13 +98,13 @@ def parent_of(process: int) -> int | None:
 def start_api() -> HttpApi:
     """The application with its models loaded, verified and warm, or the end of the process."""
     # Imported here, since the supervisor imports this module too, and would hold 60 MB of them for nothing.
-    from phototriage import providers
-    from phototriage.access import KeyFileError
-    from phototriage.http_api import HttpApi
-    from phototriage.memory import give_back_large_blocks
-    from phototriage.metrics import forget_the_dead
-    from phototriage.models import load_models
-    from phototriage.process import end_with_parent
+    from phototriage.common.memory import give_back_large_blocks
+    from phototriage.common.metrics import forget_the_dead
+    from phototriage.common.process import end_with_parent
+    from phototriage.models import providers
+    from phototriage.models.model_set import load_models
+    from phototriage.server.access import KeyFileError
+    from phototriage.server.http_api import HttpApi
 
     end_with_parent()
     forget_the_dead()

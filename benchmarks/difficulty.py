@@ -23,22 +23,22 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.difficulty_picture import save_picture
-from phototriage.difficulty import Difficulty, score
-from phototriage.difficulty_rule import DifficultyRule
-from phototriage.errors import PhototriageError
-from phototriage.manifest import Manifest, Metric
-from phototriage.models import Models, load_models
+from phototriage.common.errors import PhototriageError
+from phototriage.difficulty.config import DifficultyRule
+from phototriage.difficulty.predictor import Difficulty, score
+from phototriage.difficulty.signals import SIGNALS, Floats, signals
+from phototriage.models.manifest import Manifest, Metric
+from phototriage.models.model_set import Models, load_models
 from phototriage.settings import Settings
-from phototriage.signals import SIGNALS, Floats, signals
-from training import difficulty_metrics as metrics
-from training.cross_fit import HALVES, References
-from training.data import load
-from training.dataset import Dataset
-from training.difficulty import see_all
-from training.layouts import Split
-from training.options import hardware
-from training.reference_options import references_of
-from training.run import RUNS, RunError
+from training.classifier.options import hardware
+from training.data.dataset import Dataset
+from training.data.loading import load
+from training.difficulty import metrics as metrics
+from training.difficulty.job import see_all
+from training.loop.run import RUNS, RunError
+from training.references.cross_fit import HALVES, References
+from training.references.options import references_of
+from training.sources.layouts import Split
 
 SEEDS = 3
 SERVED = "difficulty score"

@@ -20,11 +20,11 @@ import torch
 from PIL import Image
 
 from benchmarks.turns import measure, ratios
-from phototriage import triage
-from phototriage.errors import PhototriageError
-from phototriage.models import Models, load_models
+from phototriage.common.errors import PhototriageError
+from phototriage.models.model_set import Models, load_models
 from phototriage.settings import Settings
-from training.options import hardware
+from phototriage.triage import pipeline
+from training.classifier.options import hardware
 
 SIZES = ((451, 300), (500, 375), (180, 180))
 
@@ -42,8 +42,8 @@ def photos(path: Path) -> dict[str, bytes]:
 
 def calls(models: Models, name: str, photo: bytes) -> dict[str, Callable[[], object]]:
     return {
-        "difficulty": lambda: triage.difficulty(models, photo, name),
-        "classify": lambda: triage.classify(models, photo, name),
+        "difficulty": lambda: pipeline.difficulty(models, photo, name),
+        "classify": lambda: pipeline.classify(models, photo, name),
     }
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from phototriage.images import ImageLimits, decode
-from training.distortions import DISTORTIONS, distort
+from phototriage.images.pixels import ImageLimits, decode
+from training.reposts.distortions import DISTORTIONS, distort
 
 SEVERITIES = (0.2, 0.6, 1.0)
 GROUPS, CELL, LABEL, GAP = 3, (170, 128), 18, 4  # distortions in a row; pixels

@@ -21,14 +21,14 @@ from typing import Literal, get_args
 import numpy as np
 import torch
 
-from phototriage.errors import PhototriageError
-from phototriage.input_rule import InputRule
-from training.embedder_network import Embedder, EmbedderSpec
-from training.embedder_start import labelled_pairs
-from training.files import DataError
-from training.pairs import PairSets, Shot
-from training.photos import Photos, Place, load_photos
-from training.splits import group_names
+from phototriage.common.errors import PhototriageError
+from phototriage.images.input_config import InputRule
+from training.data.photos import Photos, Place, load_photos
+from training.data.splits import group_names
+from training.embedder.discriminant_head import labelled_pairs
+from training.networks.embedder import Embedder, EmbedderSpec
+from training.pairs.labelled_pairs import PairSets, Shot
+from training.sources.files import DataError
 
 SetName = Literal["tune", "test", "caltech-tune", "caltech"]
 

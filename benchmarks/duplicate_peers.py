@@ -20,18 +20,18 @@ from torch import Tensor, nn
 
 from benchmarks.duplicate_pairs import TRUNK_RULE, published_trunk
 from phototriage import duplicates
-from phototriage.errors import ModelFolderError
-from phototriage.images import resize
-from phototriage.input_rule import InputRule
-from phototriage.runtime import load_model
-from phototriage.second_look import SecondLook
+from phototriage.common.errors import ModelFolderError
+from phototriage.duplicates.layout_rescoring import SecondLook
+from phototriage.images.input_config import InputRule
+from phototriage.images.pixels import resize
+from phototriage.models.runtime import load_model
 from phototriage.settings import Settings
-from training.batches import to_pixels
-from training.embedder_network import Embedder, EmbedderSpec
-from training.embedder_start import fit_head
-from training.options import use_bf16
-from training.pairs import dhash
-from training.photos import Photos
+from training.classifier.options import use_bf16
+from training.data.batches import to_pixels
+from training.data.photos import Photos
+from training.embedder.discriminant_head import fit_head
+from training.networks.embedder import Embedder, EmbedderSpec
+from training.pairs.labelled_pairs import dhash
 
 Codes = NDArray[Any]
 Similarities = NDArray[np.float64]

@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.duplicate_scores import Column, Measured
 from benchmarks.intervals import Figure
-from phototriage.manifest import Metric
+from phototriage.models.manifest import Metric
 
 Kinds = Mapping[tuple[bool, str], Figure]
 
@@ -32,7 +32,7 @@ class Report:
     notes: Sequence[str]
 
     def metrics(self, photos: str, split: str) -> list[Metric]:
-        """The reference's figures, for its manifest and card: `training.export --metrics`."""
+        """The reference's figures, for its manifest and card: `training.export.model_folder --metrics`."""
         one = next(each for each in self.results if each.column.name == self.reference)
         named = dict(one.measured.figures)
         for part, kinds in one.kinds.items():

@@ -28,11 +28,11 @@ from benchmarks.duplicate_peers import NAMES, Codes, Peer, exported, peers
 from benchmarks.duplicate_report import Report, Result, markdown
 from benchmarks.duplicate_scores import Column, Part, Truth, differences, headline, kinds, tuned_threshold
 from benchmarks.duplicates_picture import save_picture
-from phototriage.errors import PhototriageError
-from training.options import hardware
-from training.pairs import Pair, Shot
-from training.photos import Photos
-from training.run import package_versions
+from phototriage.common.errors import PhototriageError
+from training.classifier.options import hardware
+from training.data.photos import Photos
+from training.loop.run import package_versions
+from training.pairs.labelled_pairs import Pair, Shot
 
 BATCH = 64
 SETS: dict[str, tuple[SetName, SetName]] = {"dev": ("tune", "caltech-tune"), "test": ("test", "caltech")}
@@ -129,7 +129,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--peers", nargs="*", choices=NAMES, default=list(NAMES))
     parser.add_argument("--picture", type=Path, help="also draw precision against recall to this PNG")
     parser.add_argument("--json", type=Path, help="also write all figures to this file")
-    parser.add_argument("--metrics", type=Path, help="also write the first model's, for `training.export --metrics`")
+    parser.add_argument(
+        "--metrics", type=Path, help="also write the first model's, for `training.export.model_folder --metrics`"
+    )
     given = parser.parse_args(arguments)
     if not given.peers and not given.model:
         parser.error("nothing to measure: give a --model, or --peers")

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.duplicate_scores import Part
-from training.pair_metrics import average_precision, counts_at
+from training.pairs.metrics import average_precision, counts_at
 
 # Okabe & Ito (2008), which those with colour-blindness can tell apart; yellow is too pale for a line.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")

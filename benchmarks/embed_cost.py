@@ -21,19 +21,19 @@ import onnxruntime
 import torch
 
 from benchmarks.turns import measure, ratios
-from phototriage import triage
-from phototriage.errors import PhototriageError
-from phototriage.forward_graph import forward_only
-from phototriage.images import ImageLimits, prepare
-from phototriage.input_rule import InputRule
-from phototriage.manifest import IMAGES, MODEL_FILE
-from phototriage.models import Models
-from phototriage.runtime import load_model
-from phototriage.sessions import open_session
+from phototriage.common.errors import PhototriageError
+from phototriage.images.input_config import InputRule
+from phototriage.images.pixels import ImageLimits, prepare
+from phototriage.models.forward_graph import forward_only
+from phototriage.models.manifest import IMAGES, MODEL_FILE
+from phototriage.models.model_set import Models
+from phototriage.models.runtime import load_model
+from phototriage.models.sessions import open_session
 from phototriage.settings import Settings
-from training.gradient_graph import build_onnx
-from training.networks import Classifier, NetworkSpec
-from training.options import hardware
+from phototriage.triage import pipeline
+from training.classifier.options import hardware
+from training.gradient_graph.graph import build_onnx
+from training.networks.classifier import Classifier, NetworkSpec
 
 RATIOS = {
     "embed in the service / decode and raw ONNX Runtime call": ("embed", "raw"),
@@ -60,7 +60,7 @@ def calls(folder: Path, photo: bytes, settings: Settings) -> dict[str, Callable[
     classifier = open_session(lite0_classifier(rule), "classifier", settings)
     pixels = prepare(photo, rule, limits).pixels[np.newaxis]
     return {
-        "embed": lambda: triage.embed(models, photo),
+        "embed": lambda: pipeline.embed(models, photo),
         "raw": lambda: session.run([output], {IMAGES: prepare(photo, rule, limits).pixels[np.newaxis]}),
         "forward": lambda: session.run([output], {IMAGES: pixels}),
         "classifier": lambda: classifier.run(["logits"], {IMAGES: pixels}),

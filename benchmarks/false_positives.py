@@ -3,8 +3,8 @@
     python -m benchmarks.false_positives --data cats_dogs.tar --model exported_models/near_duplicates
 
 Prints the count per million pairs, at the manifest's threshold, and each pair that is called. Pairs that
-`training.look_alikes` takes for the same picture don't count; they are listed. A picture of the pairs that count, to
-look at, goes to runs/: in a large set some do show the same scene, which only looking can tell.
+`training.data.near_identical` takes for the same picture don't count; they are listed. A picture of the pairs that
+count, to look at, goes to runs/: in a large set some do show the same scene, which only looking can tell.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from benchmarks.duplicate_peers import Embedding, exported
 from benchmarks.intervals import rate
-from phototriage.duplicates import NearPairs, near_pairs
-from phototriage.errors import PhototriageError
-from phototriage.images import ImageLimits, decode
-from phototriage.second_look import SecondLook
-from training.data import load
-from training.dataset import Dataset
-from training.options import hardware
-from training.run import RUNS
+from phototriage.common.errors import PhototriageError
+from phototriage.duplicates.layout_rescoring import SecondLook
+from phototriage.duplicates.pairs import NearPairs, near_pairs
+from phototriage.images.pixels import ImageLimits, decode
+from training.classifier.options import hardware
+from training.data.dataset import Dataset
+from training.data.loading import load
+from training.loop.run import RUNS
 
 BATCH = 32
 MILLION = 1e6

@@ -26,10 +26,10 @@ from typing import Literal
 
 import numpy as np
 
-from phototriage import manifest
-from phototriage.manifest import IMAGES, MODEL_FILE
-from phototriage.runtime import load_model
-from phototriage.sessions import open_session
+from phototriage.models import manifest
+from phototriage.models.manifest import IMAGES, MODEL_FILE
+from phototriage.models.runtime import load_model
+from phototriage.models.sessions import open_session
 from phototriage.settings import Settings
 
 THREADS = 2
@@ -73,7 +73,7 @@ def torch_seconds(folder: Path) -> float:
     import torch
     from torch.fx.experimental.optimization import fuse
 
-    from training.networks import Classifier, NetworkSpec
+    from training.networks.classifier import Classifier, NetworkSpec
 
     def input_gradient(network: torch.nn.Module, pixels: torch.Tensor) -> object:
         return torch.autograd.grad(network(pixels)[:, 0].sum(), pixels)

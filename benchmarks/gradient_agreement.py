@@ -3,8 +3,8 @@
     python -m benchmarks.gradient_agreement --data photos/ [--model exported_models/NAME] [--photos 200] [--json FILE]
 
 Passes (exit status 0) when 99 % of the photos have a correlation of at least 0.9999 with float32 autograd, and the
-median error against float64 is at most twice torch-float32's own. `training.agreement` says why not all must; how often
-torch agrees with itself, in its two memory layouts, is printed beside it.
+median error against float64 is at most twice torch-float32's own. `training.export.agreement` says why not all must;
+how often torch agrees with itself, in its two memory layouts, is printed beside it.
 With --model the weights are those of the exported file, otherwise EfficientNet-Lite0's with a new head of seed 0.
 """
 
@@ -22,20 +22,20 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from phototriage.errors import PhototriageError
-from phototriage.golden import correlation
-from phototriage.images import ImageLimits, prepare
-from phototriage.input_rule import InputRule
-from phototriage.manifest import MODEL_FILE
-from training.agreement import Images, compare
-from training.data import load
-from training.export import explainer
-from training.exported import read_exported
-from training.featout import input_gradients
-from training.gradient_graph import build_onnx
-from training.networks import Classifier, EfficientNetLite0, NetworkSpec
-from training.options import hardware
-from training.run import package_versions
+from phototriage.common.errors import PhototriageError
+from phototriage.images.input_config import InputRule
+from phototriage.images.pixels import ImageLimits, prepare
+from phototriage.models.golden import correlation
+from phototriage.models.manifest import MODEL_FILE
+from training.classifier.options import hardware
+from training.data.loading import load
+from training.export.agreement import Images, compare
+from training.export.model_folder import explainer
+from training.export.reimport import read_exported
+from training.featout.featout import input_gradients
+from training.gradient_graph.graph import build_onnx
+from training.loop.run import package_versions
+from training.networks.classifier import Classifier, EfficientNetLite0, NetworkSpec
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

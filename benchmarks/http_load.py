@@ -35,8 +35,8 @@ from benchmarks.load_photos import SIZES, load_photos
 from benchmarks.load_rounds import Plan, closed, memory, opened, tolerance, triage
 from benchmarks.raw_loop import RawLoop
 from benchmarks.server_process import PEERS, PeerUnavailable, package_versions, peer_python, runtime_version
-from phototriage import manifest
-from phototriage.forward_graph import forward_only
+from phototriage.models import manifest
+from phototriage.models.forward_graph import forward_only
 from phototriage.settings import available_cores
 
 RAW, PLAIN, CALL, WIDE_CALL = "raw loop", "plain loop", "raw call", "raw call on all cores"
@@ -87,7 +87,7 @@ def versions(peers: Sequence[str]) -> list[str]:
     # Imported here, since the processes that take part import this module too, and would hold torch for nothing.
     import torch
 
-    from training.options import hardware
+    from training.classifier.options import hardware
 
     ours = package_versions(Path(sys.executable), ["bentoml", "starlette", "uvicorn", "uvloop", "numpy", "pillow"])
     found = [f"{hardware(torch.device('cpu')).split(',')[0]}, {available_cores()} cores"]

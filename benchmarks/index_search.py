@@ -33,20 +33,20 @@ from numpy.typing import NDArray
 
 from benchmarks.duplicate_peers import exported
 from benchmarks.intervals import share
-from phototriage import index_segment
-from phototriage.image_index import STEP, ImageIndex, IndexedModel
-from phototriage.index_folder import Description
-from phototriage.index_graph import Graph, Part, parts_of
-from phototriage.index_rows import Rows
-from phototriage.index_search import Asked, Neighbour, Wanted, search
-from phototriage.index_store import Store
-from phototriage.lance_index import LanceIndex
-from phototriage.manifest import read
-from training.data import load
-from training.dataset import Dataset
-from training.options import hardware
-from training.reposts import draw_everyday, draw_hard, repost
-from training.run import RUNS
+from phototriage.index import segment as index_segment
+from phototriage.index.folder import Description
+from phototriage.index.graph import Graph, Part, parts_of
+from phototriage.index.image_index import STEP, ImageIndex, IndexedModel
+from phototriage.index.lance_index import LanceIndex
+from phototriage.index.rows import Rows
+from phototriage.index.search import Asked, Neighbour, Wanted, search
+from phototriage.index.store import Store
+from phototriage.models.manifest import read
+from training.classifier.options import hardware
+from training.data.dataset import Dataset
+from training.data.loading import load
+from training.loop.run import RUNS
+from training.reposts.chains import draw_everyday, draw_hard, repost
 
 RECALL, MILLISECONDS = 0.99, 2.0
 TIE = 1e-12  # by which two float64 similarities may differ and be of equally near images

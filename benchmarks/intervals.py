@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import chi2
 
-from training.evaluation import wilson
+from training.loop.evaluation import wilson
 
 TAIL = 0.025
 RESAMPLES = 1000

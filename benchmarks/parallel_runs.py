@@ -23,10 +23,10 @@ import torch
 
 from benchmarks.difficulty_cost import photos
 from benchmarks.turns import measure
-from phototriage.images import ImageLimits, prepare
-from phototriage.runtime import OnnxModel, load_model
+from phototriage.images.pixels import ImageLimits, prepare
+from phototriage.models.runtime import OnnxModel, load_model
 from phototriage.settings import Settings, available_cores
-from training.options import hardware
+from training.classifier.options import hardware
 
 BATCHES = (1, 2, 4, 8)
 SIZE = "500×375"

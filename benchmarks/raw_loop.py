@@ -15,10 +15,10 @@ from PIL import Image
 
 from benchmarks.load_generator import Load
 from benchmarks.process_tree import cpu_seconds
-from phototriage.images import ImageLimits, prepare
-from phototriage.runtime import OnnxModel, load_model
+from phototriage.difficulty.signals import softmax
+from phototriage.images.pixels import ImageLimits, prepare
+from phototriage.models.runtime import OnnxModel, load_model
 from phototriage.settings import Settings
-from phototriage.signals import softmax
 
 Pixels = Callable[[bytes], NDArray[np.uint8]]
 

@@ -24,12 +24,12 @@ import onnxruntime
 import ray
 from ray.cluster_utils import Cluster
 
-from phototriage.pieces import Item, LocalFile
-from phototriage.score_pool import Job
-from phototriage.score_ray import RayEngine
-from phototriage.scorer import Shard
+from phototriage.scoring.image_references import Item, LocalFile
+from phototriage.scoring.pool import Job
+from phototriage.scoring.ray_engine import RayEngine
+from phototriage.scoring.scorer import Shard
 from phototriage.settings import Settings
-from phototriage.triage import Question
+from phototriage.triage.pipeline import Question
 
 SHARD_SIZE = 32
 

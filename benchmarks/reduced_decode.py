@@ -24,13 +24,13 @@ import PIL
 import torch
 
 from benchmarks.load_photos import load_photos
-from phototriage.errors import PhototriageError
-from phototriage.images import OVERSAMPLING, ImageLimits, decode_reduced, resize
-from phototriage.models import load_models
+from phototriage.common.errors import PhototriageError
+from phototriage.difficulty.signals import softmax
+from phototriage.images.pixels import OVERSAMPLING, ImageLimits, decode_reduced, resize
+from phototriage.images.upright import Upright
+from phototriage.models.model_set import load_models
 from phototriage.settings import Settings
-from phototriage.signals import softmax
-from phototriage.upright import Upright
-from training.options import hardware
+from training.classifier.options import hardware
 
 FACTORS = (1.0, 1.5, 2.0, 3.0)
 LIMITS = ImageLimits()

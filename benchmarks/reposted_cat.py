@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from training.reposts import Step, repost
+from training.reposts.chains import Step, repost
 
 STEPS = (
     Step("crop", 0.2, 3),

@@ -21,15 +21,15 @@ from PIL import Image
 
 from benchmarks.load_photos import SIZES, load_photos
 from benchmarks.turns import measure, ratios
-from phototriage import resampling
-from phototriage.box import Box
-from phototriage.images import ImageLimits, decode_for
-from phototriage.resampling import resample
-from phototriage.runtime import load_model
-from phototriage.sessions import Floats
+from phototriage.difficulty.signals import softmax
+from phototriage.images import resampling
+from phototriage.images.box import Box
+from phototriage.images.pixels import ImageLimits, decode_for
+from phototriage.images.resampling import resample
+from phototriage.models.runtime import load_model
+from phototriage.models.sessions import Floats
 from phototriage.settings import Settings
-from phototriage.signals import softmax
-from training.options import hardware
+from training.classifier.options import hardware
 
 ROUNDS = 40
 SAMPLE = Path(__file__).parents[1] / "docs" / "cat.jpg"

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from phototriage import triage
-from phototriage.cli import overlay
-from phototriage.images import ImageLimits, decode
-from phototriage.models import Models, load_models
+from phototriage.cli.command import overlay
+from phototriage.images.pixels import ImageLimits, decode
+from phototriage.models.model_set import Models, load_models
 from phototriage.settings import read_settings
+from phototriage.triage import pipeline
 
 CAPTION_HEIGHT, MARGIN = 34, 8
 
@@ -26,9 +26,9 @@ CAPTION_HEIGHT, MARGIN = 34, 8
 def panels(models: Models, data: bytes) -> list[tuple[str, NDArray[np.uint8]]]:
     """Captions and uint8 (H, W, 3) RGB pictures, from the same calls as the service's answers."""
     photo = np.asarray(decode(data, ImageLimits()).convert("RGB"))
-    answer = triage.classify(models, data)
-    gradient = triage.saliency(models, data, "gradient")
-    featout = triage.saliency(models, data, "featout")
+    answer = pipeline.classify(models, data)
+    gradient = pipeline.saliency(models, data, "gradient")
+    featout = pipeline.saliency(models, data, "featout")
     hidden = (photo * (1 - featout.mask[..., np.newaxis] / 255)).round().astype(np.uint8)
     return [
         (f"{answer.label} {answer.confidence:.1%}", photo),

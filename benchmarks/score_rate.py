@@ -28,12 +28,12 @@ import onnxruntime
 import torch
 
 from benchmarks.process_tree import machine_cpu_seconds, memory_bytes, tree
-from phototriage.image_files import read_file
-from phototriage.images import IMAGE_SUFFIXES, ImageLimits, prepare
-from phototriage.runtime import load_model
+from phototriage.difficulty.signals import softmax
+from phototriage.images.pixels import IMAGE_SUFFIXES, ImageLimits, prepare
+from phototriage.models.runtime import load_model
+from phototriage.scoring.image_files import read_file
 from phototriage.settings import Settings, available_cores
-from phototriage.signals import softmax
-from training.options import hardware
+from training.classifier.options import hardware
 
 LOOK_SECONDS = 5.0  # between looks at the memory, each of which takes some of its time
 MEMORY_LOOK_SECONDS = 0.2  # where nobody asks for the time
@@ -81,7 +81,17 @@ def score(listed: Path, include: str, scratch: Path, name: str, look: float) -> 
     """Seconds of the whole command."""
     output = scratch / "scores.parquet"
     busy, began = machine_cpu_seconds(), time.perf_counter()
-    command = [sys.executable, "-m", "phototriage.cli", "score", str(listed), "-o", str(output), "--include", include]
+    command = [
+        sys.executable,
+        "-m",
+        "phototriage.cli",
+        "score",
+        str(listed),
+        "-o",
+        str(output),
+        "--include",
+        include,
+    ]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     with watched(process.pid, look) as seen:
         _, told = process.communicate()

@@ -20,11 +20,11 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.false_positives import embed_all
-from phototriage import layout
-from phototriage.duplicates import NearPairs, near_pairs, near_pairs_of_many
-from phototriage.second_look import SecondLook
-from training.data import load
-from training.options import hardware
+from phototriage.duplicates import layout
+from phototriage.duplicates.layout_rescoring import SecondLook
+from phototriage.duplicates.pairs import NearPairs, near_pairs, near_pairs_of_many
+from training.classifier.options import hardware
+from training.data.loading import load
 
 THRESHOLD = 0.85
 

@@ -4,7 +4,7 @@
 
 Steps of the two kinds alternate in one process; the medians are compared. The FeatOut step is that of the last epoch,
 with all patches, on images that the network has right: the dearest that occurs. The plain step is also taken with the
-library's own depthwise backward pass, to tell what `training.depthwise` saves.
+library's own depthwise backward pass, to tell what `training.networks.depthwise` saves.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from phototriage import manifest
-from phototriage.featout_rule import FeatOutRule
-from training.depthwise import accelerate
-from training.evaluation import precision_context
-from training.featout import FeatOut
-from training.fit import FitSettings
-from training.networks import Classifier, EfficientNetLite0, NetworkSpec, norms
-from training.options import hardware
-from training.run import package_versions
+from phototriage.models import manifest
+from phototriage.saliency.featout_config import FeatOutRule
+from training.classifier.fit import FitSettings
+from training.classifier.options import hardware
+from training.featout.featout import FeatOut
+from training.loop.evaluation import precision_context
+from training.loop.run import package_versions
+from training.networks.classifier import Classifier, EfficientNetLite0, NetworkSpec, norms
+from training.networks.depthwise import accelerate
 
 
 def stepper(

@@ -23,13 +23,13 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from phototriage import manifest, providers
-from phototriage.autoencoder import AUTOENCODER_ROLES, Autoencoder
-from phototriage.errors import ModelFolderError
-from phototriage.golden import ANSWER_TOLERANCE, LEAST_CORRELATION, correlation
-from phototriage.runtime import OnnxModel, load_any
+from phototriage.common.errors import ModelFolderError
+from phototriage.models import manifest, providers
+from phototriage.models.autoencoder import AUTOENCODER_ROLES, Autoencoder
+from phototriage.models.golden import ANSWER_TOLERANCE, LEAST_CORRELATION, correlation
+from phototriage.models.runtime import OnnxModel, load_any
 from phototriage.settings import Settings, available_cores
-from training.drawn_images import drawn_images
+from training.data.drawn_images import drawn_images
 
 Images = NDArray[np.uint8]
 Floats = NDArray[np.float32]

@@ -12,7 +12,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from phototriage.images import ImageLimits
+from phototriage.images.pixels import ImageLimits
 
 PREFIX = "PHOTOTRIAGE_"
 MAX_DEADLINE_SECONDS = 60

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from phototriage.models import Models, load_models
+from phototriage.models.model_set import Models, load_models
 from phototriage.settings import Settings
 from tests.tiny_models import write_embedder, write_model
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from phototriage.featout_rule import FeatOutRule
+from phototriage.saliency.featout_config import FeatOutRule
 
 
 @dataclass(frozen=True)

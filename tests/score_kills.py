@@ -21,7 +21,7 @@ import psutil
 from PIL import Image
 from pyarrow import parquet
 
-from phototriage import score_parts
+from phototriage.scoring import parts as score_parts
 
 WIDTH, HEIGHT = 500, 375
 

@@ -14,11 +14,12 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from phototriage import difficulty, golden, manifest
-from phototriage.difficulty import SCALES, STEPS, Difficulty
-from phototriage.difficulty_rule import FILE_NAME, DifficultyRule, Formula, ReferenceNetworks, SignalWeight
-from phototriage.manifest import MODEL_FILE, Manifest, Output
-from phototriage.signals import LatentMap
+from phototriage.difficulty import predictor
+from phototriage.difficulty.config import FILE_NAME, DifficultyRule, Formula, ReferenceNetworks, SignalWeight
+from phototriage.difficulty.predictor import SCALES, STEPS, Difficulty
+from phototriage.difficulty.signals import LatentMap
+from phototriage.models import golden, manifest
+from phototriage.models.manifest import MODEL_FILE, Manifest, Output
 from tests.tiny_models import LABELS, SIDE_LENGTH, described, write_model
 
 CLASSIFIER, AUTOENCODER = "scored", "tiny_autoencoder"
@@ -95,7 +96,7 @@ def scales() -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
     """Of signals and kinds evenly spread from −100 to 100, of shares from 0 to 1."""
     even = np.linspace(-100, 100, STEPS).astype(np.float32)
     shares = np.linspace(0, 1, STEPS).astype(np.float32)
-    return {name: shares if name in (difficulty.SCORE, difficulty.MISLABELLED) else even for name in SCALES}
+    return {name: shares if name in (predictor.SCORE, predictor.MISLABELLED) else even for name in SCALES}
 
 
 def write_scored(folder: Path, **changes: Any) -> Manifest:
@@ -104,6 +105,6 @@ def write_scored(folder: Path, **changes: Any) -> Manifest:
     place = folder / CLASSIFIER
     plain = write_model(place, labels=LABELS)
     found = Difficulty(rule(version, **changes), LATENT_MAP, scales())
-    difficulty.write(found, place)
+    predictor.write(found, place)
     files = plain.files | {FILE_NAME: manifest.sha256_of(place / FILE_NAME)}
     return manifest.write(plain.model_copy(update={"difficulty": found.rule, "files": files}), place)

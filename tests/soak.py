@@ -26,12 +26,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as students
 
-from tests.clients import ALIVE, METRICS, NONE, READY, Ask, Client, running
 from tests.hostile_files import bad_files, good_files
 from tests.hostile_requests import BATCH, FORM, PARTS, form, request
+from tests.http_clients import ALIVE, METRICS, NONE, READY, Ask, Client, running
 from tests.memory import process_tree, resident_bytes
+from tests.running_server import SECONDS, Server
 from tests.scored_models import write_scored
-from tests.server import SECONDS, Server
 from tests.tiny_models import write_embedder
 
 CLIENTS = 4

@@ -17,7 +17,7 @@ def imported(modules: str, names: tuple[str, ...]) -> list[str]:
     return run.stdout.split()
 
 
-@pytest.mark.parametrize("modules", ["service, phototriage.http_api", "phototriage.cli"])
+@pytest.mark.parametrize("modules", ["service, phototriage.server.http_api", "phototriage.cli.command"])
 def test_serving_imports_nothing_heavy(modules: str) -> None:
     assert imported(modules, HEAVY) == []
 

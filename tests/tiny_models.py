@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from phototriage import golden, manifest
-from phototriage.featout_rule import FeatOutRule
-from phototriage.golden import Golden
-from phototriage.input_rule import InputRule
-from phototriage.manifest import MODEL_FILE, Data, Decision, Manifest, Measured, Output, Training, Tuning
+from phototriage.images.input_config import InputRule
+from phototriage.models import golden, manifest
+from phototriage.models.golden import Golden
+from phototriage.models.manifest import MODEL_FILE, Data, Decision, Manifest, Measured, Output, Training, Tuning
+from phototriage.saliency.featout_config import FeatOutRule
 
 LABELS = ("red", "green", "blue")
 SIDE_LENGTH = 16

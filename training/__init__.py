@@ -1,1 +1,1 @@
-"""Training and export: the only package that imports torch. Run its modules: `python -m training.classifier`."""
+"""Training and export: the only package that imports torch. Run its packages: `python -m training.classifier`."""

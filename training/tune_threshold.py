@@ -20,17 +20,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from phototriage import duplicates, manifest
-from phototriage.errors import PhototriageError
-from phototriage.images import ImageLimits, decode, resize
-from phototriage.manifest import Decision
-from phototriage.runtime import OnnxModel, load_model
+from phototriage import duplicates
+from phototriage.common.errors import PhototriageError
+from phototriage.images.pixels import ImageLimits, decode, resize
+from phototriage.models import manifest
+from phototriage.models.manifest import Decision
+from phototriage.models.runtime import OnnxModel, load_model
 from phototriage.settings import Settings
-from training.card import CARD, retold
-from training.export import MODELS
-from training.look_alikes import Fingerprint, find_look_alikes
-from training.splits import connect
-from training.thresholds import FOLDS, TuningError, choose_folds, parse_aim, tune
+from training.data.near_identical import Fingerprint, find_look_alikes
+from training.data.splits import connect
+from training.export.card import CARD, retold
+from training.export.model_folder import MODELS
+from training.pairs.thresholds import FOLDS, TuningError, choose_folds, parse_aim, tune
 
 BATCH = 16
 SHOWN = 10  # rows in a message

@@ -1,1 +1,1 @@
-"""Experiments whose tables stand in RESULTS.md, whatever they say."""
+"""Experiments whose tables stand among the published results, whatever they say; each is run by `python -m`."""

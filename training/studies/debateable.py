@@ -25,16 +25,16 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageOps
 from torch import Tensor, nn
 
-from phototriage.errors import PhototriageError
-from phototriage.input_rule import InputRule
-from training.data import load
-from training.dataset import Dataset
-from training.evaluation import wilson
-from training.featout import evaluation_mode
-from training.files import DataError
-from training.options import hardware
-from training.pixel_cache import cached_pixels
-from training.run import RUNS, package_versions
+from phototriage.common.errors import PhototriageError
+from phototriage.images.input_config import InputRule
+from training.classifier.options import hardware
+from training.data.dataset import Dataset
+from training.data.loading import load
+from training.data.pixel_cache import cached_pixels
+from training.featout.featout import evaluation_mode
+from training.loop.evaluation import wilson
+from training.loop.run import RUNS, package_versions
+from training.sources.files import DataError
 
 SIDE = 32
 TOLERANCES = (0.05, 0.1, 0.2)

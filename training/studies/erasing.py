@@ -26,20 +26,20 @@ from scipy.stats import t as student
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from phototriage.featout_rule import FeatOutRule
-from phototriage.input_rule import InputRule
-from phototriage.saliency import summarise
-from training.batches import batches, to_pixels
-from training.data import load
-from training.dataset import Dataset
-from training.evaluation import precision_context
-from training.featout import evaluation_mode, input_gradients, smooth_maps
-from training.fit import Fit, FitSettings
-from training.head_start import features, take_up
-from training.networks import Classifier, EfficientNetLite0, NetworkSpec
-from training.options import hardware
-from training.progress import Progress
-from training.run import RUNS, package_versions
+from phototriage.images.input_config import InputRule
+from phototriage.saliency.featout_config import FeatOutRule
+from phototriage.saliency.masks import summarise
+from training.classifier.fit import Fit, FitSettings
+from training.classifier.linear_probe import features, take_up
+from training.classifier.options import hardware
+from training.classifier.progress import Progress
+from training.data.batches import batches, to_pixels
+from training.data.dataset import Dataset
+from training.data.loading import load
+from training.featout.featout import evaluation_mode, input_gradients, smooth_maps
+from training.loop.evaluation import precision_context
+from training.loop.run import RUNS, package_versions
+from training.networks.classifier import Classifier, EfficientNetLite0, NetworkSpec
 
 Arm = Literal["none", "random", "featout"]
 ARMS: tuple[Arm, ...] = ("none", "random", "featout")

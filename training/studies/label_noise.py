@@ -26,19 +26,19 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 from torch import Tensor
 
-from phototriage.errors import PhototriageError
-from phototriage.input_rule import InputRule
-from training.data import load
-from training.difficulty_metrics import auroc
-from training.evaluation import precision_context
-from training.featout import evaluation_mode
-from training.label_noise import found_in_budget, margin_doubt, with_noise
-from training.networks import Classifier, NetworkSpec
-from training.options import hardware, use_bf16
-from training.pixel_cache import cached_pixels
-from training.progress import duration
-from training.run import RUNS, claim_folder, package_versions
-from training.seeds import told
+from phototriage.common.errors import PhototriageError
+from phototriage.images.input_config import InputRule
+from training.classifier.options import hardware, use_bf16
+from training.classifier.progress import duration
+from training.data.label_noise import found_in_budget, margin_doubt, with_noise
+from training.data.loading import load
+from training.data.pixel_cache import cached_pixels
+from training.difficulty.metrics import auroc
+from training.featout.featout import evaluation_mode
+from training.loop.evaluation import precision_context
+from training.loop.run import RUNS, claim_folder, package_versions
+from training.loop.seeds import told
+from training.networks.classifier import Classifier, NetworkSpec
 
 BATCH, RATE, SHIFT = 256, 3e-3, 2  # of steps; the highest learning rate; pixels of the random shift
 

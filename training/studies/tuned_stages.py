@@ -2,7 +2,7 @@
 
     python -m training.studies.tuned_stages --data photos.tar --name tuned_stages [--frozen 9 7 5 4 2 0] [as embedder]
 
-Takes the options of `training.embedder`; by default 2 epochs at 160 px, all of contrast, then the last head. Stages
+Takes the options of `training.embedder.job`; by default 2 epochs at 160 px, all of contrast, then the last head. Stages
 that stay frozen are those of the pretrained trunk, so a classifier and an embedder that freeze them can share one pass.
 Prints a Markdown table of the validation pairs, and keeps each row in runs/NAME/, so that it goes on where it was.
 """
@@ -16,12 +16,12 @@ from collections.abc import Sequence
 
 import torch
 
-from phototriage.errors import PhototriageError
-from training.embedder import Job
-from training.embedder_options import EmbedderOptions, parse
-from training.options import hardware
-from training.photos import load_photos
-from training.run import claim_folder, package_versions
+from phototriage.common.errors import PhototriageError
+from training.classifier.options import hardware
+from training.data.photos import load_photos
+from training.embedder.job import Job
+from training.embedder.options import EmbedderOptions, parse
+from training.loop.run import claim_folder, package_versions
 
 COUNTS = (9, 7, 5, 4, 2, 0)
 FIGURES = ("everyday_f1", "everyday_precision", "hard_f1", "hard_precision")

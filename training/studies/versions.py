@@ -18,18 +18,18 @@ import numpy as np
 import torch
 
 from benchmarks.intervals import RESAMPLES
-from phototriage.errors import PhototriageError
-from phototriage.images import resize
-from phototriage.runtime import OnnxModel, load_model
+from phototriage.common.errors import PhototriageError
+from phototriage.images.pixels import resize
+from phototriage.images.upright import whole
+from phototriage.models.runtime import OnnxModel, load_model
 from phototriage.settings import Settings
-from phototriage.upright import whole
-from training.data import load
-from training.dataset import Dataset
-from training.options import hardware
-from training.run import RunError
-from training.studies.trunk_classes import ClassArm, class_table
-from training.studies.trunk_features import hidden
-from training.studies.trunk_graphs import Floats, Images
+from training.classifier.options import hardware
+from training.data.dataset import Dataset
+from training.data.loading import load
+from training.loop.run import RunError
+from training.studies.backbone_classes import ClassArm, class_table
+from training.studies.backbone_features import hidden
+from training.studies.backbone_graphs import Floats, Images
 
 BATCH = 32
 

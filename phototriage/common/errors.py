@@ -1,0 +1,119 @@
+"""Every failure that a caller can cause: a stable code, an HTTP status, and what to do about it."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Self
+
+
+class PhototriageError(Exception):
+    """A failure that the caller can act on. `detail` names the value, the limit and the remedy.
+
+    `code` is stable and machine-readable, `title` is the same for every failure of the class,
+    `status` is the HTTP status that the service answers with.
+    """
+
+    code: ClassVar[str] = "error"
+    status: ClassVar[int] = 400
+    title: ClassVar[str] = "The request can't be served"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+    def of(self, part: str) -> Self:
+        """The same failure, told of that part of a request which has several."""
+        return type(self)(f"{part}: {self.detail}")
+
+
+class MalformedRequest(PhototriageError):
+    code = "malformed_request"
+    title = "The request is malformed"
+
+
+class Unauthorized(PhototriageError):
+    """Keys are configured, and the request has none of them."""
+
+    code = "unauthorized"
+    status = 401
+    title = "The request needs a valid key"
+
+
+class UnknownModel(PhototriageError):
+    code = "unknown_model"
+    status = 404
+    title = "There is no such model"
+
+
+class TooLarge(PhototriageError):
+    """Too many bytes, pixels or items."""
+
+    code = "too_large"
+    status = 413
+    title = "The request is over a limit"
+
+
+class UnsupportedImage(PhototriageError):
+    """The bytes are not of an image format that is read."""
+
+    code = "unsupported_image"
+    status = 415
+    title = "Not an image format that is read"
+
+
+class UndecodableImage(PhototriageError):
+    """The format is known, but the image is truncated, corrupt or empty."""
+
+    code = "undecodable_image"
+    status = 422
+    title = "The image can't be decoded"
+
+
+class UnreadableFile(PhototriageError):
+    """A file of the machine itself, or of a store. Told by the commands alone, never by a request."""
+
+    code = "unreadable_file"
+    title = "The file can't be read"
+
+
+class UnknownLabel(PhototriageError):
+    code = "unknown_label"
+    status = 422
+    title = "The model has no such label"
+
+
+class ForeignEmbedding(PhototriageError):
+    """An embedding of another model or version, or one whose values can't have come from this one."""
+
+    code = "foreign_embedding"
+    status = 422
+    title = "The embedding is not one of this model"
+
+
+class Overloaded(PhototriageError):
+    """The queue is full, or a model is being swapped; the answer carries Retry-After."""
+
+    code = "overloaded"
+    status = 503
+    title = "Too much is in flight"
+
+
+class DeadlineExceeded(PhototriageError):
+    code = "deadline_exceeded"
+    status = 504
+    title = "The answer would come after the deadline"
+
+
+class ModelFolderError(PhototriageError):
+    """A model folder that can't be trusted: missing or changed files, a manifest that doesn't fit, golden vectors
+    that don't repeat. Raised at start and at reload, never by a request."""
+
+    code = "model_folder"
+    status = 503
+    title = "The model folder can't be served"
+
+
+class IndexFolderError(PhototriageError):
+    """An index folder that can't be used: of another model, corrupt, or written to by another process."""
+
+    code = "index_folder"
+    title = "The index folder can't be used"

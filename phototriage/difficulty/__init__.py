@@ -1,0 +1,9 @@
+"""How hard a photo is: signals from what the models give, and the score, percentile and reasons that they come to.
+
+NumPy only; fitted by `training.difficulty`.
+"""
+
+from phototriage.difficulty.config import DifficultyRule
+from phototriage.difficulty.predictor import Difficulty, Judgement, WhyHard
+
+__all__ = ["Difficulty", "DifficultyRule", "Judgement", "WhyHard"]

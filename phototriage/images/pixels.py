@@ -1,0 +1,246 @@
+"""An image file's bytes → upright 8-bit pixels → a model's input, under limits checked before allocation.
+
+Everything that feeds a model goes through `prepare`, or through `decode_for` and `resize` of which it is made.
+Colours are taken as sRGB: colour profiles and gamma chunks are ignored. Of several frames the first counts.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from phototriage.common.errors import TooLarge, UndecodableImage, UnsupportedImage
+from phototriage.images.geometry import Geometry, fit
+from phototriage.images.headers import Header, read_header, read_orientation
+from phototriage.images.input_config import InputRule
+from phototriage.images.resampling import resample
+from phototriage.images.upright import Upright, reduced, whole
+
+MAX_SIDE = 65_535  # the longest side that a JPEG can have; no other format needs a longer one
+MAX_FULL_PASSES = 20  # over an image of as many pixels as are allowed; smaller images may take more
+# A JPEG is decoded at a half, a quarter or an eighth of its size, which saves most of the work for a large one, where
+# that leaves it twice as long and wide as any input, and 512 pixels: the resize to follow hides the difference.
+OVERSAMPLING = 2
+LEAST_REDUCED_SIDE = 512
+
+# By which files of the formats that are read are found; what a file is, its bytes decide.
+IMAGE_SUFFIXES = frozenset([".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"])
+
+_TIFF_BITS, _TIFF_PHOTOMETRIC, _WHITE_IS_ZERO = 0x0102, 0x0106, 0
+
+
+@dataclass(frozen=True)
+class ImageLimits:
+    """Bytes of a file and pixels of the image in it. A long thin image counts by its pixels."""
+
+    max_bytes: int = 20_000_000
+    max_pixels: int = 50_000_000
+
+    def __post_init__(self) -> None:
+        bound = Image.MAX_IMAGE_PIXELS
+        if bound is not None and self.max_pixels > bound:
+            raise ValueError(f"max_pixels is {self.max_pixels}; above {bound} Pillow takes an image for a bomb")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A model's input, uint8 (rule.height, rule.width, rule.channels), and its place in the upright image."""
+
+    pixels: NDArray[np.uint8]
+    geometry: Geometry
+
+    @property
+    def height(self) -> int:
+        """Rows of the upright image."""
+        return self.geometry.height
+
+    @property
+    def width(self) -> int:
+        """Columns of the upright image."""
+        return self.geometry.width
+
+
+class _Jpeg(JpegImageFile):
+    """A JPEG whose EXIF block Pillow doesn't parse, since that warns of a corrupt one, and warnings aren't
+    thread-safe. Made directly, it also takes a multi-picture file for the JPEG that it starts with."""
+
+    def getexif(self) -> Image.Exif:
+        return Image.Exif()
+
+
+_DECODERS: Mapping[str, type[ImageFile.ImageFile]] = {
+    "JPEG": _Jpeg,
+    "PNG": PngImageFile,
+    "WebP": WebPImageFile,
+    "GIF": GifImageFile,
+    "BMP": BmpImageFile,
+    "TIFF": TiffImageFile,
+}
+
+
+def prepare(data: bytes, rule: InputRule, limits: ImageLimits) -> Prepared:
+    """Turn an image file's bytes into a model's input. Errors as of `decode`."""
+    return resize(decode_for(data, [rule], limits), rule)
+
+
+def decode(data: bytes, limits: ImageLimits) -> Image.Image:
+    """Decode an image file to an upright Pillow image of mode RGB or, if it is grey, L; alpha on white.
+
+    Raises TooLarge (bytes, pixels), UnsupportedImage (format, or 32-bit pixels), UndecodableImage (truncated,
+    corrupt, empty).
+    """
+    return decode_reduced(data, limits, None).image
+
+
+def decode_for(data: bytes, rules: Sequence[InputRule], limits: ImageLimits) -> Upright:
+    """As `decode`, for inputs of those rules alone: a large JPEG comes out reduced, in a fraction of the time."""
+    sides = [max(rule.height, rule.width) for rule in rules]
+    return decode_reduced(data, limits, max(LEAST_REDUCED_SIDE, OVERSAMPLING * max(sides)))
+
+
+def decode_reduced(data: bytes, limits: ImageLimits, least_side: int | None) -> Upright:
+    """As `decode`; a JPEG as much reduced as leaves both sides `least_side` pixels, where that is given."""
+    if len(data) > limits.max_bytes:
+        raise TooLarge(f"The image has {len(data)} bytes, and the limit is {limits.max_bytes}. Send a smaller file.")
+    header = read_header(data)
+    _check_size(header, limits)
+    try:
+        with _DECODERS[header.format](io.BytesIO(data)) as file:
+            if file.width * file.height > limits.max_pixels:
+                raise Image.DecompressionBombError
+            size, draft = file.size, None
+            if isinstance(file, JpegImageFile):
+                # Else 64 KB at a time, each of which waits for Python's lock anew. Formats whose pixels are in many
+                # pieces would have each piece copy all the rest.
+                file.decodermaxblock = len(data)
+                if least_side is not None:
+                    draft = file.draft(None, (least_side, least_side))
+            file.load()
+            image, orientation = _flatten(file), read_orientation(_exif(file))
+            if draft is None or image.size == size:
+                return whole(image, orientation)
+            return reduced(image, orientation, size, draft[1][2:])
+    except (UnsupportedImage, UndecodableImage):
+        raise
+    except (MemoryError, Image.DecompressionBombError) as error:
+        raise TooLarge(
+            f"The {header.format} says {header.width}×{header.height} pixels, but takes more memory than the limit "
+            f"of {limits.max_pixels} pixels allows. Save the image again."
+        ) from error
+    except Exception as error:
+        # Damaged files make Pillow raise anything from SyntaxError to zlib.error, with addresses in the text.
+        raise UndecodableImage(
+            f"The {header.format} of {header.width}×{header.height} pixels is truncated or corrupt: "
+            f"{len(data)} bytes came in. Send the whole file, or save the image again."
+        ) from error
+
+
+def resize(image: Upright | Image.Image | NDArray[np.uint8], rule: InputRule) -> Prepared:
+    """Apply the rule to an upright image: decoded, Pillow RGB or L, or uint8 (H, W, 3) RGB or (H, W) grey.
+
+    Grey is Pillow's luma, (299 R + 587 G + 114 B) / 1000, taken before the resize.
+    """
+    if not isinstance(image, Upright):
+        image = whole(image if isinstance(image, Image.Image) else Image.fromarray(image))
+    return _resize(image, rule)
+
+
+def _resize(upright: Upright, rule: InputRule) -> Prepared:
+    image = upright.image
+    if image.mode not in ("RGB", "L"):
+        raise ValueError(f"An image of mode {image.mode} can't be resized: decode it to RGB or L")
+    if rule.colour == "grey" and image.mode != "L":
+        image = image.convert("L")
+    geometry = fit(upright.height, upright.width, rule)
+    seen, filled = upright.part(geometry.seen), geometry.filled
+    image = resample(image, seen, int(filled.height), int(filled.width), rule.resize)
+    if rule.colour == "rgb" and image.mode != "RGB":
+        image = image.convert("RGB")
+    pixels = np.array(image).reshape(image.height, image.width, rule.channels)
+    if image.size != (rule.width, rule.height):
+        canvas = np.full((rule.height, rule.width, rule.channels), 255, np.uint8)
+        canvas[int(filled.top) : int(filled.bottom), int(filled.left) : int(filled.right)] = pixels
+        pixels = canvas
+    return Prepared(pixels, geometry)
+
+
+def _check_size(header: Header, limits: ImageLimits) -> None:
+    """Refuse by the header alone, before any memory is taken."""
+    size = f"The {header.format} has {header.width}×{header.height} pixels"
+    pixels = header.height * header.width
+    if pixels > limits.max_pixels:
+        raise TooLarge(f"{size}, {pixels} in all, and the limit is {limits.max_pixels}. Send a smaller image.")
+    if max(header.height, header.width) > MAX_SIDE:
+        raise TooLarge(f"{size}, and the limit of a side is {MAX_SIDE}. Send a part of the image.")
+    if header.tile_pixels > limits.max_pixels:
+        raise TooLarge(
+            f"{size} in tiles of {header.tile_pixels}, and the limit is {limits.max_pixels}. "
+            "Save it with smaller tiles."
+        )
+    if header.passes * pixels > MAX_FULL_PASSES * limits.max_pixels:
+        raise TooLarge(
+            f"{size} in {header.passes} scans, and the limit at this size is "
+            f"{MAX_FULL_PASSES * limits.max_pixels // pixels}. Save it as a baseline JPEG."
+        )
+
+
+def _exif(file: ImageFile.ImageFile) -> bytes:
+    # Pillow itself turns a TIFF upright while loading.
+    exif = file.info.get("exif", b"")
+    return exif if isinstance(exif, bytes) and file.format != "TIFF" else b""
+
+
+def _flatten(file: ImageFile.ImageFile) -> Image.Image:
+    """Bring a loaded image of any mode to RGB or L with 8 bits, alpha on white."""
+    if file.mode.startswith("I;16"):
+        return _narrow(file)
+    has_key = "transparency" in file.info
+    match file.mode:
+        case "RGB" | "L" if not has_key:
+            return file
+        case "1" if not has_key:
+            return file.convert("L")
+        case "CMYK" | "YCbCr" | "P" if not has_key:
+            return file.convert("RGB")
+        case "LA" | "La":
+            return _on_white(file.convert("LA"), "L")
+        case "1" | "L":
+            return _on_white(file.convert("LA"), "L")
+        case "P" | "PA" | "RGB" | "RGBA" | "RGBa":
+            return _on_white(file.convert("RGBA"), "RGB")
+    raise UnsupportedImage(
+        f"The pixels are of kind {file.mode}, whose brightness has no agreed range or which is rare. "
+        "Save the image as grey, RGB or CMYK with 8 or 16 bits a channel."
+    )
+
+
+def _on_white(image: Image.Image, mode: str) -> Image.Image:
+    canvas = Image.new(mode, image.size, "white")
+    canvas.paste(image.convert(mode) if mode == "L" else image, mask=image.getchannel("A"))
+    return canvas
+
+
+def _narrow(file: ImageFile.ImageFile) -> Image.Image:
+    """16-bit (or, in a TIFF, 12-bit) grey → L by its high byte, as Pillow does with 16-bit colours.
+
+    Pillow's own conversion clips at 255 instead, which turns nearly every pixel white.
+    """
+    wide = np.asarray(file)
+    bits = file.tag_v2.get(_TIFF_BITS, (16,))[0] if isinstance(file, TiffImageFile) else 16
+    narrow = (wide >> (bits - 8)).astype(np.uint8)
+    if isinstance(file, TiffImageFile) and file.tag_v2.get(_TIFF_PHOTOMETRIC) == _WHITE_IS_ZERO:
+        narrow = 255 - narrow
+    if "transparency" in file.info:
+        narrow[wide == file.info["transparency"]] = 255
+    return Image.fromarray(narrow)

@@ -1,0 +1,164 @@
+"""An index folder: of which model it is, and who writes to it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from typing import IO, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from phototriage.common.errors import IndexFolderError
+from phototriage.common.whole_folder import PART, sync
+from phototriage.duplicates import layout
+from phototriage.duplicates.layout_rescoring import SecondLook
+from phototriage.models.manifest import Manifest
+
+DESCRIPTION, LOCK = "index.json", "lock"
+LENGTH_TOLERANCE = 1e-4  # of each part, whose length is 1; a model's are 1 within 1e-6
+
+
+class IndexedModel(BaseModel):
+    """What made the embeddings of an index, and from which similarity on two of them are duplicates."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    version: str
+    parts: tuple[int, ...] = Field(min_length=1)  # numbers of an embedding, as the manifest's `embedding_parts`
+    threshold: float
+    second_look: SecondLook | None = None
+
+    @model_validator(mode="after")
+    def _has_its_layout(self) -> Self:
+        rest = () if self.second_look is None else (layout.DIMENSION,)
+        if self.parts[0] < 1 or self.parts[1:] != rest:
+            raise ValueError(f"parts are {self.parts}; behind the embedding they have to be {rest}")
+        return self
+
+    @classmethod
+    def of(cls, manifest: Manifest, threshold: float | None = None) -> Self:
+        """Of an embedder; `threshold` takes the place of the tuned one. Raises IndexFolderError for another kind."""
+        if manifest.decision is None:
+            raise IndexFolderError(f"{manifest.name} is of kind {manifest.kind!r}; an index needs an embedder.")
+        return cls(
+            name=manifest.name,
+            version=manifest.version,
+            parts=manifest.embedding_parts,
+            threshold=manifest.decision.threshold if threshold is None else threshold,
+            second_look=manifest.second_look,
+        )
+
+    @property
+    def dimension(self) -> int:
+        return sum(self.parts)
+
+    def check(self, vectors: NDArray[np.float32]) -> None:
+        """Raise ValueError unless `vectors` can be embeddings (N, D) of this model."""
+        if vectors.ndim != 2 or vectors.shape[1] != self.dimension:
+            raise ValueError(
+                f"embeddings of {self.name} are (N, {self.dimension}), these are {vectors.shape}; embed the images "
+                "again"
+            )
+        for end, size in zip(np.cumsum(self.parts).tolist(), self.parts, strict=True):
+            lengths = np.linalg.norm(vectors[:, end - size : end].astype(np.float64), axis=1)
+            wrong = ~(np.abs(lengths - 1) <= LENGTH_TOLERANCE)
+            if end != size:
+                wrong &= lengths != 0  # the layout of a plain surface
+            if wrong.any():
+                place = int(np.flatnonzero(wrong)[0])
+                raise ValueError(
+                    f"row {place}'s columns {end - size} to {end - 1} have length {lengths[place]:.6g}; it has to be 1 "
+                    f"within {LENGTH_TOLERANCE}. Give embeddings as the model made them"
+                )
+
+
+class Description(BaseModel):
+    """`index.json`. Up to `exact` rows are compared one by one; beyond, a graph knows all but the last `step` or
+    fewer. Both are the folder's own, since answers depend on them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal[1] = 1
+    model: IndexedModel
+    exact: int = Field(ge=0)
+    step: int = Field(ge=1)
+
+    def graph_rows(self, rows: int) -> int:
+        """How many rows of so many are the graph's."""
+        return 0 if rows < self.exact else rows // self.step * self.step
+
+
+def model_of(folder: Path) -> IndexedModel:
+    """What an index that is there was made by, so that it can be opened without the model. Raises IndexFolderError."""
+    return _read(folder).model
+
+
+def describe(folder: Path, wanted: Description, read_only: bool) -> Description:
+    """The description that the folder has; a new folder gets `wanted`. Raises IndexFolderError, if the folder is of
+    another model, or none of an index."""
+    path = folder / DESCRIPTION
+    if path.exists() or read_only or _holds_anything(folder):
+        found = _read(folder)
+        _check_same(folder, found.model, wanted.model)
+        return found
+    part = path.with_name(path.name + PART)
+    part.write_text(wanted.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    sync(part)
+    part.replace(path)
+    sync(folder)
+    return wanted
+
+
+def _read(folder: Path) -> Description:
+    path = folder / DESCRIPTION
+    try:
+        return Description.model_validate_json(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        raise IndexFolderError(
+            f"{folder} is no index: it has no {DESCRIPTION}. Name another folder, or to make one, one that isn't there "
+            "yet."
+        ) from None
+    except (OSError, ValidationError) as error:
+        raise IndexFolderError(f"{path} can't be read: {error}. Restore it, or start a new index.") from error
+
+
+def _check_same(folder: Path, found: IndexedModel, wanted: IndexedModel) -> None:
+    if (found.name, found.version) != (wanted.name, wanted.version):
+        raise IndexFolderError(
+            f"The index {folder} is of model {found.name!r}, version {found.version!r}, and {wanted.name!r}, version "
+            f"{wanted.version!r}, was asked for; embeddings of two versions can't be compared. Name a new folder, and "
+            "score the images again to fill it."
+        )
+    if found != wanted:
+        raise IndexFolderError(
+            f"The index {folder} was begun with the threshold {found.threshold}, and {wanted.threshold} was asked "
+            "for; its groups keep to the first. Ask for that, or name a new folder."
+        )
+
+
+def _holds_anything(folder: Path) -> bool:
+    return any(path.name != LOCK and path.suffix != PART for path in folder.iterdir()) if folder.exists() else False
+
+
+def lock(folder: Path) -> IO[str]:
+    """A file that holds the folder's lock until it is closed, or the process ends. Raises IndexFolderError if another
+    holds it."""
+    file = (folder / LOCK).open("a+", encoding="utf-8")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.seek(0)
+        owner = file.read().strip() or "unknown"
+        file.close()
+        raise IndexFolderError(
+            f"The index {folder} is being written to by process {owner}; one at a time can. Wait for it to end, or "
+            "name another folder."
+        ) from error
+    file.truncate(0)
+    file.write(f"{os.getpid()}\n")
+    file.flush()
+    return file

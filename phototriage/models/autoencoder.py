@@ -1,0 +1,54 @@
+"""An autoencoder, ready to run: what it says of images is a part of their difficulty."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from phototriage.models.batching import NO_DEADLINE
+from phototriage.models.manifest import IMAGES, Manifest, Role
+from phototriage.models.sessions import Floats, Images, Sessions, batcher, check_inputs
+from phototriage.settings import Settings
+
+AUTOENCODER_ROLES: tuple[Role, ...] = ("latent", "reconstruction_error")
+
+
+class Reconstruction(NamedTuple):
+    """How well images can be drawn again from a few numbers. latent (N, D) in [0, 1]; l1 (N): mean absolute difference
+    of pixels in [0, 1]; dissimilarity (N): 1 − SSIM. All float32."""
+
+    latent: Floats
+    l1: Floats
+    dissimilarity: Floats
+
+
+class Autoencoder:
+    """A model folder of kind autoencoder, loaded. It answers no question by itself, but has a part in difficulty."""
+
+    def __init__(self, manifest: Manifest, model: bytes, settings: Settings) -> None:
+        """`model` is a serialised ONNX model. Raises ModelFolderError, ProviderUnavailable."""
+        self.manifest = manifest
+        self._sessions = sessions = Sessions(model, manifest.name, settings)
+        self._outputs = names = [manifest.output(role).name for role in AUTOENCODER_ROLES]
+        check_inputs(sessions.shared, manifest)
+        self._run = batcher(lambda images: sessions.run(names, {IMAGES: images}), manifest.name, settings)
+
+    @property
+    def name(self) -> str:
+        return self.manifest.name
+
+    def run(self, images: Images, deadline: float = NO_DEADLINE) -> dict[str, Floats]:
+        """`images` uint8 (N, H, W, C) 0–255 → the outputs by role."""
+        return dict(zip(AUTOENCODER_ROLES, self._run(images, deadline=deadline), strict=True))
+
+    def measure(self, images: Images, deadline: float = NO_DEADLINE) -> Reconstruction:
+        """`images` uint8 (N, H, W, C) 0–255 → latent and errors of each."""
+        found = self.run(images, deadline)
+        errors = found["reconstruction_error"]
+        return Reconstruction(found["latent"], errors[:, 0], errors[:, 1])
+
+    def warm_up(self) -> None:
+        rule = self.manifest.input
+        images = np.zeros((1, rule.height, rule.width, rule.channels), np.uint8)
+        self._sessions.warm_up(self._outputs, {IMAGES: images})

@@ -1,0 +1,151 @@
+"""Rows of scores: the columns that they have in a Parquet file, and the bodies of the API that they stand for.
+
+A row holds what POST /v1/triage answers about the image, field by field, or the problem that it answers instead. In two
+places a table is not JSON, and has bytes and numbers where JSON has their base64: `saliency.mask_png`, and
+`embed.embedding.values`. `body_of` turns a row into the very body.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from phototriage.difficulty.signals import SIGNALS
+from phototriage.triage.embedding import LITTLE_ENDIAN
+from phototriage.triage.schemas import Part, Problem, TriageAnswer
+
+FORMAT = "1"
+NAME, ERROR, NEAR_DUPLICATES = "name", "error", "near_duplicates"
+METADATA = "phototriage."  # before the keys of a file's metadata
+
+Row = dict[str, Any]
+
+_MODEL = pa.struct({"name": pa.string(), "version": pa.string()})
+_PARTS: Mapping[Part, pa.DataType] = {
+    "classify": pa.struct(
+        {
+            "model": _MODEL,
+            "label": pa.string(),
+            "confidence": pa.float64(),
+            "probabilities": pa.list_(pa.struct({"label": pa.string(), "probability": pa.float64()})),
+        }
+    ),
+    "difficulty": pa.struct(
+        {
+            "model": _MODEL,
+            "score": pa.float64(),
+            "percentile": pa.float64(),
+            "review": pa.bool_(),
+            "reasons": pa.list_(
+                pa.struct(
+                    {"kind": pa.string(), "signal": pa.string(), "value": pa.float64(), "percentile": pa.float64()}
+                )
+            ),
+            "components": pa.struct({name: pa.float64() for name in SIGNALS}),
+        }
+    ),
+    "saliency": pa.struct(
+        {
+            "model": _MODEL,
+            "target": pa.string(),
+            "method": pa.string(),
+            "width": pa.int32(),
+            "height": pa.int32(),
+            "mask_png": pa.binary(),
+            "patches": pa.list_(
+                pa.struct(
+                    {
+                        "row": pa.float64(),
+                        "column": pa.float64(),
+                        "radius": pa.float64(),
+                        "intensity": pa.float64(),
+                    }
+                )
+            ),
+            "summary": pa.struct({"entropy": pa.float64(), "gini": pa.float64(), "top_tenth_share": pa.float64()}),
+            "trained_with_featout": pa.bool_(),
+        }
+    ),
+    "embed": pa.struct(
+        {
+            "model": _MODEL,
+            "embedding": pa.struct(
+                {
+                    "model": pa.string(),
+                    "version": pa.string(),
+                    "dimension": pa.int32(),
+                    "values": pa.list_(pa.float32()),
+                }
+            ),
+        }
+    ),
+}
+_ERROR = pa.struct(
+    {"type": pa.string(), "title": pa.string(), "status": pa.int32(), "code": pa.string(), "detail": pa.string()}
+)
+_NEAR_DUPLICATES = pa.struct(
+    {
+        "model": _MODEL,
+        "image": pa.string(),  # what the index calls this image: its path or URL, or its name where there is no index
+        "nearest": pa.string(),  # of all that came earlier, the most similar one
+        "similarity": pa.float64(),
+        "is_duplicate": pa.bool_(),
+        "threshold": pa.float64(),
+        "group": pa.string(),  # its first image; every two images of a group are duplicates
+    }
+)
+
+
+def schema_of(parts: Iterable[Part], near_duplicates: bool = False) -> pa.Schema:
+    """Columns of a file: `name`, one for each part in the API's order, `near_duplicates` where wanted, and `error`."""
+    wanted = set(parts)
+    columns = [pa.field(NAME, pa.string(), nullable=False)]
+    columns += [pa.field(part, kind) for part, kind in _PARTS.items() if part in wanted]
+    if near_duplicates:
+        columns.append(pa.field(NEAR_DUPLICATES, _NEAR_DUPLICATES))
+    return pa.schema([*columns, pa.field(ERROR, _ERROR)])
+
+
+def row_of(name: str, answer: TriageAnswer | Problem) -> Row:
+    """An image's row."""
+    if isinstance(answer, Problem):
+        return {NAME: name, ERROR: answer.model_dump()}
+    row = answer.model_dump()
+    if answer.saliency is not None:
+        row["saliency"]["mask_png"] = base64.b64decode(answer.saliency.mask_png)
+    if answer.embed is not None:
+        values = base64.b64decode(answer.embed.embedding.values)
+        row["embed"]["embedding"]["values"] = np.frombuffer(values, LITTLE_ENDIAN)
+    return {NAME: name, **row}
+
+
+def body_of(row: Row) -> Row:
+    """What the API answers about the image of that row, which `Table.to_pylist` gave: of /v1/triage, or a problem."""
+    if row[ERROR] is not None:
+        return dict(row[ERROR])
+    body: Row = {part: row[part] for part in _PARTS if row.get(part) is not None}
+    if "saliency" in body:
+        encoded = base64.b64encode(body["saliency"]["mask_png"]).decode("ascii")
+        told = {name: value for name, value in body["saliency"].items() if value is not None}
+        body["saliency"] = {**told, "mask_png": encoded}
+    if "embed" in body:
+        embedding = body["embed"]["embedding"]
+        values = np.array(embedding["values"], LITTLE_ENDIAN).tobytes()
+        encoded = base64.b64encode(values).decode("ascii")
+        body["embed"] = {**body["embed"], "embedding": {**embedding, "values": encoded}}
+    return body
+
+
+def with_metadata(schema: pa.Schema, told: Mapping[str, str]) -> pa.Schema:
+    """The schema of a file that tells this of itself: models, question, and so on."""
+    return schema.with_metadata({METADATA + key: value for key, value in told.items()})
+
+
+def metadata_of(schema: pa.Schema) -> dict[str, str]:
+    """What `with_metadata` wrote."""
+    found = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
+    return {key.removeprefix(METADATA): value for key, value in found.items() if key.startswith(METADATA)}

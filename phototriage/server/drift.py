@@ -1,0 +1,37 @@
+"""What the models say, counted: a change of these distributions is the first sign that the photos have changed."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from prometheus_client import Counter, Histogram
+
+from phototriage.common.metrics import CONFIDENCE, DIFFICULTY, DUPLICATES, LABELS, SIMILARITY
+from phototriage.triage.schemas import ClassifyAnswer, DifficultyAnswer, DuplicatesAnswer, TriageAnswer
+
+
+def count_label(answer: ClassifyAnswer) -> None:
+    confidence, labels = _of_label(answer.model.name, answer.label)
+    confidence.observe(answer.confidence)
+    labels.inc()
+
+
+@cache  # as many entries as the models have labels, as in the metrics themselves
+def _of_label(model: str, label: str) -> tuple[Histogram, Counter]:
+    return CONFIDENCE.labels(model), LABELS.labels(model, label)
+
+
+def count_difficulty(answer: DifficultyAnswer) -> None:
+    DIFFICULTY.labels(answer.model.name).observe(answer.score)
+
+
+def count_pair(answer: DuplicatesAnswer) -> None:
+    SIMILARITY.labels(answer.model.name).observe(answer.similarity)
+    DUPLICATES.labels(answer.model.name, str(answer.is_duplicate).lower()).inc()
+
+
+def count_parts(answer: TriageAnswer) -> None:
+    if answer.classify is not None:
+        count_label(answer.classify)
+    if answer.difficulty is not None:
+        count_difficulty(answer.difficulty)

@@ -1,0 +1,199 @@
+"""A multipart/form-data body of known parts, each within its limit; any other is refused when it begins."""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from python_multipart import MultipartParser
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import parse_options_header
+
+from phototriage.common.errors import MalformedRequest, TooLarge
+
+MAX_PART_HEADERS = 16
+MAX_FILE_NAME = 255  # characters that are given back
+MAX_PART_HEADER_BYTES = 4096
+LEAST_VIEW = 16_384  # bytes of a piece
+
+# The parser logs each malformed request as a warning, with bytes of the client's in it.
+logging.getLogger("python_multipart").setLevel(logging.ERROR)
+
+
+@dataclass(frozen=True)
+class Field:
+    """A part that a form may have, of up to `limit` bytes. Images come as files alone: a text in their place might be
+    an address to be fetched."""
+
+    name: str
+    limit: int
+    may_be_text: bool = False
+
+
+@dataclass(frozen=True)
+class FormRule:
+    """Exactly one field of each of `sides` has to come, in any order; or, where `most` is more than 1, one to so many
+    parts of the only field. `expected` says so in an error."""
+
+    sides: tuple[tuple[Field, ...], ...]
+    expected: str
+    most: int = 1
+
+    def find(self, name: str) -> tuple[tuple[Field, ...], Field] | None:
+        """The field of that name and the side on which it stands."""
+        return next(((side, field) for side in self.sides for field in side if field.name == name), None)
+
+
+class Body:
+    """Bytes that come in by and by, up to a limit."""
+
+    def __init__(self, what: str, limit: int) -> None:
+        self.limit = limit
+        self._what = what
+        self._chunks: list[bytes | memoryview] = []
+        self._size = 0
+
+    def add(self, chunk: bytes | memoryview) -> None:
+        self._size += len(chunk)
+        if self._size > self.limit:
+            raise TooLarge(
+                f"The {self._what} has more than {self.limit} bytes, which is the limit. Send a smaller one."
+            )
+        self._chunks.append(chunk)
+
+    def joined(self) -> bytes:
+        return b"".join(self._chunks)
+
+
+class File(Body):
+    """One of many files: what is too large of it isn't kept, but is no reason to refuse the others."""
+
+    def __init__(self, name: str, limit: int) -> None:
+        super().__init__("image", limit)
+        self.name = name
+        self.refused: TooLarge | None = None
+
+    def add(self, chunk: bytes | memoryview) -> None:
+        if self.refused is None:
+            try:
+                super().add(chunk)
+            except TooLarge as error:
+                self.refused = error
+                self._chunks.clear()
+
+
+class Form:
+    """Takes the body in pieces of any size. Raises MalformedRequest and TooLarge as soon as one shows."""
+
+    def __init__(self, boundary: bytes, rule: FormRule) -> None:
+        if not boundary:
+            raise MalformedRequest(f"The Content-Type multipart/form-data has no boundary. {rule.expected}.")
+        # The parser holds its callbacks: a cycle would hold the body until the garbage collector comes by.
+        this = weakref.proxy(self)
+        callbacks: Mapping[str, Callable[..., None]] = {
+            "on_part_begin": lambda: this._begin_part(),
+            "on_header_field": lambda data, start, end: this._field.extend(data[start:end]),
+            "on_header_value": lambda data, start, end: this._value.extend(data[start:end]),
+            "on_header_end": lambda: this._end_header(),
+            "on_headers_finished": lambda: this._end_headers(),
+            "on_part_data": lambda data, start, end: this._body.add(_piece(data, start, end)),
+            "on_end": lambda: this._end(),
+        }
+        try:
+            self._parser = MultipartParser(
+                boundary,
+                callbacks,  # type: ignore[arg-type]  # its type names every callback, also those not needed
+                max_header_count=MAX_PART_HEADERS,
+                max_header_size=MAX_PART_HEADER_BYTES,
+            )
+        except FormParserError as error:
+            raise MalformedRequest("The multipart boundary is too long: 256 characters is the limit.") from error
+        self._rule = rule
+        self._bodies: dict[str, Body] = {}
+        self.files: list[File] = []  # where the rule has many
+        self._body = Body("part", 0)  # of the part that is coming in
+        self._headers: dict[bytes, bytes] = {}
+        self._field, self._value = bytearray(), bytearray()
+        self._complete = False
+
+    def write(self, chunk: bytes) -> None:
+        try:
+            self._parser.write(chunk)
+        except FormParserError as error:
+            raise MalformedRequest(
+                "The body doesn't follow multipart/form-data with the boundary that the Content-Type names. "
+                f"{self._rule.expected}."
+            ) from error
+
+    def finish(self) -> dict[str, bytes]:
+        """What came, by name."""
+        if not self._complete:
+            raise MalformedRequest(
+                "The body ends before its closing multipart boundary. Send it whole, with the boundary that the "
+                "Content-Type names."
+            )
+        if not self._bodies and not self.files:
+            raise MalformedRequest(f"The form has no parts. {self._rule.expected}.")
+        for side in () if self.files else self._rule.sides:
+            names = [field.name for field in side]
+            if not any(name in self._bodies for name in names):
+                raise MalformedRequest(f"The form has no part named {_either(names)}. {self._rule.expected}.")
+        return {name: body.joined() for name, body in self._bodies.items()}
+
+    def _begin_part(self) -> None:
+        self._headers.clear()
+
+    def _end_header(self) -> None:
+        self._headers[bytes(self._field).lower()] = bytes(self._value)
+        self._field.clear()
+        self._value.clear()
+
+    def _end_headers(self) -> None:
+        disposition, parameters = parse_options_header(self._headers.get(b"content-disposition", b""))
+        name = parameters.get(b"name", b"").decode("utf-8", "replace")
+        found = self._rule.find(name)
+        if disposition != b"form-data" or found is None:
+            raise MalformedRequest(f"The form has a part named {name[:64]!r}. {self._rule.expected}.")
+        side, field = found
+        if not field.may_be_text and b"filename" not in parameters:
+            raise MalformedRequest(
+                f"The part {name!r} is a text field, not a file; addresses are not fetched. {self._rule.expected}."
+            )
+        encoding = self._headers.get(b"content-transfer-encoding", b"binary").strip().lower()
+        if encoding not in (b"binary", b"8bit", b"7bit"):
+            raise MalformedRequest(f"The part {name!r} is encoded. Send the bytes as they are.")
+        if self._rule.most > 1:
+            self._body = self._next_file(parameters.get(b"filename", b""), field)
+            return
+        self._refuse_second(side, field)
+        self._body = self._bodies[name] = Body(name, field.limit)
+
+    def _next_file(self, name: bytes, field: Field) -> File:
+        if len(self.files) == self._rule.most:
+            raise TooLarge(
+                f"The form has more than {self._rule.most} parts named {field.name!r}, which is the limit. "
+                "Send several requests."
+            )
+        self.files.append(File(name.decode("utf-8", "replace")[:MAX_FILE_NAME], field.limit))
+        return self.files[-1]
+
+    def _refuse_second(self, side: tuple[Field, ...], field: Field) -> None:
+        if field.name in self._bodies:
+            raise MalformedRequest(f"The form has more than one part named {field.name!r}. {self._rule.expected}.")
+        for other in side:
+            if other.name in self._bodies:
+                raise MalformedRequest(f"The form has both {other.name!r} and {field.name!r}. {self._rule.expected}.")
+
+    def _end(self) -> None:
+        self._complete = True
+
+
+def _piece(data: bytes, start: int, end: int) -> bytes | memoryview:
+    """Not copied, unless it is so small that what a view takes counts."""
+    return data[start:end] if end - start < LEAST_VIEW else memoryview(data)[start:end]
+
+
+def _either(names: list[str]) -> str:
+    return " or ".join(repr(name) for name in names)

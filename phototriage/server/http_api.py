@@ -1,0 +1,351 @@
+"""The HTTP contract as one ASGI application: a handler a route, admission, deadlines."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from time import monotonic, perf_counter
+from typing import TypeVar
+
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from phototriage.common import metrics
+from phototriage.common.errors import DeadlineExceeded, Overloaded, PhototriageError
+from phototriage.images.pixels import ImageLimits
+from phototriage.models.model_set import Models
+from phototriage.server import drift, openapi
+from phototriage.server.form import File
+from phototriage.server.query import JSON, PNG, prefers_png, read_query, refuse_query
+from phototriage.server.router import READ_AT, Route, Router
+from phototriage.server.serving import Serving
+from phototriage.server.uploads import read_image, read_images, read_pair
+from phototriage.settings import Settings
+from phototriage.triage import answers, comparison, pipeline
+from phototriage.triage.pipeline import Looked, Plan, Question
+from phototriage.triage.problems import problem_of
+from phototriage.triage.schemas import (
+    BatchAnswer,
+    BatchItem,
+    ClassifyQuery,
+    DifficultyQuery,
+    DuplicatesQuery,
+    Health,
+    ModelQuery,
+    ReloadAnswer,
+    SaliencyQuery,
+    TriageQuery,
+)
+
+T = TypeVar("T")
+Finish = Callable[[Plan, Looked], Response]
+
+MAX_UPLOADS = 64  # each may hold as many bytes as an image may have
+PUBLISH_SECONDS = 0.5
+
+
+class HttpApi:
+    """The ASGI application. It answers from the first moment on, but is ready only after `start`."""
+
+    def __init__(self) -> None:
+        self._serving: Serving | None = None
+        self._uploads = 0
+        self._then: Callable[[], None] = lambda: None
+        self._document = json.dumps(openapi.document()).encode()
+        routes = {
+            "/v1/classify": Route(self.classify, "POST"),
+            "/v1/difficulty": Route(self.difficulty, "POST"),
+            "/v1/saliency": Route(self.saliency, "POST"),
+            "/v1/embed": Route(self.embed, "POST"),
+            "/v1/duplicates": Route(self.duplicates, "POST"),
+            "/v1/triage": Route(self.triage, "POST"),
+            "/v1/triage/batch": Route(self.triage_batch, "POST"),
+            "/v1/models": Route(self.models, "GET"),
+            "/v1/models/reload": Route(self.reload, "POST"),
+            "/livez": Route(self.livez, "GET"),
+            "/healthz": Route(self.livez, "GET"),
+            "/readyz": Route(self.readyz, "GET"),
+            "/metrics": Route(self.metrics, "GET"),
+            "/docs.json": Route(self.docs, "GET"),
+        }
+        self._router = Router(routes)
+        self._publishing: asyncio.TimerHandle | None = None
+
+    @property
+    def routes(self) -> Mapping[str, Route]:
+        return self._router.routes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._router(scope, receive, send)
+
+    def start(self, settings: Settings, models: Models) -> None:
+        """Raises KeyFileError."""
+        self._serving = Serving(settings, models)
+        self._router.writes_lines = settings.log_requests
+
+    def after_reload(self, then: Callable[[], None]) -> None:
+        """Have it called when a caller of this process has had the models read again."""
+        self._then = then
+
+    async def reload_models(self) -> ReloadAnswer:
+        """Take up what has changed in the models directory. Raises Overloaded."""
+        return await self._ready().reload()
+
+    def stop(self) -> None:
+        if self._serving is not None:
+            self._serving.close()
+            self._serving = None
+
+    def _publish_soon(self) -> None:
+        """Write the gauges down while requests come, twice a second: setting one takes as long as counting ten."""
+        if self._publishing is None:
+            self._publishing = asyncio.get_running_loop().call_later(PUBLISH_SECONDS, self._publish)
+
+    def _publish(self) -> None:
+        if self._publishing is not None:
+            self._publishing.cancel()  # where a scrape came first: else each would leave a timer of its own behind
+            self._publishing = None
+        metrics.UPLOADS.set(self._uploads)
+        if self._serving is not None:
+            queue = self._serving.queue
+            metrics.CAPACITY.set(queue.capacity)
+            metrics.HELD.set(queue.held)
+            if queue.held or self._uploads:
+                self._publish_soon()
+
+    async def classify(self, request: Request) -> Response:
+        query = read_query(request, ClassifyQuery)
+        question = Question(("classify",), classifier=query.model, top_k=query.top_k)
+
+        def finish(asked: Plan, looked: Looked) -> Response:
+            answer = pipeline.classified(asked, looked)
+            drift.count_label(answer)
+            return _json(answer)
+
+        return await self._look(request, question, finish)
+
+    async def difficulty(self, request: Request) -> Response:
+        query = read_query(request, DifficultyQuery)
+        question = Question(("difficulty",), classifier=query.model, label=query.label)
+
+        def finish(asked: Plan, looked: Looked) -> Response:
+            answer = pipeline.assessed(asked, looked)
+            drift.count_difficulty(answer)
+            return _json(answer)
+
+        return await self._look(request, question, finish)
+
+    async def saliency(self, request: Request) -> Response:
+        query = read_query(request, SaliencyQuery)
+        as_png = prefers_png(request)
+        question = Question(("saliency",), classifier=query.model, method=query.method, target=query.target)
+
+        def finish(asked: Plan, looked: Looked) -> Response:
+            saliency = pipeline.explained(asked, looked)
+            if as_png:
+                return Response(saliency.png(), headers={"Vary": "Accept"}, media_type=PNG)
+            body = saliency.answer().model_dump_json(exclude_none=True)
+            return Response(body, headers={"Vary": "Accept"}, media_type=JSON)
+
+        return await self._look(request, question, finish)
+
+    async def embed(self, request: Request) -> Response:
+        query = read_query(request, ModelQuery)
+        question = Question(("embed",), embedder=query.model)
+        return await self._look(request, question, lambda asked, looked: _json(pipeline.embedded(asked, looked)))
+
+    async def triage(self, request: Request) -> Response:
+        question = Question(**dict(read_query(request, TriageQuery)))
+
+        def finish(asked: Plan, looked: Looked) -> Response:
+            answer = pipeline.put_together(asked, looked)
+            drift.count_parts(answer)
+            return Response(answer.model_dump_json(exclude_none=True), media_type=JSON)
+
+        return await self._look(request, question, finish)
+
+    async def triage_batch(self, request: Request) -> Response:
+        serving = self._admitted(request)
+        settings = serving.settings
+        asked = pipeline.plan(serving.models, Question(**dict(read_query(request, TriageQuery))))
+        deadline = _Deadline(settings.deadline_seconds)
+        # As many bytes as so many images may come in.
+        weight = math.ceil(settings.max_request_bytes / settings.max_image_bytes)
+        files = await self._receive(request, serving, read_images, deadline, min(weight, MAX_UPLOADS))
+        works = [partial(_item, asked, file, settings.image_limits, deadline.at) for file in files]
+        found = await serving.queue.run_each(works, deadline.on_loop)
+        results = [_numbered(index, file, one) for index, (file, one) in enumerate(zip(files, found, strict=True))]
+        return Response(BatchAnswer(results=results).model_dump_json(exclude_none=True), media_type=JSON)
+
+    async def duplicates(self, request: Request) -> Response:
+        query = read_query(request, DuplicatesQuery)
+        serving = self._admitted(request)
+        models, limits = serving.models, serving.settings.image_limits
+        deadline = _Deadline(serving.settings.deadline_seconds)
+        sides = await self._receive(request, serving, read_pair, deadline, 2)
+
+        def work() -> Response:
+            answer = comparison.duplicates(
+                models, *sides, query.model, query.threshold, query.explain, limits, deadline.at
+            )
+            drift.count_pair(answer)
+            # Not by null: an explanation says null of a side that was an embedding.
+            return Response(answer.model_dump_json(exclude_unset=True), media_type=JSON)
+
+        content = [part for side in sides for part in (side.kind.encode(), side.content)]
+        return await self._work(request, serving, models, content, work, deadline)
+
+    async def models(self, request: Request) -> Response:
+        serving = self._ready()
+        serving.access.check(request)
+        refuse_query(request)
+        return _json(answers.list_models(serving.models))
+
+    async def reload(self, request: Request) -> Response:
+        serving = self._ready()
+        serving.access.demand(request)
+        refuse_query(request)
+        answer = await serving.reload()
+        self._then()
+        return _json(answer)
+
+    async def livez(self, request: Request) -> Response:
+        return _json(Health(status="alive"))
+
+    async def readyz(self, request: Request) -> Response:
+        self._ready().check_ready()
+        return _json(Health(status="ready"))
+
+    async def metrics(self, request: Request) -> Response:
+        self._publish()
+        if self._serving is not None:
+            self._serving.access.check(request)
+        return Response(metrics.exposition(), headers={"Content-Type": metrics.CONTENT_TYPE})
+
+    async def docs(self, request: Request) -> Response:
+        return Response(self._document, media_type=JSON)
+
+    def _ready(self) -> Serving:
+        if self._serving is None:
+            raise Overloaded("The models are still being loaded and verified. Try again later.")
+        return self._serving
+
+    def _admitted(self, request: Request) -> Serving:
+        """What serves a request that has a key, where one is needed, and a place in the queue."""
+        serving = self._ready()
+        serving.access.check(request)
+        serving.queue.refuse_if_full()
+        return serving
+
+    async def _look(self, request: Request, question: Question, finish: Finish) -> Response:
+        """Read one image, run what the question needs of the models, and finish the answer, all but the reading in a
+        thread."""
+        serving = self._admitted(request)
+        models, limits = serving.models, serving.settings.image_limits
+        asked = pipeline.plan(models, question)
+        deadline = _Deadline(serving.settings.deadline_seconds)
+        image = await self._receive(request, serving, read_image, deadline, 1)
+
+        def work() -> Response:
+            return finish(asked, pipeline.look(asked, image, limits, deadline.at, serving.queue.aside))
+
+        return await self._work(request, serving, models, [image], work, deadline)
+
+    async def _receive(
+        self,
+        request: Request,
+        serving: Serving,
+        read: Callable[[Request, Settings], Awaitable[T]],
+        deadline: _Deadline,
+        images: int,
+    ) -> T:
+        """Read up to so many images on the event loop."""
+        try:
+            with self._upload(images), metrics.timed("read"):
+                self._publish_soon()
+                async with asyncio.timeout_at(deadline.on_loop):
+                    sent = await read(request, serving.settings)
+                request.scope[READ_AT] = perf_counter()
+                return sent
+        except TimeoutError:
+            metrics.CUT.labels("slow_body").inc()
+            raise DeadlineExceeded(
+                f"The body took longer than {deadline.seconds:g} s to come in. Send a smaller file."
+            ) from None
+
+    async def _work(
+        self,
+        request: Request,
+        serving: Serving,
+        models: Models,
+        content: list[bytes],
+        work: Callable[[], Response],
+        deadline: _Deadline,
+    ) -> Response:
+        """The answer to the content, from the cache if there is one and it is there, else from a thread."""
+        cache = serving.cache
+        if cache is None:
+            return await serving.queue.run(work, deadline.on_loop)
+        asked = [request.url.path.encode(), scope_query(request), str(prefers_png(request)).encode()]
+        versions = [one.manifest.version.encode() for one in models.all]
+        key = await asyncio.to_thread(cache.key, [*asked, b"", *versions, b"", *content])
+        kept = cache.get(key)
+        if kept is not None:
+            return kept
+        answer = await serving.queue.run(work, deadline.on_loop)
+        cache.keep(key, answer)
+        return answer
+
+    @contextmanager
+    def _upload(self, images: int) -> Iterator[None]:
+        """Bound the memory that bodies take which are still coming in."""
+        if self._uploads + images > MAX_UPLOADS:
+            raise Overloaded(f"{self._uploads} images are coming in, and {MAX_UPLOADS} may. Try again later.")
+        self._uploads += images
+        try:
+            yield
+        finally:
+            self._uploads -= images
+
+
+class _Deadline:
+    """One moment, by the clock of the event loop and by the one that threads read."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.on_loop = asyncio.get_running_loop().time() + seconds
+        self.at = monotonic() + seconds
+
+
+def _item(asked: Plan, file: File, limits: ImageLimits, deadline: float) -> BatchItem | PhototriageError:
+    """One image of a batch, but for its number. No error of one is raised, since that would take the others along."""
+    try:
+        if file.refused is not None:
+            raise file.refused
+        answer = pipeline.answer(asked, file.joined(), limits, deadline)
+    except PhototriageError as error:
+        return error
+    drift.count_parts(answer)
+    return BatchItem(index=0, filename=file.name, **dict(answer))
+
+
+def _numbered(index: int, file: File, found: BatchItem | PhototriageError) -> BatchItem:
+    if isinstance(found, PhototriageError):
+        return BatchItem(index=index, filename=file.name, error=problem_of(found))
+    return found.model_copy(update={"index": index})
+
+
+def scope_query(request: Request) -> bytes:
+    """The query as it was sent."""
+    query: bytes = request.scope["query_string"]
+    return query
+
+
+def _json(answer: BaseModel) -> Response:
+    return Response(answer.model_dump_json(), media_type=JSON)

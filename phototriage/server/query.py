@@ -1,0 +1,58 @@
+"""Query parameters and the Accept header, to what a schema has of them."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+from starlette.requests import Request
+
+from phototriage.common.errors import MalformedRequest
+
+Query = TypeVar("Query", bound=BaseModel)
+
+JSON, PNG = "application/json", "image/png"
+
+
+def read_query(request: Request, schema: type[Query]) -> Query:
+    """The query parameters as the schema has them. Raises MalformedRequest, which names what is wrong."""
+    if not request.scope["query_string"]:
+        return schema()
+    pairs = request.query_params.multi_items()
+    known = tuple(schema.model_fields)
+    for name, _ in pairs:
+        if name not in known:
+            raise MalformedRequest(
+                f"There is no query parameter {name[:64]!r} here; this route takes {', '.join(known)}."
+            )
+    if len(dict(pairs)) < len(pairs):
+        raise MalformedRequest("A query parameter is given twice. Send it once.")
+    try:
+        return schema.model_validate(dict(pairs))
+    except ValidationError as error:
+        first = error.errors()[0]
+        value = str(first["input"])[:64]
+        raise MalformedRequest(f"The query parameter {first['loc'][0]} is {value!r}: {first['msg']}.") from error
+
+
+def refuse_query(request: Request) -> None:
+    if request.query_params:
+        raise MalformedRequest("This route takes no query parameters. Send it without.")
+
+
+def prefers_png(request: Request) -> bool:
+    """Whether the Accept header wants the PNG more than JSON, which is the answer where it has no preference."""
+    ranges: dict[str, float] = {}
+    for item in ",".join(request.headers.getlist("accept")).split(","):
+        media, *parameters = (part.strip().lower() for part in item.split(";"))
+        quality = next((part[2:] for part in parameters if part.startswith("q=")), "1")
+        try:
+            ranges[media] = float(quality)
+        except ValueError:
+            ranges[media] = 0.0
+
+    def quality_of(media: str) -> float:
+        family = media.split("/")[0] + "/*"
+        return next((ranges[each] for each in (media, family, "*/*") if each in ranges), 0.0)
+
+    return quality_of(PNG) > quality_of(JSON)

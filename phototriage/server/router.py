@@ -1,0 +1,104 @@
+"""The way from a path to its handler and back: errors as problems, the headers of every answer, its count, its line."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from time import perf_counter
+from typing import Literal
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from phototriage.common import metrics
+from phototriage.common.errors import Overloaded, PhototriageError
+from phototriage.server import request_log
+from phototriage.triage import problems
+from phototriage.triage.problems import CLIENT_CLOSED_REQUEST
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+METHODS = frozenset(["GET", "HEAD", "POST"])
+READ_AT = "phototriage.read_at"  # in a scope: when its body was all there
+
+# Every answer is data: nothing in it is to be guessed at, run, framed or kept.
+SAFETY_HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cache-control", b"no-store"),
+]
+
+logger = logging.getLogger(__name__)
+
+
+class Route:
+    """What answers on a path, by one method, or by HEAD too if that is GET."""
+
+    def __init__(self, handler: Handler, method: Literal["GET", "POST"]) -> None:
+        self.handler = handler
+        self.methods = ("GET", "HEAD") if method == "GET" else (method,)
+
+
+class Router:
+    """An ASGI application. Starlette's would do as well, at a tenth of a millisecond more a request."""
+
+    def __init__(self, routes: Mapping[str, Route]) -> None:
+        self.routes = routes
+        self.writes_lines = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, add the headers that every answer has, count it and write it down."""
+        if scope["type"] != "http":
+            await _refuse_socket(scope, receive, send)
+            return
+        start, status = perf_counter(), CLIENT_CLOSED_REQUEST
+        trace = request_log.trace_of(next((value for name, value in scope["headers"] if name == b"traceparent"), None))
+        own = [*SAFETY_HEADERS, (b"x-request-id", trace.trace_id.encode()), (b"traceparent", trace.header)]
+        # Paths are the caller's to choose: an unknown one must not become a label.
+        route = scope["path"] if scope["path"] in self.routes else "other"
+        try:
+            response = await self._respond(Request(scope, receive), start)
+            if response is not None:
+                status = response.status_code
+                # Not into the response itself, which may be a kept one.
+                headers = [*response.raw_headers, *own]
+                await send({"type": "http.response.start", "status": status, "headers": headers})
+                await send({"type": "http.response.body", "body": response.body})
+        finally:
+            seconds = perf_counter() - start
+            answers, durations = metrics.answered(route, status)
+            answers.inc()
+            durations.observe(seconds)
+            if self.writes_lines:
+                method = scope["method"] if scope["method"] in METHODS else "other"
+                request_log.write(trace, method, route, status, seconds)
+
+    async def _respond(self, request: Request, start: float) -> Response | None:
+        """The answer, or the problem; None where the caller went away while it was sending."""
+        try:
+            route = self.routes.get(request.scope["path"])
+            if route is None:
+                return problems.not_found()
+            if request.method not in route.methods:
+                return problems.method_not_allowed(route.methods)
+            return await route.handler(request)
+        except ClientDisconnect:
+            return None
+        except PhototriageError as error:
+            if isinstance(error, Overloaded):
+                metrics.REFUSALS.observe(perf_counter() - request.scope.get(READ_AT, start))
+            return problems.of_error(error)
+        except Exception:
+            logger.exception("A request failed")
+            return problems.of_bug()
+
+
+async def _refuse_socket(scope: Scope, receive: Receive, send: Send) -> None:
+    """There are no web sockets here, and nothing to be done at the begin and end of an ASGI server's life."""
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1000})
+        return
+    while (message := await receive())["type"] != "lifespan.shutdown":
+        await send({"type": f"{message['type']}.complete"})
+    await send({"type": "lifespan.shutdown.complete"})

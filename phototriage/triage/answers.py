@@ -1,0 +1,149 @@
+"""From what models gave for one image to the answers of the API: no image is read and no model run here."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phototriage.common.metrics import timed
+from phototriage.difficulty.predictor import Judgement
+from phototriage.difficulty.signals import softmax
+from phototriage.images import grey_png
+from phototriage.images.geometry import Geometry, to_upright
+from phototriage.models.model_set import Models
+from phototriage.models.runtime import OnnxModel
+from phototriage.models.sessions import Floats
+from phototriage.saliency.featout_config import FeatOutRule
+from phototriage.saliency.masks import (
+    Patch,
+    Summary,
+    featout_patches,
+    featout_strength,
+    gradient_mask,
+    smooth_map,
+    strength_mask,
+    summarise,
+)
+from phototriage.triage import embedding
+from phototriage.triage.schemas import (
+    ClassifyAnswer,
+    DifficultyAnswer,
+    EmbedAnswer,
+    LabelProbability,
+    Method,
+    ModelInfo,
+    ModelName,
+    ModelsAnswer,
+    PatchAnswer,
+    ReasonAnswer,
+    SaliencyAnswer,
+    SummaryAnswer,
+)
+
+
+def name_of(model: OnnxModel) -> ModelName:
+    """Which model answers."""
+    return ModelName(name=model.name, version=model.manifest.version)
+
+
+def classify_answer(model: OnnxModel, logits: Floats, top_k: int | None = None) -> ClassifyAnswer:
+    """logits (K,) of an image; the `top_k` most probable labels are listed, or all."""
+    probabilities = softmax(logits)
+    best = np.argsort(-probabilities, kind="stable")[: top_k or len(probabilities)]
+    listed = [LabelProbability(label=model.labels[i], probability=float(probabilities[i])) for i in best]
+    return ClassifyAnswer(
+        model=name_of(model), label=listed[0].label, confidence=listed[0].probability, probabilities=listed
+    )
+
+
+def difficulty_answer(classifier: OnnxModel, judged: Judgement) -> DifficultyAnswer:
+    return DifficultyAnswer(
+        model=name_of(classifier),
+        score=judged.score,
+        percentile=judged.percentile,
+        review=judged.review,
+        reasons=[ReasonAnswer(**vars(reason)) for reason in judged.reasons],
+        components=judged.components,
+    )
+
+
+def embed_answer(model: OnnxModel, vector: Floats) -> EmbedAnswer:
+    """vector (D,) of an image."""
+    return EmbedAnswer(model=name_of(model), embedding=embedding.encode(vector, name_of(model)))
+
+
+@dataclass(frozen=True)
+class Saliency:
+    """What a model looked at. `mask` is uint8 (H, W) over the upright image, points are in its pixels."""
+
+    model: ModelName
+    target: str
+    method: Method
+    mask: NDArray[np.uint8]
+    patches: list[Patch]
+    summary: Summary
+    trained_with_featout: bool | None
+
+    def png(self) -> bytes:
+        """The mask as 8-bit grey PNG."""
+        return mask_png(self.mask)
+
+    def answer(self) -> SaliencyAnswer:
+        height, width = self.mask.shape
+        return SaliencyAnswer(
+            model=self.model,
+            target=self.target,
+            method=self.method,
+            width=width,
+            height=height,
+            mask_png=base64.b64encode(self.png()).decode("ascii"),
+            patches=[PatchAnswer(**vars(patch)) for patch in self.patches],
+            summary=SummaryAnswer(**vars(self.summary)),
+            trained_with_featout=self.trained_with_featout,
+        )
+
+
+def saliency_of(model: OnnxModel, target: str, gradient: Floats, geometry: Geometry, method: Method) -> Saliency:
+    """gradient (H, W, C) of the target's logit at the model's input, which lies in the upright image so."""
+    smooth = smooth_map(gradient)
+    rule = model.manifest.featout or FeatOutRule()
+    featout = method == "featout"
+    mask = strength_mask(featout_strength(smooth, rule)) if featout else gradient_mask(smooth)
+    return Saliency(
+        model=name_of(model),
+        target=target,
+        method=method,
+        mask=to_upright(mask, geometry),
+        patches=_upright_patches(featout_patches(smooth, rule), geometry),
+        summary=summarise(smooth),
+        trained_with_featout=model.manifest.featout is not None if featout else None,
+    )
+
+
+def mask_png(mask: NDArray[np.uint8]) -> bytes:
+    """A mask uint8 (H, W) as 8-bit grey PNG."""
+    with timed("encode"):
+        return grey_png.encode(mask)
+
+
+def _upright_patches(patches: list[Patch], geometry: Geometry) -> list[Patch]:
+    """Patches from the input's pixels to the upright image's; those centred in the padding have no place there."""
+    upright = []
+    for patch in patches:
+        row, column, radius = geometry.point_to_upright(patch.row, patch.column, patch.radius)
+        if -0.5 <= row < geometry.height - 0.5 and -0.5 <= column < geometry.width - 0.5:
+            upright.append(Patch(row, column, radius, patch.intensity))
+    return upright
+
+
+def list_models(models: Models) -> ModelsAnswer:
+    """Every manifest, with `default` telling which model does answer, whatever the manifest says of itself."""
+    defaults = set(models.defaults.values())
+    infos = []
+    for manifest in models.manifests:
+        fields = manifest.model_dump(exclude={"format", "default"})
+        infos.append(ModelInfo(**fields, default=manifest.name in defaults))
+    return ModelsAnswer(models=infos)

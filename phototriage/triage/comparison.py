@@ -1,0 +1,140 @@
+"""Two images, or embeddings of them, to the answer whether they are duplicates. No HTTP here, as in `triage`."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phototriage.common.errors import PhototriageError
+from phototriage.common.metrics import timed
+from phototriage.duplicates.pairs import is_duplicate, margin, probability, similarity
+from phototriage.images.geometry import to_upright
+from phototriage.images.pixels import ImageLimits, Prepared
+from phototriage.models.batching import NO_DEADLINE
+from phototriage.models.manifest import Decision
+from phototriage.models.model_set import Models
+from phototriage.models.runtime import OnnxModel
+from phototriage.saliency.masks import gradient_mask, smooth_map
+from phototriage.triage import embedding
+from phototriage.triage.answers import mask_png, name_of
+from phototriage.triage.pipeline import DEFAULT_LIMITS, prepare_for
+from phototriage.triage.schemas import DuplicatesAnswer, Explanation, MaskAnswer
+
+# A cosine is at its maximum between equal embeddings, where its gradient is nothing but rounding: not to be shown.
+LEAST_DIFFERENCE = 1e-9
+
+Vectors = list[NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of a comparison: an image file's bytes, or the JSON object of an embedding. `name` is what failures
+    call it by."""
+
+    name: str
+    kind: Literal["image", "embedding"]
+    content: bytes
+
+
+def duplicates(
+    models: Models,
+    a: Side,
+    b: Side,
+    model: str | None = None,
+    threshold: float | None = None,
+    explain: bool = False,
+    limits: ImageLimits = DEFAULT_LIMITS,
+    deadline: float = NO_DEADLINE,
+) -> DuplicatesAnswer:
+    """Whether two images are duplicates, by the named embedder or the default one.
+
+    `threshold` in [−1, 1] takes the place of the tuned one. With `explain` each image gets a mask of the gradient of
+    the embeddings' cosine, all zero where the two are equal. Raises UnknownModel and, with the name of the side, what
+    `images.decode` and `embedding.decode` raise.
+    """
+    chosen = models.get(model, "embedder")
+    given = {i: _decode(chosen, side) for i, side in enumerate((a, b)) if side.kind == "embedding"}
+    prepared = {i: _prepare(chosen, side, limits) for i, side in enumerate((a, b)) if side.kind == "image"}
+    with timed("model"):
+        vectors = _vectors(chosen, prepared, given, deadline)
+    answer = judge(chosen, similarity(vectors[0], vectors[1], chosen.manifest.second_look), threshold)
+    if not explain:
+        return answer
+    equal = 1 - answer.similarity < LEAST_DIFFERENCE
+    masks = _explain(chosen, prepared, vectors, equal)
+    return answer.model_copy(update={"explanation": Explanation(a=masks.get(0), b=masks.get(1))})
+
+
+def judge(model: OnnxModel, similarity: float, threshold: float | None = None) -> DuplicatesAnswer:
+    """What an embedder says of two images of that similarity."""
+    decision = decision_of(model)
+    limit = decision.threshold if threshold is None else threshold
+    return DuplicatesAnswer(
+        model=name_of(model),
+        is_duplicate=is_duplicate(similarity, limit),
+        similarity=similarity,
+        threshold=limit,
+        threshold_source="tuned" if threshold is None else "request",
+        probability=probability(similarity, decision.slope, decision.intercept),
+        margin=margin(similarity, limit),
+    )
+
+
+def decision_of(model: OnnxModel) -> Decision:
+    """An embedder's decision, without which no manifest of an embedder is read."""
+    decision = model.manifest.decision
+    if decision is None:
+        raise TypeError(f"{model.name} is no embedder")
+    return decision
+
+
+def _decode(model: OnnxModel, side: Side) -> NDArray[np.float32]:
+    with _told_of(side):
+        return embedding.decode(side.content, name_of(model), model.manifest.embedding_parts)
+
+
+def _prepare(model: OnnxModel, side: Side, limits: ImageLimits) -> Prepared:
+    with _told_of(side):
+        return prepare_for(model, side.content, limits)
+
+
+@contextmanager
+def _told_of(side: Side) -> Iterator[None]:
+    try:
+        yield
+    except PhototriageError as error:
+        raise error.of(side.name) from error
+
+
+def _vectors(
+    model: OnnxModel, prepared: dict[int, Prepared], given: dict[int, NDArray[np.float32]], deadline: float
+) -> Vectors:
+    """The embeddings of both sides, those of images in one batch."""
+    embedded = given
+    if prepared:
+        found = model.embed(np.stack([each.pixels for each in prepared.values()]), deadline)
+        embedded = given | dict(zip(prepared, found, strict=True))
+    return [embedded[0], embedded[1]]
+
+
+def _explain(model: OnnxModel, prepared: dict[int, Prepared], vectors: Vectors, equal: bool) -> dict[int, MaskAnswer]:
+    """Masks by side, all zero where the embeddings are `equal`. The weights of an image's outputs are the other
+    image's embedding, so that their sum is the cosine."""
+    if not prepared:
+        return {}
+    with timed("model"):
+        weights = np.stack([vectors[1 - i][: model.manifest.width] for i in prepared])
+        _, gradients = model.explain(np.stack([each.pixels for each in prepared.values()]), weights)
+    masks = {}
+    for (i, each), gradient in zip(prepared.items(), gradients, strict=True):
+        shown = np.zeros_like(gradient) if equal else gradient
+        mask = to_upright(gradient_mask(smooth_map(shown)), each.geometry)
+        png = base64.b64encode(mask_png(mask)).decode("ascii")
+        masks[i] = MaskAnswer(mask_png=png, width=each.width, height=each.height)
+    return masks

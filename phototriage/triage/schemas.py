@@ -1,0 +1,289 @@
+"""Requests' queries and answers of the API. The OpenAPI document is made from these."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from phototriage.difficulty.config import DifficultyRule
+from phototriage.images.input_config import InputRule
+from phototriage.models.manifest import Data, Decision, Metric, Output, Training
+from phototriage.saliency.featout_config import FeatOutRule
+
+Method = Literal["gradient", "featout"]
+Part = Literal["classify", "difficulty", "saliency", "embed"]
+
+
+class _Query(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelQuery(_Query):
+    model: str | None = Field(default=None, description="Name of a model; without it the default of its kind answers")
+
+
+class ClassifyQuery(ModelQuery):
+    top_k: int | None = Field(default=None, ge=1, description="How many probabilities to list; all without it")
+
+
+class SaliencyQuery(ModelQuery):
+    method: Method = Field(
+        default="gradient", description="`gradient`: what the model leans on. `featout`: what FeatOut would remove"
+    )
+    target: str | None = Field(default=None, description="Label to explain; without it the predicted one")
+
+
+class DifficultyQuery(ModelQuery):
+    label: str | None = Field(
+        default=None, description="What the caller takes the image for: adds the reason `likely_mislabelled`"
+    )
+
+
+class DuplicatesQuery(ModelQuery):
+    threshold: float | None = Field(
+        default=None,
+        ge=-1,
+        le=1,
+        allow_inf_nan=False,
+        description="Similarity from which on two images are duplicates; without it the tuned one",
+    )
+    explain: bool = Field(default=False, description="Whether to show what in each image makes the two similar")
+
+
+class TriageQuery(_Query):
+    include: tuple[Part, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="Parts of the answer, separated by commas; without it classify, difficulty and embed, as far as "
+        "there are models for them",
+    )
+    classifier: str | None = Field(default=None, description="Name of a classifier; without it the default one")
+    embedder: str | None = Field(default=None, description="Name of an embedder; without it the default one")
+    top_k: int | None = Field(default=None, ge=1, description="Of `classify`: how many probabilities to list")
+    label: str | None = Field(default=None, description="Of `difficulty`: what the caller takes the image for")
+    method: Method = Field(default="gradient", description="Of `saliency`")
+    target: str | None = Field(default=None, description="Of `saliency`: label to explain; else the predicted one")
+
+    @field_validator("include", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(value.split(",")) if isinstance(value, str) else value
+
+    @field_validator("include")
+    @classmethod
+    def _each_once(cls, value: tuple[Part, ...] | None) -> tuple[Part, ...] | None:
+        if value is not None and len(set(value)) < len(value):
+            raise ValueError("a part is named twice")
+        return value
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelName(_Answer):
+    """Which model answered. A changed file, label or threshold makes a new version."""
+
+    name: str
+    version: str
+
+
+class LabelProbability(_Answer):
+    label: str
+    probability: float = Field(ge=0, le=1)
+
+
+class ClassifyAnswer(_Answer):
+    model: ModelName
+    label: str = Field(description="The most probable label")
+    confidence: float = Field(ge=0, le=1, description="Its probability")
+    probabilities: list[LabelProbability] = Field(description="The most probable first")
+
+
+class ReasonAnswer(_Answer):
+    """Why an image is hard: a kind of reason that it is in the hardest tenth of held-out images by, or a label that the
+    classifier doesn't share."""
+
+    kind: Literal["ambiguous", "unusual", "low_quality", "likely_mislabelled"]
+    signal: str = Field(description="What says so the most: a component, or the probability of all other labels")
+    value: float = Field(description="Of that signal")
+    percentile: float = Field(ge=0, le=100, description="Of the kind, among held-out images")
+
+
+class DifficultyAnswer(_Answer):
+    model: ModelName = Field(description="The classifier; its manifest names the autoencoder")
+    score: float = Field(ge=0, le=1, description="Probability that a reference network that hasn't seen the image errs")
+    percentile: float = Field(ge=0, le=100, description="Of the score, among held-out images")
+    review: bool = Field(description="Whether it is among the hardest, of which the manifest says how many")
+    reasons: list[ReasonAnswer] = Field(description="The strongest first; none for an ordinary image")
+    components: dict[str, float] = Field(description="Every signal, the higher the harder")
+
+
+class PatchAnswer(_Answer):
+    """A part that FeatOut removes, in pixels of the upright image."""
+
+    row: float
+    column: float
+    radius: float = Field(ge=0)
+    intensity: float = Field(ge=0, le=1, description="Of the smoothed map at the centre, over its maximum")
+
+
+class SummaryAnswer(_Answer):
+    """How the smoothed gradient is spread over the model's input."""
+
+    entropy: float = Field(ge=0, le=1, description="Of the map as a distribution, over that of an even one")
+    gini: float = Field(ge=0, le=1, description="0 for an even map, 1 for a single pixel")
+    top_tenth_share: float = Field(ge=0, le=1, description="What the strongest tenth of the pixels holds")
+
+
+class SaliencyAnswer(_Answer):
+    model: ModelName
+    target: str
+    method: Method
+    width: int = Field(ge=1, description="Of the upright image and of the mask, in pixels")
+    height: int = Field(ge=1, description="Of the upright image and of the mask, in pixels")
+    mask_png: str = Field(description="8-bit grey PNG in base64", json_schema_extra={"contentEncoding": "base64"})
+    patches: list[PatchAnswer] = Field(description="What FeatOut would remove, the strongest first")
+    summary: SummaryAnswer
+    trained_with_featout: bool | None = Field(
+        default=None, description="With method=featout only: whether its settings are those that the model trained with"
+    )
+
+
+class Embedding(_Answer):
+    """An image as a point on the unit sphere, by one version of one model; no other can compare it."""
+
+    model: str
+    version: str
+    dimension: int = Field(ge=1)
+    values: str = Field(
+        description="Little-endian float32 values in base64", json_schema_extra={"contentEncoding": "base64"}
+    )
+
+
+class EmbedAnswer(_Answer):
+    model: ModelName
+    embedding: Embedding = Field(description="To be sent to /v1/duplicates in place of the image")
+
+
+class TriageAnswer(_Answer):
+    """The parts that were asked for, from one decode."""
+
+    classify: ClassifyAnswer | None = None
+    difficulty: DifficultyAnswer | None = None
+    saliency: SaliencyAnswer | None = None
+    embed: EmbedAnswer | None = None
+
+
+class MaskAnswer(_Answer):
+    """What in one image the embeddings' cosine hangs on: the gradient of it, as /v1/saliency shows a label's."""
+
+    mask_png: str = Field(description="8-bit grey PNG in base64", json_schema_extra={"contentEncoding": "base64"})
+    width: int = Field(ge=1, description="Of the upright image and of the mask, in pixels")
+    height: int = Field(ge=1, description="Of the upright image and of the mask, in pixels")
+
+
+class Explanation(_Answer):
+    a: MaskAnswer | None = Field(description="null where an embedding was sent")
+    b: MaskAnswer | None = Field(description="null where an embedding was sent")
+
+
+class DuplicatesAnswer(_Answer):
+    model: ModelName
+    is_duplicate: bool = Field(description="Whether the similarity reaches the threshold")
+    similarity: float = Field(ge=-1, le=1, description="Cosine of the two embeddings, raised where their layouts agree")
+    threshold: float = Field(ge=-1, le=1)
+    threshold_source: Literal["tuned", "request"]
+    probability: float = Field(
+        ge=0, le=1, description="Of being duplicates, among pairs of which the model's prior share are"
+    )
+    margin: float = Field(description="The similarity less the threshold")
+    explanation: Explanation | None = Field(default=None, description="With explain=true only")
+
+
+class ModelInfo(_Answer):
+    """A manifest, without its file format's own fields."""
+
+    name: str
+    version: str
+    kind: str
+    default: bool = Field(description="Whether it answers where no model is named")
+    description: str
+    files: dict[str, str] = Field(description="SHA-256 by file name")
+    input: InputRule
+    outputs: tuple[Output, ...]
+    labels: tuple[str, ...]
+    featout: FeatOutRule | None
+    difficulty: DifficultyRule | None = Field(description="How hard images are told, and what that was fitted to")
+    decision: Decision | None = Field(description="When two images are duplicates, and how that was tuned")
+    metrics: tuple[Metric, ...]
+    data: Data
+    training: Training
+
+
+class ModelsAnswer(_Answer):
+    models: list[ModelInfo]
+
+
+class TakenUp(_Answer):
+    """A model that is served from now on."""
+
+    name: str
+    version: str
+    replaced: str | None = Field(description="The version that it takes the place of; null for a new model")
+
+
+class Refused(_Answer):
+    """A model folder that isn't served; if it has an older version, that one is."""
+
+    name: str | None = Field(description="null where the models don't fit together, and all old ones stay")
+    detail: str
+
+
+class ReloadAnswer(_Answer):
+    taken_up: list[TakenUp]
+    removed: list[str] = Field(description="Models whose folder is gone")
+    refused: list[Refused]
+    models: list[ModelName] = Field(description="All that are served now")
+
+
+class Health(_Answer):
+    status: Literal["alive", "ready"]
+
+
+class Problem(_Answer):
+    """RFC 9457. `code` is stable, `detail` names the value, the limit and the remedy."""
+
+    type: str = "about:blank"
+    title: str
+    status: int = Field(ge=400, le=599)
+    code: str = Field(examples=["malformed_request", "too_large", "undecodable_image", "overloaded"])
+    detail: str
+
+
+class BatchItem(_Answer):
+    """An image's answers, or why there are none."""
+
+    index: int = Field(ge=0, description="Place among the images sent, from 0 on")
+    filename: str = Field(description="As the part named it; empty if it didn't")
+    classify: ClassifyAnswer | None = None
+    difficulty: DifficultyAnswer | None = None
+    saliency: SaliencyAnswer | None = None
+    embed: EmbedAnswer | None = None
+    error: Problem | None = Field(default=None, description="In place of all parts")
+
+
+class BatchAnswer(_Answer):
+    results: list[BatchItem] = Field(description="In the order of the images sent")
+
+
+def schema_of(models: list[type[BaseModel]]) -> dict[str, Any]:
+    """JSON Schemas of the models and of all that they hold, by name, with references as OpenAPI has them."""
+    from pydantic.json_schema import models_json_schema
+
+    _, document = models_json_schema(
+        [(model, "serialization") for model in models], ref_template="#/components/schemas/{model}"
+    )
+    definitions: dict[str, Any] = document["$defs"]
+    return definitions

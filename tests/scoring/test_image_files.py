@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from phototriage.common.progress import Progress
+from phototriage.images.pixels import ImageLimits
+from phototriage.models.model_set import Models
+from phototriage.scoring.image_files import embed_files, find, reason
+from tests.drawings import write_folder
+from tests.tiny_models import solid
+
+
+def refuse(path: Path, error: OSError) -> None:
+    raise AssertionError(f"{path}: {error}")
+
+
+def test_files_are_in_the_order_of_their_names(tmp_path: Path) -> None:
+    write_folder(tmp_path, dict.fromkeys(("b.png", "a/c.JPG", "a-b.gif", "a.txt", ".d.png"), b""))
+    assert [path.as_posix() for path in find(tmp_path, refuse)] == ["a-b.gif", "a/c.JPG", "b.png"]
+
+
+def test_a_folder_that_can_not_be_read_is_reported(tmp_path: Path) -> None:
+    reported = []
+    assert find(tmp_path / "missing", lambda path, error: reported.append((path, reason(error)))) == []
+    assert reported == [(tmp_path / "missing", "No such file or directory")]
+
+
+def test_rows_follow_the_files_that_can_be_read(
+    models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("phototriage.scoring.image_files.BATCH", 2)
+    files = {"1.png": solid((255, 0, 0)), "2.png": b"", "3.png": b"x", "4.png": solid((0, 255, 0)), "5.png": b""}
+    write_folder(tmp_path, files)
+    paths = [Path(name) for name in (*files, "6.png")]
+    found = embed_files(models.get(None, "embedder"), paths, ImageLimits(), Progress(6), tmp_path)
+    assert found.paths == [Path("1.png"), Path("4.png")]
+    assert (found.vectors > 0).tolist() == [[True, False, False], [False, True, False]]
+    assert list(found.failures) == [Path(name) for name in ("2.png", "3.png", "5.png", "6.png")]
+    assert found.failures[Path("6.png")] == "No such file or directory"
+    assert capsys.readouterr().err.startswith("6 of 6 images")

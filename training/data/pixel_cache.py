@@ -1,0 +1,44 @@
+"""All images of a set at one small size, decoded once: what many cheap epochs read over and over."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phototriage.images.input_config import InputRule
+from training.data.batches import batches
+from training.data.dataset import Dataset
+
+BATCH = 64
+LINE_SECONDS = 5.0
+
+
+def cached_pixels(data: Dataset, rule: InputRule, path: Path, *, workers: int) -> NDArray[np.uint8]:
+    """uint8 (N, H, W, C), in the order of the records, as serving would feed them; mapped from the file `path`.
+
+    The file is written under a temporary name and renamed when it is whole. One of another shape is made again; that
+    it is of the same images is the caller's to know: it lies in the folder of a run, which belongs to one set.
+    """
+    shape = (len(data), rule.height, rule.width, rule.channels)
+    if path.exists():
+        found: NDArray[np.uint8] = np.load(path, mmap_mode="r")
+        if found.shape == shape and found.dtype == np.uint8:
+            return found
+    part = path.with_name(path.name + ".part")
+    pixels = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=shape)
+    done, printed = 0, time.monotonic()
+    for images, _ in batches(data, range(len(data)), rule, batch_size=BATCH, workers=workers):
+        pixels[done : done + len(images)] = images.permute(0, 2, 3, 1).numpy()
+        done += len(images)
+        if time.monotonic() - printed > LINE_SECONDS:
+            printed = time.monotonic()
+            print(f"{data.name}: {done:,} of {len(data):,} images at {rule.width} px", file=sys.stderr, flush=True)
+    pixels.flush()
+    del pixels
+    part.replace(path)
+    mapped: NDArray[np.uint8] = np.load(path, mmap_mode="r")
+    return mapped

@@ -1,0 +1,1 @@
+"""What all trainings have in common: the run's folder, evaluation with intervals, how a command ends."""

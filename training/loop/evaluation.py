@@ -1,0 +1,79 @@
+"""Predictions on a split, and figures with intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from phototriage.images.input_config import InputRule
+from phototriage.models.manifest import Metric
+from training.data.batches import batches, to_pixels
+from training.data.dataset import Dataset
+from training.featout.featout import evaluation_mode
+
+Z95 = 1.959963984540054
+
+
+def precision_context(device: torch.device, bf16: bool) -> AbstractContextManager[object]:
+    """bfloat16 arithmetic where asked for; weights stay float32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=bf16)
+
+
+def predict(
+    network: nn.Module,
+    data: Dataset,
+    indices: Sequence[int],
+    rule: InputRule,
+    *,
+    device: torch.device,
+    workers: int = 0,
+    bf16: bool = False,
+    batch_size: int = 64,
+) -> NDArray[np.float32]:
+    """Logits (n, classes) for the records `indices`, as serving would feed them."""
+    found = []
+    with evaluation_mode(network), torch.inference_mode(), precision_context(device, bf16):
+        for images, _ in batches(data, indices, rule, batch_size=batch_size, workers=workers):
+            found.append(network(to_pixels(images, device)).float().cpu().numpy())
+    return np.concatenate(found)
+
+
+def accuracy(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
+    return float((logits.argmax(1) == labels).mean())
+
+
+def cross_entropy(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
+    """Mean −log of the probability of the true class, in nats."""
+    shifted = logits.astype(np.float64) - logits.max(1, keepdims=True)
+    log_sums = np.log(np.exp(shifted).sum(1))
+    return float((log_sums - shifted[np.arange(len(labels)), labels]).mean())
+
+
+def wilson(right: int, n: int) -> tuple[float, float]:
+    """Wilson's 95 % score interval of a proportion."""
+    share = right / n
+    centre = (share + Z95**2 / (2 * n)) / (1 + Z95**2 / n)
+    reach = Z95 / (1 + Z95**2 / n) * math.sqrt(share * (1 - share) / n + Z95**2 / (4 * n * n))
+    return max(0.0, centre - reach), min(1.0, centre + reach)
+
+
+def accuracy_metric(
+    logits: NDArray[np.float32], labels: NDArray[np.int64], set_name: str, split: str, name: str = "accuracy"
+) -> Metric:
+    """Accuracy with n and Wilson's interval, to five decimals."""
+    right, n = int((logits.argmax(1) == labels).sum()), len(labels)
+    low, high = wilson(right, n)
+    return Metric(
+        name=name,
+        set=set_name,
+        split=split,
+        n=n,
+        value=round(right / n, 5),
+        interval=(round(low, 5), round(high, 5)),
+    )

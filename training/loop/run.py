@@ -1,0 +1,158 @@
+"""A training run's folder, `runs/NAME/`: what the training leaves and the export takes up."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import nn
+
+from phototriage.common.errors import PhototriageError
+from phototriage.images.input_config import InputRule
+from phototriage.models.manifest import Data, Decision, Metric, Name, Training
+from phototriage.saliency.featout_config import FeatOutRule
+from training.networks.autoencoder import Autoencoder, AutoencoderSpec
+from training.networks.classifier import Classifier, NetworkSpec
+from training.networks.embedder import Embedder, EmbedderSpec
+
+RUNS = Path("runs")
+
+
+class RunError(PhototriageError):
+    """A run folder that is missing, unfinished or of another format."""
+
+    code = "training_run"
+    title = "The training run can't be used"
+
+
+class _Run(BaseModel):
+    """`runs/NAME/run.json`: all that the export writes into the manifest. The weights lie beside it in `best.pt`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Name
+    input: InputRule
+    metrics: tuple[Metric, ...]
+    data: Data
+    training: Training
+
+
+class ClassifierRun(_Run):
+    kind: Literal["classifier"] = "classifier"
+    network: NetworkSpec
+    labels: tuple[str, ...]
+    featout: FeatOutRule | None
+
+
+class EmbedderRun(_Run):
+    kind: Literal["embedder"] = "embedder"
+    network: EmbedderSpec
+    decision: Decision
+
+
+class AutoencoderRun(_Run):
+    kind: Literal["autoencoder"] = "autoencoder"
+    network: AutoencoderSpec
+
+
+def write_atomically(path: Path, state: dict[str, Any]) -> None:
+    """`torch.save` to a temporary name, then rename: a reader never sees half a file."""
+    part = path.with_name(path.name + ".part")
+    torch.save(state, part)
+    part.replace(path)
+
+
+def claim_folder(folder: Path, fingerprint: str, *, restart: bool) -> None:
+    """Make a run's folder, or check that the one there is of the same settings and data.
+
+    `fingerprint` is kept in `options.json`. Raises RunError where another is there and it isn't to restart.
+    """
+    marker = folder / "options.json"
+    if restart and folder.exists():
+        shutil.rmtree(folder)
+    if marker.exists() and marker.read_text(encoding="utf-8") != fingerprint:
+        raise RunError(
+            f"{folder} holds an unfinished training with other settings or data: choose another --name, give the "
+            f"settings that {marker} lists, or --restart"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    marker.write_text(fingerprint, encoding="utf-8")
+
+
+def write_run(run: AnyRun, folder: Path) -> None:
+    """Write `run.json`, the last file of a finished training."""
+    part = folder / "run.json.part"
+    part.write_text(run.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    part.replace(folder / "run.json")
+
+
+def read_run(folder: Path) -> tuple[ClassifierRun, Classifier]:
+    """A classifier's finished run and its trained network in eval mode on the CPU. RunError if it isn't finished."""
+    run = _read(folder, ClassifierRun)
+    return run, _trained(Classifier(run.network), folder)
+
+
+def read_embedder_run(folder: Path) -> tuple[EmbedderRun, Embedder]:
+    """As `read_run`, of an embedder."""
+    run = _read(folder, EmbedderRun)
+    return run, _trained(Embedder(run.network), folder)
+
+
+def read_autoencoder_run(folder: Path) -> tuple[AutoencoderRun, Autoencoder]:
+    """As `read_run`, of an autoencoder."""
+    run = _read(folder, AutoencoderRun)
+    return run, _trained(Autoencoder(run.network), folder)
+
+
+AnyRun = ClassifierRun | EmbedderRun | AutoencoderRun
+Network = Classifier | Embedder | Autoencoder
+
+
+def read_any_run(folder: Path) -> tuple[AnyRun, Network]:
+    """Whatever `run.json` says it is."""
+    try:
+        kind = json.loads((folder / "run.json").read_bytes()).get("kind")
+    except (OSError, ValueError, AttributeError):
+        kind = None  # `read_run` tells what is wrong
+    if kind == "embedder":
+        return read_embedder_run(folder)
+    return read_autoencoder_run(folder) if kind == "autoencoder" else read_run(folder)
+
+
+Run = TypeVar("Run", bound=BaseModel)
+Module = TypeVar("Module", bound=nn.Module)
+
+
+def _read(folder: Path, model: type[Run]) -> Run:
+    try:
+        return model.model_validate_json((folder / "run.json").read_bytes())
+    except FileNotFoundError:
+        raise RunError(
+            f"{folder} holds no finished training: run `python -m training.classifier` (embedder, autoencoder) first"
+        ) from None
+    except ValidationError as error:
+        raise RunError(f"{folder / 'run.json'} doesn't fit this version: {error}") from error
+
+
+def _trained(network: Module, folder: Path) -> Module:
+    network.load_state_dict(torch.load(folder / "best.pt", map_location="cpu", weights_only=True))
+    return network.eval()
+
+
+def training_record(command: str, settings: dict[str, Any], seed: int, hardware: str) -> Training:
+    """What a manifest says of how to make the model again."""
+    return Training(
+        command=command, settings=settings, random_seed=seed, packages=package_versions(), hardware=hardware
+    )
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of what decides the result."""
+    names = ("torch", "torchvision", "numpy", "pillow", "onnx", "onnxscript", "pytorch-metric-learning", "scikit-learn")
+    return {"python": platform.python_version()} | {name: version(name) for name in names}

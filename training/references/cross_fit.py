@@ -1,0 +1,180 @@
+"""What small reference networks say of images that they have not seen: the truth that difficulty is fitted to.
+
+Two folds: a network learns one half and answers for the other, then the halves are swapped; several random seeds, each
+with halves of its own. A good classifier misses one photo in a hundred, too few to learn from; these miss hundreds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from phototriage.images.input_config import InputRule
+from training.classifier.fit import Epoch, Fit, FitSettings
+from training.classifier.progress import duration
+from training.data.dataset import Dataset
+from training.data.small_copies import with_small_copies
+from training.data.splits import share
+from training.loop.evaluation import predict
+from training.networks.classifier import Classifier, NetworkSpec
+from training.sources.files import DataError
+
+HALVES = 2
+
+
+class ReferenceSettings(BaseModel):
+    """What decides a reference network, beside the images and the random seed. It is `small_cnn`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    size: int = Field(default=64, ge=8, multiple_of=8)
+    epochs: int = Field(default=12, ge=1)
+    batch_size: int = Field(default=32, ge=2)
+    rate: float = Field(default=3e-3, gt=0)
+    bf16: bool = False
+
+    @property
+    def copies(self) -> int:
+        """Side of the small copies that crops are cut from: a crop of half the area still fills the input."""
+        return self.size * 3 // 2
+
+    @property
+    def rule(self) -> InputRule:
+        return InputRule(
+            height=self.size, width=self.size, colour="rgb", resize="bicubic", antialias=True, aspect="stretch"
+        )
+
+    def fit(self, seed: int) -> FitSettings:
+        return FitSettings(epochs=self.epochs, batch_size=self.batch_size, rate=self.rate, bf16=self.bf16, seed=seed)
+
+
+def halves(data: Dataset, rows: Sequence[int], seed: int) -> NDArray[np.int64]:
+    """(n,) 0 or 1 for each of `rows`: its half for that seed. Near-identical images are in one half."""
+    return np.array([int(share(data.records[row].group, f"half {seed}") * HALVES) for row in rows], np.int64)
+
+
+@dataclass(frozen=True)
+class References:
+    """Reference networks of a set, `data`, of which small copies are kept too: they learn from those, and answer for
+    the images themselves. Each one's checkpoints and answers are kept in `folder` under what it learned, so that an
+    interrupted call goes on where it was, and no network is trained twice."""
+
+    data: Dataset
+    settings: ReferenceSettings
+    folder: Path
+    device: torch.device
+    workers: int
+
+    def cross_fit(self, rows: Sequence[int], seeds: Sequence[int]) -> NDArray[np.float32]:
+        """Probabilities (S, n, K): what a network of each seed that has not seen an image of `rows` says of it.
+
+        Raises DataError where a half lacks a class.
+        """
+        found = np.zeros((len(seeds), len(rows), len(self.data.labels)), np.float32)
+        for place, seed in enumerate(seeds):
+            half = halves(self.data, rows, seed)
+            for learned in range(HALVES):
+                others = np.flatnonzero(half != learned)
+                asked = [rows[int(other)] for other in others]
+                found[place, others] = self._answers(_of_half(rows, half, learned), asked, seed)
+        return found
+
+    def unseen(self, train: Sequence[int], rows: Sequence[int], seeds: Sequence[int]) -> NDArray[np.float32]:
+        """Probabilities (2 · S, n, K) for images `rows` that are not among `train`: of each seed both networks, each of
+        which learned one half of `train`. Raises DataError where a half lacks a class."""
+        found = []
+        for seed in seeds:
+            half = halves(self.data, train, seed)
+            found += [self._answers(_of_half(train, half, learned), rows, seed) for learned in range(HALVES)]
+        return np.stack(found)
+
+    def _answers(self, learns: Sequence[int], asked: Sequence[int], seed: int) -> NDArray[np.float32]:
+        """Probabilities (n, K) of the network of that seed that learns `learns`."""
+        _require_all_classes(self.data, learns)
+        identity = self._digest([f"{seed}", self.settings.model_dump_json(), *self._contents(learns)])
+        folder = self.folder / f"reference_{seed}_{identity}"
+        path = folder / f"answers_{self._digest(self._contents(asked))}.npy"
+        if path.exists():
+            kept: NDArray[np.float32] = np.load(path)
+            return kept
+        folder.mkdir(parents=True, exist_ok=True)
+        network = reference_network(len(self.data.labels), seed)
+        copies = self.folder / f"copies_{self.settings.copies}_{self.data.sha256[:16]}.npy"
+        Fit(
+            network,
+            with_small_copies(self.data, self.settings.copies, copies, workers=self.workers),
+            learns,
+            [],
+            self.settings.rule,
+            self.settings.fit(seed),
+            device=self.device,
+            workers=0,  # crops of small copies cost less than to hand them from process to process
+            watcher=_Lines(f"reference {seed}, {len(learns):,} images: ", self.settings.epochs),
+            folder=folder,
+        ).run()
+        rule = self.settings.rule
+        logits = predict(network, self.data, asked, rule, device=self.device, workers=self.workers)
+        probabilities = torch.softmax(torch.from_numpy(logits), 1).numpy()
+        part = path.with_name("answers.part.npy")
+        np.save(part, probabilities)
+        part.replace(path)
+        return probabilities
+
+    def _contents(self, rows: Sequence[int]) -> list[str]:
+        records = [self.data.records[row] for row in rows]
+        return [f"{record.sha256} {record.label}" for record in records]
+
+    @staticmethod
+    def _digest(lines: Sequence[str]) -> str:
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def _of_half(rows: Sequence[int], half: NDArray[np.int64], wanted: int) -> list[int]:
+    return [row for row, one in zip(rows, half, strict=True) if one == wanted]
+
+
+def reference_network(classes: int, seed: int) -> Classifier:
+    """With its random starting weights."""
+    torch.manual_seed(seed)
+    return Classifier(NetworkSpec(trunk="small_cnn", classes=classes))
+
+
+def _require_all_classes(data: Dataset, rows: Sequence[int]) -> None:
+    found = {data.records[row].label for row in rows}
+    missing = [name for label, name in enumerate(data.labels) if label not in found]
+    if missing:
+        raise DataError(
+            f"{data.name}: a half of the images that reference networks learn from has none of {', '.join(missing)}. "
+            "Add images of it; an autoencoder can do without them: --classes labels, or ignored."
+        )
+
+
+class _Lines:
+    """A line an epoch on stderr."""
+
+    def __init__(self, title: str, epochs: int) -> None:
+        self.title, self.epochs = title, epochs
+
+    def step(self, *, epoch: int, step: int, steps: int, loss: float, accuracy: float, images: int) -> None:
+        pass
+
+    def epoch(self, result: Epoch) -> None:
+        left = (self.epochs - result.epoch - 1) * result.seconds
+        print(
+            f"{self.title}epoch {result.epoch + 1}/{self.epochs}  loss {result.loss:.4f}  accuracy "
+            f"{result.train_accuracy:.4f}  about {duration(left)} left",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    def erased(self, epoch: int, before: Tensor, after: Tensor) -> None:
+        pass
