@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage import data as samples  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
-from phototriage.images.input_config import InputRule
+from phototriage.images.input_config import InputConfig
 from phototriage.images.pixels import ImageLimits, decode, prepare, resize
 
 SIZES = {"180×180": (180, 180), "500×375": (500, 375), "12 MP": (4000, 3000)}  # (width, height)
-RULE = InputRule(height=224, width=224, colour="rgb", resize="bilinear", antialias=True, aspect="crop")
+RULE = InputConfig(height=224, width=224, colour="rgb", resize="bilinear", antialias=True, aspect="crop")
 LIMITS = ImageLimits()
 
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from benchmarks.difficulty_picture import save_picture
 from phototriage.common.errors import PhototriageError
-from phototriage.difficulty.config import DifficultyRule
+from phototriage.difficulty.config import DifficultyConfig
 from phototriage.difficulty.predictor import Difficulty, score
 from phototriage.difficulty.signals import SIGNALS, Floats, signals
 from phototriage.models.manifest import Manifest, Metric
@@ -34,7 +34,7 @@ from training.classifier.options import hardware
 from training.data.dataset import Dataset
 from training.data.loading import load
 from training.difficulty import metrics as metrics
-from training.difficulty.job import see_all
+from training.difficulty.job import all_signal_inputs
 from training.loop.run import RUNS, RunError
 from training.references.cross_fit import HALVES, References
 from training.references.options import references_of
@@ -44,7 +44,7 @@ SEEDS = 3
 SERVED = "difficulty score"
 
 
-class Judged(NamedTuple):
+class Predicted(NamedTuple):
     """Of n images: the score, each signal, the mistakes (S, n) of reference networks, and the classifier's own (n,)."""
 
     score: Floats
@@ -53,19 +53,19 @@ class Judged(NamedTuple):
     own: NDArray[np.bool_]
 
 
-def judge(models: Models, name: str, data: Dataset, rows: Sequence[int], answers: NDArray[np.float32]) -> Judged:
+def predict(models: Models, name: str, data: Dataset, rows: Sequence[int], answers: NDArray[np.float32]) -> Predicted:
     """answers: probabilities (S, n, K) of reference networks that haven't seen `rows`."""
-    judged = models.judge(name)
-    seen = see_all(judged.classifier, judged.autoencoder, data, rows)
-    found: Difficulty = judged.difficulty
+    served = models.for_difficulty(name)
+    seen = all_signal_inputs(served.classifier, served.autoencoder, data, rows)
+    found: Difficulty = served.difficulty
     each = signals(seen, found.latent_map)
     labels = data.targets[list(rows)]
     own = seen.logits.argmax(1) != labels
     scores = score(found.rule.formula, each)
-    return Judged(scores, each, metrics.mistakes(answers, labels), own)
+    return Predicted(scores, each, metrics.mistakes(answers, labels), own)
 
 
-def references(rule: DifficultyRule, data: Dataset, given: argparse.Namespace) -> References:
+def references(rule: DifficultyConfig, data: Dataset, given: argparse.Namespace) -> References:
     """As those that the score was fitted to."""
     given.reference_size, given.reference_epochs = rule.reference.size, rule.reference.epochs
     return references_of(given, data)
@@ -77,20 +77,22 @@ def learned_from(autoencoder: Manifest) -> int:
     return int(settings["references"][0]) if settings.get("classes") == "references" else 0
 
 
-def table(judged: Judged) -> str:
+def table(predicted: Predicted) -> str:
     """Markdown: a row a scorer, the best first."""
     lines = [
         "| scorer | AUROC of reference mistakes | share of the ceiling | the score has more by | own mistakes |",
         "| --- | --- | --- | --- | --- |",
     ]
-    peers = sorted(SIGNALS, key=lambda name: -metrics.mean_auroc(judged.signals[name], judged.wrong))
-    gains = metrics.peer_differences(judged.score, [judged.signals[name] for name in peers], judged.wrong)
+    peers = sorted(SIGNALS, key=lambda name: -metrics.mean_auroc(predicted.signals[name], predicted.wrong))
+    gains = metrics.peer_differences(predicted.score, [predicted.signals[name] for name in peers], predicted.wrong)
     for name, gain in [(SERVED, None), *zip(peers, gains, strict=True)]:
-        values = judged.score if name == SERVED else judged.signals[name]
-        wrong = judged.wrong
+        values = predicted.score if name == SERVED else predicted.signals[name]
+        wrong = predicted.wrong
         cells = [_figure(metrics.mean_auroc, values, wrong), _figure(metrics.share_of_ceiling, values, wrong)]
         cells.append("" if gain is None else f"{gain[0]:+.3f} ({gain[1][0]:+.3f} to {gain[1][1]:+.3f})")
-        cells.append(_figure(metrics.mean_auroc, values, judged.own[np.newaxis]) if judged.own.any() else "none made")
+        cells.append(
+            _figure(metrics.mean_auroc, values, predicted.own[np.newaxis]) if predicted.own.any() else "none made"
+        )
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -103,17 +105,17 @@ def _figure(statistic: metrics.Statistic, values: Floats, wrong: NDArray[np.bool
         return "–"  # a network that makes no mistake
 
 
-def report(judged: Judged, workload: float) -> str:
+def report(predicted: Predicted, workload: float) -> str:
     """What isn't in the table."""
-    wrong, n = judged.wrong, len(judged.score)
+    wrong, n = predicted.wrong, len(predicted.score)
     ceiling = metrics.interval_of(lambda one, _: metrics.ceiling(one), wrong)
-    skill = metrics.interval_of(lambda one, rows: metrics.brier_skill(judged.score[rows], one), wrong)
-    lift = metrics.interval_of(lambda one, rows: metrics.lift(judged.score[rows], one, workload), wrong)
+    skill = metrics.interval_of(lambda one, rows: metrics.brier_skill(predicted.score[rows], one), wrong)
+    lift = metrics.interval_of(lambda one, rows: metrics.lift(predicted.score[rows], one, workload), wrong)
     best = metrics.interval_of(lambda one, _: metrics.ceiling_lift(one, workload), wrong)
     return "\n".join(
         [
             f"{len(wrong)} reference networks, wrong about {wrong.mean():.3f} of {n:,} images; the classifier about "
-            f"{judged.own.sum()}.",
+            f"{predicted.own.sum()}.",
             f"Ceiling, AUROC of the others' mistakes for one network's: {ceiling}.",
             f"Brier skill against the base rate: {skill}.",
             f"The hardest {workload:.0%} hold {lift} times their share of the mistakes; by the other networks {best}.",
@@ -140,27 +142,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--metrics: the validation images chose the score, so they can't report it")
     try:
         models = load_models(Settings(provider="cpu", models_directory=given.models))
-        judge_of = models.judge(given.model)
-        rule = judge_of.difficulty.rule
+        served = models.for_difficulty(given.model)
+        rule = served.difficulty.rule
         data = load(given.data, group_by=rule.group_by)
         if data.sha256 != rule.sha256:
             raise RunError(f"{data.name} is not the set that the score was fitted on. Give that one: {rule.data}.")
         split: Split = given.on
         train, rows = ([int(row) for row in data.indices(one)] for one in ("train", split))
-        used = max(rule.reference.networks // HALVES, learned_from(judge_of.autoencoder.manifest))  # seeds from 0 on
+        used = max(rule.reference.networks // HALVES, learned_from(served.autoencoder.manifest))  # seeds from 0 on
         answers = references(rule, data, given).unseen(train, rows, range(used, used + given.seeds))
-        judged = judge(models, given.model, data, rows, answers)
+        predicted = predict(models, given.model, data, rows, answers)
     except PhototriageError as error:
         print(f"error: {error.detail}", file=sys.stderr)
         return 1
-    print(table(judged))
+    print(table(predicted))
     print()
-    print(report(judged, rule.workload))
+    print(report(predicted, rule.workload))
     print(f"{data.name} {split}, 95 % intervals by 1,000 draws of the images; {hardware(torch.device('cpu'))}")
     if given.picture:
-        save_picture(judged.score, judged.wrong, given.picture)
+        save_picture(predicted.score, predicted.wrong, given.picture)
     if given.metrics:
-        figures: list[Metric] = metrics.figures(judged.score, judged.wrong, judged.own, rule.workload, data.name, split)
+        figures: list[Metric] = metrics.figures(
+            predicted.score, predicted.wrong, predicted.own, rule.workload, data.name, split
+        )
         text = json.dumps([figure.model_dump(mode="json") for figure in figures], indent=2)
         given.metrics.write_text(text + "\n", encoding="utf-8")
     return 0

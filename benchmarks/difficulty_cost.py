@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settings = Settings(provider="cpu", models_directory=given.models)
     try:
         models = load_models(settings)
-        models.judge(given.model)
+        models.for_difficulty(given.model)
     except PhototriageError as error:
         print(f"error: {error.detail}", file=sys.stderr)
         return 1

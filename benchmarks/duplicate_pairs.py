@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from phototriage.common.errors import PhototriageError
-from phototriage.images.input_config import InputRule
+from phototriage.images.input_config import InputConfig
 from training.data.photos import Photos, Place, load_photos
 from training.data.splits import group_names
 from training.embedder.discriminant_head import labelled_pairs
@@ -42,7 +42,7 @@ KEYS: Mapping[SetName, str] = {  # of photos, `source/…`
 }
 KIND_BY = r"^caltech101/([^/]+)/|_([a-z]+)\."  # look-alikes are of one class, or one type of room
 # What the trunk that chooses look-alikes is fed, whatever a measured model takes.
-TRUNK_RULE = InputRule(height=224, width=224, colour="rgb", resize="bicubic", antialias=True, aspect="stretch")
+TRUNK_RULE = InputConfig(height=224, width=224, colour="rgb", resize="bicubic", antialias=True, aspect="stretch")
 
 
 def load_all(houses: Path, caltech: Path, *, progress: bool = True) -> Photos:

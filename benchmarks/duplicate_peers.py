@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from benchmarks.duplicate_pairs import TRUNK_RULE, published_trunk
 from phototriage import duplicates
 from phototriage.common.errors import ModelFolderError
-from phototriage.duplicates.layout_rescoring import SecondLook
-from phototriage.images.input_config import InputRule
+from phototriage.duplicates.layout_rescoring import LayoutRescoring
+from phototriage.images.input_config import InputConfig
 from phototriage.images.pixels import resize
 from phototriage.models.runtime import load_model
 from phototriage.settings import Settings
@@ -78,19 +78,19 @@ class Embedding:
         self,
         name: str,
         embed: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
-        rule: InputRule,
+        rule: InputConfig,
         own_threshold: float | None = None,
-        second_look: SecondLook | None = None,
+        layout_rescoring: LayoutRescoring | None = None,
     ) -> None:
         """embed: uint8 (n, H, W, 3), resized by the rule, to float32 (n, D)."""
         self.name, self.own_threshold = name, own_threshold
-        self._embed, self._rule, self.second_look = embed, rule, second_look
+        self._embed, self._rule, self.layout_rescoring = embed, rule, layout_rescoring
 
     def describe(self, images: Images) -> Codes:
         return self._embed(np.stack([resize(image, self._rule).pixels for image in images]))
 
     def similarities(self, left: Codes, right: Codes) -> Similarities:
-        return duplicates.similarities(left, right, self.second_look)
+        return duplicates.similarities(left, right, self.layout_rescoring)
 
 
 class TrunkMean(nn.Module):
@@ -123,7 +123,7 @@ def exported(folder: Path) -> Embedding:
     decision = model.manifest.decision
     if decision is None:
         raise ModelFolderError(f"{folder.name} is a {model.manifest.kind}, and only an embedder tells duplicates")
-    return Embedding(model.name, model.embed, model.manifest.input, decision.threshold, decision.second_look)
+    return Embedding(model.name, model.embed, model.manifest.input, decision.threshold, decision.layout_rescoring)
 
 
 def perceptual_hash() -> Hash:

@@ -22,7 +22,7 @@ import torch
 
 from benchmarks.turns import measure, ratios
 from phototriage.common.errors import PhototriageError
-from phototriage.images.input_config import InputRule
+from phototriage.images.input_config import InputConfig
 from phototriage.images.pixels import ImageLimits, prepare
 from phototriage.models.forward_graph import forward_only
 from phototriage.models.manifest import IMAGES, MODEL_FILE
@@ -41,7 +41,7 @@ RATIOS = {
 }
 
 
-def lite0_classifier(rule: InputRule) -> bytes:
+def lite0_classifier(rule: InputConfig) -> bytes:
     """The forward graph of a classifier of two classes for that input, serialised; what its weights are costs
     nothing."""
     torch.manual_seed(0)

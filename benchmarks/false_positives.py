@@ -26,7 +26,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from benchmarks.duplicate_peers import Embedding, exported
 from benchmarks.intervals import rate
 from phototriage.common.errors import PhototriageError
-from phototriage.duplicates.layout_rescoring import SecondLook
+from phototriage.duplicates.layout_rescoring import LayoutRescoring
 from phototriage.duplicates.pairs import NearPairs, near_pairs
 from phototriage.images.pixels import ImageLimits, decode
 from training.classifier.options import hardware
@@ -50,10 +50,13 @@ class Called(NamedTuple):
 
 
 def call(
-    embeddings: NDArray[np.float32], groups: NDArray[np.int64], threshold: float, look: SecondLook | None = None
+    embeddings: NDArray[np.float32],
+    groups: NDArray[np.int64],
+    threshold: float,
+    rescoring: LayoutRescoring | None = None,
 ) -> Called:
     """embeddings (N, D); groups (N,): the same number for pictures known to be the same."""
-    near = near_pairs(embeddings, threshold, look)
+    near = near_pairs(embeddings, threshold, rescoring)
     order = np.argsort(-near.similarity, kind="stable")
     same = groups[near.first[order]] == groups[near.second[order]]
     sizes = np.unique(groups, return_counts=True)[1].astype(np.int64)
@@ -124,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     groups = np.array([names[record.group] for record in data.records], np.int64)
     threshold = model.own_threshold
     assert threshold is not None
-    found = call(embeddings, groups, threshold, model.second_look)
+    found = call(embeddings, groups, threshold, model.layout_rescoring)
     figure = rate(len(found.different.first), found.pairs, MILLION)
     print(
         f"{data.name}: {len(found.different.first):,} of {found.pairs:,} pairs of different photos called duplicates, "

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from phototriage.common.errors import PhototriageError
-from phototriage.images.input_config import InputRule
+from phototriage.images.input_config import InputConfig
 from phototriage.images.pixels import ImageLimits, prepare
 from phototriage.models.golden import correlation
 from phototriage.models.manifest import MODEL_FILE
@@ -97,16 +97,16 @@ def _torch_with_itself(network: nn.Module, images: Images) -> NDArray[np.float64
     return np.array(found)
 
 
-def _lite0(size: int) -> tuple[nn.Module, InputRule]:
+def _lite0(size: int) -> tuple[nn.Module, InputConfig]:
     torch.manual_seed(0)
     network = Classifier(NetworkSpec(trunk="efficientnet_lite0", classes=2)).eval()
     assert isinstance(network.trunk, EfficientNetLite0)
     network.trunk.load_packaged()
-    rule = InputRule(height=size, width=size, colour="rgb", resize="bilinear", antialias=True, aspect="stretch")
+    rule = InputConfig(height=size, width=size, colour="rgb", resize="bilinear", antialias=True, aspect="stretch")
     return network, rule
 
 
-def _photos(source: Path, rule: InputRule, count: int) -> Images:
+def _photos(source: Path, rule: InputConfig, count: int) -> Images:
     """uint8 (n, H, W, C), as serving would feed them."""
     data = load(source, labelled=False)
     order = np.random.default_rng(0).permutation(len(data))[:count]

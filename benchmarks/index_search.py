@@ -57,7 +57,7 @@ threadpool_limits = import_module("threadpoolctl").threadpool_limits
 Floats = NDArray[np.float32]
 
 
-class Views(NamedTuple):
+class ModelInputs(NamedTuple):
     """Embeddings (N, D) of photos and of two reposts of each, the second one every other time a hard one."""
 
     original: Floats
@@ -75,7 +75,7 @@ class Measured(NamedTuple):
     at_once: float
 
 
-def embed(folder: Path, sources: Sequence[Path]) -> Views:
+def embed(folder: Path, sources: Sequence[Path]) -> ModelInputs:
     model = exported(folder)
 
     def three(data: Dataset, place: int, photo: int) -> Floats:
@@ -88,16 +88,16 @@ def embed(folder: Path, sources: Sequence[Path]) -> Views:
         data = load(source, labelled=False)
         with ThreadPoolExecutor() as pool:
             found += pool.map(partial(three, data, place), range(len(data)))
-    return Views(*np.stack(found, axis=1))
+    return ModelInputs(*np.stack(found, axis=1))
 
 
-def views_of(folder: Path, sources: Sequence[Path], cache: Path) -> Views:
+def views_of(folder: Path, sources: Sequence[Path], cache: Path) -> ModelInputs:
     """Those in `cache`, if they are of the same model and photos; else embedded, and kept there."""
     made_of = f"{read(folder).version} {' '.join(source.name for source in sources)}"
     if cache.is_file():
         with np.load(cache) as kept:
             if str(kept["made_of"]) == made_of:
-                return Views(kept["original"], kept["first"], kept["second"])
+                return ModelInputs(kept["original"], kept["first"], kept["second"])
     found = embed(folder, sources)
     cache.parent.mkdir(parents=True, exist_ok=True)
     with cache.with_suffix(".part").open("wb") as file:
@@ -119,13 +119,13 @@ def mixtures(views: Floats, parts: Sequence[int], count: int, rng: np.random.Gen
         yield mixed
 
 
-def vectors_of(model: IndexedModel, views: Views, count: int) -> Floats:
+def vectors_of(model: IndexedModel, views: ModelInputs, count: int) -> Floats:
     """(count, D): the photos' embeddings, and mixtures."""
     rest = mixtures(views.first, model.parts, max(0, count - len(views.original)), np.random.default_rng(1))
     return np.concatenate([views.original[:count], *rest])
 
 
-def fill(folder: Path, model: IndexedModel, views: Views, count: int) -> None:
+def fill(folder: Path, model: IndexedModel, views: ModelInputs, count: int) -> None:
     """A new index of `count` images, as one batch, each a group of its own; without a graph as yet."""
     with ImageIndex.open(folder, model):
         pass
@@ -164,7 +164,7 @@ def exact_of(rows: Rows, queries: Floats, model: IndexedModel) -> Measured:
     asked = Asked(queries, np.full(len(queries), len(rows)), np.full(len(queries), -1))
     start, cpu = time.perf_counter(), time.process_time()
     with threadpool_limits(1):
-        found = [near.similarity.max() for near in search(rows, asked, Wanted(1), model.second_look)]
+        found = [near.similarity.max() for near in search(rows, asked, Wanted(1), model.layout_rescoring)]
     seconds, cpu = (time.perf_counter() - start) / len(queries), (time.process_time() - cpu) / len(queries)
     return Measured(np.array(found), np.full(len(queries), np.nan), cpu, seconds)
 
@@ -218,7 +218,7 @@ HEAD = (
 )
 
 
-def gate(given: argparse.Namespace, model: IndexedModel, views: Views, queries: Floats) -> bool:
+def gate(given: argparse.Namespace, model: IndexedModel, views: ModelInputs, queries: Floats) -> bool:
     """The index as it is used, half a step behind its graph. Whether it passes."""
     count = given.vectors + STEP // 2
     folder = given.folder / f"{model.version}-{count}"
@@ -245,7 +245,9 @@ def gate(given: argparse.Namespace, model: IndexedModel, views: Views, queries: 
     return passed
 
 
-def in_memory(model: IndexedModel, views: Views, count: int, queries: Floats, title: str) -> tuple[Rows, Measured]:
+def in_memory(
+    model: IndexedModel, views: ModelInputs, count: int, queries: Floats, title: str
+) -> tuple[Rows, Measured]:
     """So many vectors and the truth about them, which begins a table."""
     rows = Rows(model.dimension)
     rows.take([str(row) for row in range(count)], vectors_of(model, views, count), np.empty(0, np.int64))
@@ -254,7 +256,7 @@ def in_memory(model: IndexedModel, views: Views, count: int, queries: Floats, ti
     return rows, exact
 
 
-def settings(given: argparse.Namespace, model: IndexedModel, views: Views, queries: Floats) -> None:
+def settings(given: argparse.Namespace, model: IndexedModel, views: ModelInputs, queries: Floats) -> None:
     """Other settings, on fewer vectors."""
     rows, exact = in_memory(model, views, given.settings, queries, "search by one thread")
     vectors = rows.gather(np.arange(len(rows)))
@@ -266,7 +268,7 @@ def settings(given: argparse.Namespace, model: IndexedModel, views: Views, queri
 
         def ask(part: Floats, graph: Graph = graph) -> list[list[Neighbour]]:
             limits, own = np.full(len(part), len(rows)), np.full(len(part), -1)
-            near = search(rows, Asked(part, limits, own), Wanted(1), model.second_look, graph)
+            near = search(rows, Asked(part, limits, own), Wanted(1), model.layout_rescoring, graph)
             return [[Neighbour("", each) for each in found.best(1).similarity.tolist()] for found in near]
 
         with threadpool_limits(1):
@@ -275,7 +277,7 @@ def settings(given: argparse.Namespace, model: IndexedModel, views: Views, queri
         print(row_of(name, found, exact, given.queries, rest), flush=True)
 
 
-def lance(given: argparse.Namespace, model: IndexedModel, views: Views, queries: Floats) -> None:
+def lance(given: argparse.Namespace, model: IndexedModel, views: ModelInputs, queries: Floats) -> None:
     """The engine for more than one machine: it has no setting for threads, and takes all cores."""
     rows, exact = in_memory(model, views, given.lance, queries, f"LanceDB {version('lancedb')}, all cores")
     with TemporaryDirectory(dir=given.folder) as folder:

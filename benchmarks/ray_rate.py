@@ -29,7 +29,7 @@ from phototriage.scoring.pool import Job
 from phototriage.scoring.ray_engine import RayEngine
 from phototriage.scoring.scorer import Shard
 from phototriage.settings import Settings
-from phototriage.triage.pipeline import Question
+from phototriage.triage.pipeline import TriageRequest
 
 SHARD_SIZE = 32
 
@@ -67,7 +67,7 @@ def rate(shards: Sequence[Shard], nodes: int, models: Path) -> tuple[float, floa
             cluster.add_node(num_cpus=1)
         began = perf_counter()
         with tempfile.TemporaryDirectory() as parts:
-            job = Job(settings, Question(("classify",)), 1, len)
+            job = Job(settings, TriageRequest(("classify",)), 1, len)
             with closing(RayEngine(job, None, Path(parts), cluster.address)) as engine:
                 engine.wait_until_ready()
                 times = [(perf_counter(), len(shard.items)) for shard, _ in engine.run(iter(shards))]

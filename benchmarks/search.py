@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from benchmarks.false_positives import embed_all
 from phototriage.duplicates import layout
-from phototriage.duplicates.layout_rescoring import SecondLook
+from phototriage.duplicates.layout_rescoring import LayoutRescoring
 from phototriage.duplicates.pairs import NearPairs, near_pairs, near_pairs_of_many
 from training.classifier.options import hardware
 from training.data.loading import load
@@ -42,7 +42,9 @@ def many(embeddings: NDArray[np.float32], parts: Sequence[int], count: int, seed
     return found.astype(np.float32)
 
 
-def compare(embeddings: NDArray[np.float32], look: SecondLook | None, rounds: int) -> tuple[float, float, float, int]:
+def compare(
+    embeddings: NDArray[np.float32], rescoring: LayoutRescoring | None, rounds: int
+) -> tuple[float, float, float, int]:
     """Seconds of the exact search and of the other, the share of pairs that the other finds, and how many there are."""
     seconds: tuple[list[float], list[float]] = ([], [])
     found: list[NearPairs] = []
@@ -50,14 +52,14 @@ def compare(embeddings: NDArray[np.float32], look: SecondLook | None, rounds: in
         found = []
         for times, search in zip(seconds, (near_pairs, _by_candidates), strict=True):
             began = time.perf_counter()
-            found.append(search(embeddings, THRESHOLD, look))
+            found.append(search(embeddings, THRESHOLD, rescoring))
             times.append(time.perf_counter() - began)
     share = len(found[1].first) / max(len(found[0].first), 1)
     return statistics.median(seconds[0]), statistics.median(seconds[1]), share, len(found[0].first)
 
 
-def _by_candidates(embeddings: NDArray[np.float32], threshold: float, look: SecondLook | None) -> NearPairs:
-    return near_pairs_of_many(embeddings, threshold, look, exact=0)
+def _by_candidates(embeddings: NDArray[np.float32], threshold: float, rescoring: LayoutRescoring | None) -> NearPairs:
+    return near_pairs_of_many(embeddings, threshold, rescoring, exact=0)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -69,11 +71,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     embeddings, model = embed_all(given.model, load(given.data, labelled=False))
     width = embeddings.shape[1]
-    parts = (width,) if model.second_look is None else (width - layout.DIMENSION, layout.DIMENSION)
+    parts = (width,) if model.layout_rescoring is None else (width - layout.DIMENSION, layout.DIMENSION)
     print(f"{hardware(torch.device('cpu'))}, rounds: {given.rounds}; pairs of a similarity of {THRESHOLD} or more\n")
     print("| embeddings | pairs | exact, s | candidates, s | found by candidates |\n| --- | --- | --- | --- | --- |")
     for count in given.counts:
-        exact, graph, share, pairs = compare(many(embeddings, parts, count), model.second_look, given.rounds)
+        exact, graph, share, pairs = compare(many(embeddings, parts, count), model.layout_rescoring, given.rounds)
         print(f"| {count:,} | {pairs:,} | {exact:.1f} | {graph:.1f} | {share:.4f} |", flush=True)
     return 0
 

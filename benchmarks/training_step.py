@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 
 from phototriage.models import manifest
-from phototriage.saliency.featout_config import FeatOutRule
+from phototriage.saliency.featout_config import FeatOutConfig
 from training.classifier.fit import FitSettings
 from training.classifier.options import hardware
 from training.featout.featout import FeatOut
@@ -71,7 +71,7 @@ def measure(settings: FitSettings, size: int, rounds: int, device: torch.device)
         stage.requires_grad_(False)
     library = copy.deepcopy(network)
     accelerate(network)
-    featout = FeatOut(settings.featout or FeatOutRule(), settings.erasing_probability)
+    featout = FeatOut(settings.featout or FeatOutConfig(), settings.erasing_probability)
     steps = {
         "plain": stepper(network, settings, size, None, device),
         "featout": stepper(network, settings, size, featout, device),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from phototriage.saliency.featout_config import FeatOutRule
+from phototriage.saliency.featout_config import FeatOutConfig
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Case:
 
     name: str
     smooth: NDArray[np.float32]
-    rule: FeatOutRule
+    rule: FeatOutConfig
     strength: NDArray[np.float32]
 
 
@@ -44,9 +44,9 @@ def share_for(area: float, height: int, width: int, patches: int) -> float:
 
 def cases() -> list[Case]:
     """Every case; sizes are small enough to draw on paper."""
-    one = FeatOutRule(patches=1, exclusion_share=0.1, removal_share=share_for(5.5, 10, 10, 1))
-    two = FeatOutRule(patches=2, exclusion_share=0.1, removal_share=share_for(5.5, 10, 10, 2))
-    nine = FeatOutRule(variant="single", square_share=9 / 100)
+    one = FeatOutConfig(patches=1, exclusion_share=0.1, removal_share=share_for(5.5, 10, 10, 1))
+    two = FeatOutConfig(patches=2, exclusion_share=0.1, removal_share=share_for(5.5, 10, 10, 2))
+    nine = FeatOutConfig(variant="single", square_share=9 / 100)
     square = np.zeros((10, 10), np.float32)
     square[4:7, 4:7] = 1
     corner = np.zeros((10, 10), np.float32)
@@ -96,7 +96,7 @@ def cases() -> list[Case]:
         Case(
             "a tiny image never repeats a centre",
             tiny,
-            FeatOutRule(patches=4, exclusion_share=0.1, removal_share=1.0),
+            FeatOutConfig(patches=4, exclusion_share=0.1, removal_share=1.0),
             _peaks(2, 2, {(0, 0): 1.0, (0, 1): 1.0, (1, 0): 1.0}),  # .5² of one pixel's area holds no pixel
         ),
         Case("a single square", _peaks(10, 10, {(5, 5): 1.0}), nine, square),

@@ -15,7 +15,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from phototriage.difficulty import predictor
-from phototriage.difficulty.config import FILE_NAME, DifficultyRule, Formula, ReferenceNetworks, SignalWeight
+from phototriage.difficulty.config import FILE_NAME, DifficultyConfig, Formula, ReferenceNetworks, SignalWeight
 from phototriage.difficulty.predictor import SCALES, STEPS, Difficulty
 from phototriage.difficulty.signals import LatentMap
 from phototriage.models import golden, manifest
@@ -73,7 +73,7 @@ def write_autoencoder(folder: Path, **changes: Any) -> Manifest:
     return described(folder, own | changes)
 
 
-def rule(version: str, **changes: Any) -> DifficultyRule:
+def rule(version: str, **changes: Any) -> DifficultyConfig:
     fields: dict[str, Any] = {
         "autoencoder": AUTOENCODER,
         "autoencoder_version": version,
@@ -89,7 +89,7 @@ def rule(version: str, **changes: Any) -> DifficultyRule:
         "group_by": None,
         "images": 100,
     }
-    return DifficultyRule(**(fields | changes))
+    return DifficultyConfig(**(fields | changes))
 
 
 def scales() -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:

@@ -21,16 +21,16 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from phototriage.images.input_config import InputRule
+from phototriage.images.input_config import InputConfig
 from phototriage.models import golden, manifest
 from phototriage.models.golden import Golden
 from phototriage.models.manifest import MODEL_FILE, Data, Decision, Manifest, Measured, Output, Training, Tuning
-from phototriage.saliency.featout_config import FeatOutRule
+from phototriage.saliency.featout_config import FeatOutConfig
 
 LABELS = ("red", "green", "blue")
 SIDE_LENGTH = 16
 PEAK, SIDE = (4, 8), (12, 4)  # (row, column) at the input, among those that golden vectors keep
-FEATOUT = FeatOutRule(patches=2, exclusion_share=0.3)  # a disk of radius 3.5 covers the whole peak
+FEATOUT = FeatOutConfig(patches=2, exclusion_share=0.3)  # a disk of radius 3.5 covers the whole peak
 
 
 def pattern() -> NDArray[np.float32]:
@@ -199,7 +199,7 @@ def described(folder: Path, changes: dict[str, Any]) -> Manifest:
     return manifest.write(Manifest(**(fields | changes)), folder)
 
 
-def input_rule(**changes: Any) -> InputRule:
+def input_rule(**changes: Any) -> InputConfig:
     fields: dict[str, Any] = {
         "height": SIDE_LENGTH,
         "width": SIDE_LENGTH,
@@ -208,7 +208,7 @@ def input_rule(**changes: Any) -> InputRule:
         "antialias": True,
         "aspect": "stretch",
     }
-    return InputRule(**(fields | changes))
+    return InputConfig(**(fields | changes))
 
 
 def solid(colour: tuple[int, int, int], height: int = SIDE_LENGTH, width: int = SIDE_LENGTH) -> bytes:

@@ -27,7 +27,7 @@ from phototriage.models import manifest
 from phototriage.models.manifest import Decision
 from phototriage.models.runtime import OnnxModel, load_model
 from phototriage.settings import Settings
-from training.data.near_identical import Fingerprint, find_look_alikes
+from training.data.near_identical import Fingerprint, find_near_identical
 from training.data.splits import connect
 from training.export.card import CARD, retold
 from training.export.model_folder import MODELS
@@ -113,10 +113,10 @@ def measure(table: Table, model: OnnxModel) -> tuple[NDArray[np.float64], list[s
         raise TuningError(f"An image can't be read in {_lines(lines)}: {next(iter(unreadable.values()))}")
     vectors = np.concatenate(embeddings)
     left, right = (np.array(side) for side in zip(*((row.left, row.right) for row in table.rows), strict=True))
-    edges = find_look_alikes(prints, near=True).edges + [(row.left, row.right) for row in table.rows if row.same]
+    edges = find_near_identical(prints, near=True).edges + [(row.left, row.right) for row in table.rows if row.same]
     hashes = [one.pixels for one in prints]
     groups = [hashes[root] for root in connect(len(prints), edges)]
-    return duplicates.similarities(vectors[left], vectors[right], model.manifest.second_look), groups
+    return duplicates.similarities(vectors[left], vectors[right], model.manifest.layout_rescoring), groups
 
 
 def folds_of(table: Table, groups: Sequence[str], count: int) -> NDArray[np.int64]:
@@ -189,7 +189,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             given.aim,
             data=given.pairs.name,
             sha256=table.sha256,
-            second_look=model.manifest.second_look,
+            layout_rescoring=model.manifest.layout_rescoring,
         )
         version = write(decision, folder)
     except (PhototriageError, OSError, UnicodeDecodeError) as error:

@@ -17,7 +17,7 @@ from phototriage.duplicates.pairs import Group, groups, near_pairs_of_many, simi
 from phototriage.images.pixels import IMAGE_SUFFIXES, ImageLimits
 from phototriage.models.runtime import OnnxModel
 from phototriage.scoring.image_files import embed_files, find, reason
-from phototriage.triage.comparison import decision_of, judge
+from phototriage.triage.comparison import decide, decision_of
 
 GROUP_COLUMNS = ("group", "path", "size", "minimum_similarity")
 PATH_COLUMNS = ("path_a", "path_b")
@@ -43,7 +43,7 @@ def write_groups(folder: Path, output: Path, model: OnnxModel, threshold: float 
     for path, told in unread.items():
         print(f"phototriage: {path}: {told}", file=sys.stderr)
     limit = decision_of(model).threshold if threshold is None else threshold
-    found = groups(near_pairs_of_many(embedded.vectors, limit, model.manifest.second_look))
+    found = groups(near_pairs_of_many(embedded.vectors, limit, model.manifest.layout_rescoring))
     tables.write(output, GROUP_COLUMNS, _group_rows(found, embedded.paths))
     images = sum(len(group.members) for group in found)
     print(f"{output}: groups: {len(found)}, with {images} of {len(embedded.paths)} images")
@@ -104,6 +104,6 @@ def _answer(
     told = [f"{name}: {failures[path]}" for name, path in zip(PATH_COLUMNS, both, strict=True) if path in failures]
     if told:
         return ["", "", "", "; ".join(told)]
-    found = similarity(vectors[both[0]], vectors[both[1]], model.manifest.second_look)
-    answer = judge(model, found, threshold)
+    found = similarity(vectors[both[0]], vectors[both[1]], model.manifest.layout_rescoring)
+    answer = decide(model, found, threshold)
     return [int(answer.is_duplicate), f"{answer.similarity:.6f}", f"{answer.probability:.6f}", ""]

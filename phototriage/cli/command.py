@@ -25,7 +25,7 @@ from phototriage.models.model_set import Models, load_models
 from phototriage.models.providers import ProviderUnavailable
 from phototriage.scoring.image_files import read_file, reason
 from phototriage.settings import HIDDEN, PREFIX, Settings, SettingsError, read_settings
-from phototriage.triage import answers, pipeline
+from phototriage.triage import pipeline, responses
 from phototriage.triage.schemas import Part
 
 FILE_FAILED, CANT_START = 1, 2
@@ -121,7 +121,7 @@ def _config(settings: Settings) -> int:
 
 
 def _models(models: Models) -> int:
-    for info in answers.list_models(models).models:
+    for info in responses.list_models(models).models:
         mark = "default" if info.default else ""
         print(f"{info.name}\t{info.kind}\t{info.version}\t{mark}\t{', '.join(info.labels)}".rstrip())
     return 0
@@ -161,7 +161,7 @@ def _rank(options: argparse.Namespace, models: Models, settings: Settings) -> in
         return CANT_START
     try:
         whole = write_ranking(
-            models.judge(options.model),
+            models.for_difficulty(options.model),
             options.input,
             options.output,
             options.gallery,

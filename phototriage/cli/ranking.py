@@ -15,12 +15,12 @@ from phototriage.common import tables
 from phototriage.common.errors import PhototriageError
 from phototriage.common.progress import Progress
 from phototriage.common.tables import TableError
-from phototriage.difficulty.predictor import MISLABELLED, SCORE, Judgement
+from phototriage.difficulty.predictor import MISLABELLED, SCORE, DifficultyPrediction
 from phototriage.difficulty.signals import KINDS, SIGNALS, softmax
 from phototriage.images.pixels import IMAGE_SUFFIXES, ImageLimits, decode, decode_for
-from phototriage.models.model_set import Judge
+from phototriage.models.model_set import DifficultyModels
 from phototriage.scoring.image_files import Failure, find, read_file, reason
-from phototriage.triage.assessment import Views, joined, see, views
+from phototriage.triage.assessment import ModelInputs, concatenated, model_inputs, signal_inputs
 
 By = Literal["score", "ambiguous", "unusual", "low_quality", "likely_mislabelled"]
 
@@ -38,61 +38,68 @@ class Ranked:
     path: Path
     label: str
     confidence: float
-    judged: Judgement
+    prediction: DifficultyPrediction
     given: str | None
 
     def place(self, key: By) -> tuple[float, float, str]:
         """To sort by, the hardest first. Percentiles tie, above all at 100, so then the doubt in the label or the score
         tells, and at last the name."""
-        judged = self.judged
+        prediction = self.prediction
         if key == "score":
-            return -judged.score, 0.0, self.path.as_posix()
-        then = judged.label_doubt if key == MISLABELLED and judged.label_doubt is not None else judged.score
-        return -judged.kinds.get(key, NOT_GIVEN), -then, self.path.as_posix()
+            return -prediction.score, 0.0, self.path.as_posix()
+        then = prediction.label_doubt if key == MISLABELLED and prediction.label_doubt is not None else prediction.score
+        return -prediction.kinds.get(key, NOT_GIVEN), -then, self.path.as_posix()
 
 
 def rank(
-    judge: Judge, folder: Path, paths: Sequence[Path], limits: ImageLimits, *, labelled: bool
+    models: DifficultyModels, folder: Path, paths: Sequence[Path], limits: ImageLimits, *, labelled: bool
 ) -> tuple[list[Ranked], dict[Path, str]]:
     """The images that can be read, in their order, and why the others can't. `paths` start at `folder`; `labelled`:
     the name of an image's folder is its label, if the classifier has that one."""
-    rules = [judge.classifier.manifest.input, judge.autoencoder.manifest.input]
+    rules = [models.classifier.manifest.input, models.autoencoder.manifest.input]
     progress = Progress(len(paths))
     ranked: list[Ranked] = []
     failures: dict[Path, str] = {}
     for start in range(0, len(paths), BATCH):
         kept: list[Path] = []
-        shown: list[Views] = []
+        shown: list[ModelInputs] = []
         for path in paths[start : start + BATCH]:
             try:
                 image = decode_for(read_file(folder / path, limits), rules, limits)
-                shown.append(views(judge.classifier, judge.autoencoder, [image]))
+                shown.append(model_inputs(models.classifier, models.autoencoder, [image]))
             except (PhototriageError, OSError) as error:
                 failures[path] = reason(error)
             else:
                 kept.append(path)
         if kept:
-            ranked += _judged(judge, kept, joined(shown), labelled)
+            ranked += _predicted(models, kept, concatenated(shown), labelled)
         progress.step(len(paths[start : start + BATCH]))
     return ranked, failures
 
 
-def _judged(judge: Judge, paths: Sequence[Path], shown: Views, labelled: bool) -> list[Ranked]:
-    labels = judge.classifier.labels
+def _predicted(models: DifficultyModels, paths: Sequence[Path], shown: ModelInputs, labelled: bool) -> list[Ranked]:
+    labels = models.classifier.labels
     given = [path.parent.name if labelled and path.parent.name in labels else None for path in paths]
-    seen = see(judge.classifier, judge.autoencoder, shown)
+    seen = signal_inputs(models.classifier, models.autoencoder, shown)
     places = [None if name is None else labels.index(name) for name in given]
     probabilities = softmax(seen.logits)
     return [
-        Ranked(path, labels[int(shares.argmax())], float(shares.max()), judged, name)
-        for path, shares, judged, name in zip(
-            paths, probabilities, judge.difficulty.judge(seen, places), given, strict=True
+        Ranked(path, labels[int(shares.argmax())], float(shares.max()), prediction, name)
+        for path, shares, prediction, name in zip(
+            paths, probabilities, models.difficulty.predict(seen, places), given, strict=True
         )
     ]
 
 
 def write_ranking(
-    judge: Judge, folder: Path, output: Path, page: Path | None, limits: ImageLimits, *, by: By, labelled: bool
+    models: DifficultyModels,
+    folder: Path,
+    output: Path,
+    page: Path | None,
+    limits: ImageLimits,
+    *,
+    by: By,
+    labelled: bool,
 ) -> bool:
     """Write the table, hardest first, and the page, if one is asked for.
 
@@ -111,19 +118,19 @@ def write_ranking(
     paths = find(folder, report)
     if not paths:
         raise TableError(f"{folder} holds no images: no file ends in {', '.join(sorted(IMAGE_SUFFIXES))}.")
-    if labelled and not any(path.parent.name in judge.classifier.labels for path in paths):
+    if labelled and not any(path.parent.name in models.classifier.labels for path in paths):
         raise TableError(
-            f"No sub-folder of {folder} is called {' or '.join(judge.classifier.labels[:5])}. Name them after the "
+            f"No sub-folder of {folder} is called {' or '.join(models.classifier.labels[:5])}. Name them after the "
             "classifier's labels, or leave --labelled out."
         )
-    ranked, failures = rank(judge, folder, paths, limits, labelled=labelled)
+    ranked, failures = rank(models, folder, paths, limits, labelled=labelled)
     unread |= {folder / path: told for path, told in failures.items()}
     for path, told in unread.items():
         print(f"phototriage: {path}: {told}", file=sys.stderr)
     ranked.sort(key=lambda one: one.place(by))
     header = [*COLUMNS, *(("given_label", MISLABELLED) if labelled else ()), *SIGNALS]
     tables.write(output, header, (_row(one, labelled) for one in ranked))
-    review = sum(one.judged.review for one in ranked)
+    review = sum(one.prediction.review for one in ranked)
     print(f"{output}: {len(ranked)} images, {review} of them to review")
     if page is not None:
         gallery.write(page, f"{folder.resolve().name} by {by}", _sections(ranked, folder, by, limits))
@@ -132,18 +139,20 @@ def write_ranking(
 
 
 def _row(one: Ranked, labelled: bool) -> list[object]:
-    judged = one.judged
-    row: list[object] = [one.path.as_posix(), one.label, f"{one.confidence:.6f}", f"{judged.score:.6f}"]
-    row += [f"{judged.percentile:.1f}", int(judged.review), " ".join(why.kind for why in judged.reasons)]
-    row += [f"{judged.kinds[kind]:.1f}" for kind in KINDS]
+    prediction = one.prediction
+    row: list[object] = [one.path.as_posix(), one.label, f"{one.confidence:.6f}", f"{prediction.score:.6f}"]
+    row += [f"{prediction.percentile:.1f}", int(prediction.review), " ".join(why.kind for why in prediction.reasons)]
+    row += [f"{prediction.kinds[kind]:.1f}" for kind in KINDS]
     if labelled:
-        doubt = judged.kinds.get(MISLABELLED)
+        doubt = prediction.kinds.get(MISLABELLED)
         row += [one.given or "", "" if doubt is None else f"{doubt:.1f}"]
-    return [*row, *(f"{judged.components[name]:.6g}" for name in SIGNALS)]
+    return [*row, *(f"{prediction.components[name]:.6g}" for name in SIGNALS)]
 
 
 def _sections(ranked: Sequence[Ranked], folder: Path, by: By, limits: ImageLimits) -> list[gallery.Section]:
-    told = [one for one in ranked if by in (SCORE, *one.judged.kinds)]  # of an image without a label nothing is doubted
+    told = [
+        one for one in ranked if by in (SCORE, *one.prediction.kinds)
+    ]  # of an image without a label nothing is doubted
     hardest, easiest = told[:SHOWN], told[::-1][:SHOWN]
     return [
         gallery.Section("Hardest first", [_tile(one, folder, by, limits) for one in hardest]),
@@ -152,16 +161,16 @@ def _sections(ranked: Sequence[Ranked], folder: Path, by: By, limits: ImageLimit
 
 
 def _tile(one: Ranked, folder: Path, by: By, limits: ImageLimits) -> gallery.Tile:
-    judged = one.judged
+    prediction = one.prediction
     told = f"{one.label} {one.confidence:.2f}"
     if one.given is not None and one.given != one.label:
         told += f", given as {one.given}"
-    lines = [f"score {judged.score:.2f}, percentile {judged.percentile:.0f}", told]
-    if by != SCORE and by in judged.kinds:
-        lines.insert(0, f"{by}: percentile {judged.kinds[by]:.0f}")
-    lines += [f"{why.kind}: {why.signal} {why.value:.3g}" for why in judged.reasons]
+    lines = [f"score {prediction.score:.2f}, percentile {prediction.percentile:.0f}", told]
+    if by != SCORE and by in prediction.kinds:
+        lines.insert(0, f"{by}: percentile {prediction.kinds[by]:.0f}")
+    lines += [f"{why.kind}: {why.signal} {why.value:.3g}" for why in prediction.reasons]
     try:
         image = decode(read_file(folder / one.path, limits), limits)
     except (PhototriageError, OSError):  # it was there a moment ago
         image = Image.new("RGB", (1, 1), "white")
-    return gallery.Tile(gallery.thumbnail(image), one.path.as_posix(), lines, marked=judged.review)
+    return gallery.Tile(gallery.thumbnail(image), one.path.as_posix(), lines, marked=prediction.review)

@@ -17,7 +17,7 @@ from phototriage.common.tables import TableError
 from phototriage.models import providers
 from phototriage.models.providers import ProviderUnavailable
 from phototriage.settings import Settings
-from phototriage.triage.pipeline import Question
+from phototriage.triage.pipeline import TriageRequest
 from phototriage.triage.schemas import Method, Part, TriageQuery
 
 if TYPE_CHECKING:
@@ -60,10 +60,10 @@ def add_question(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--embedder", help="the default one without it")
 
 
-def question_of(options: argparse.Namespace) -> Question:
+def question_of(options: argparse.Namespace) -> TriageRequest:
     """As the query of /v1/triage asks it. Raises ValidationError."""
     words = {name: getattr(options, name) for name in TriageQuery.model_fields}
-    return Question(**dict(TriageQuery.model_validate(words)))
+    return TriageRequest(**dict(TriageQuery.model_validate(words)))
 
 
 def told(error: ValidationError) -> str:
@@ -114,7 +114,7 @@ def _engine(options: argparse.Namespace) -> Start:
     return partial(RayEngine, parts=folder_of(options.output), address=options.address)
 
 
-def _task(make: type[Task], options: argparse.Namespace, question: Question, settings: Settings) -> Task:
+def _task(make: type[Task], options: argparse.Namespace, question: TriageRequest, settings: Settings) -> Task:
     """On a GPU one process feeds it from many threads; on a CPU each core has a process of its own."""
     gpu = providers.choose(settings.provider)[0] == providers.CUDA
     return make(

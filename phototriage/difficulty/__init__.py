@@ -3,7 +3,7 @@
 NumPy only; fitted by `training.difficulty`.
 """
 
-from phototriage.difficulty.config import DifficultyRule
-from phototriage.difficulty.predictor import Difficulty, Judgement, WhyHard
+from phototriage.difficulty.config import DifficultyConfig
+from phototriage.difficulty.predictor import Difficulty, DifficultyPrediction, WhyHard
 
-__all__ = ["Difficulty", "DifficultyRule", "Judgement", "WhyHard"]
+__all__ = ["Difficulty", "DifficultyConfig", "DifficultyPrediction", "WhyHard"]

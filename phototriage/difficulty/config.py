@@ -60,7 +60,7 @@ class ReferenceNetworks(_Part):
     mistakes: Share  # on the images that the score was fitted on
 
 
-class DifficultyRule(_Part):
+class DifficultyConfig(_Part):
     """The score is the probability that a reference network errs."""
 
     autoencoder: str = Field(min_length=1)

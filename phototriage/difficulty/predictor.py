@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phototriage.common.errors import ModelFolderError
-from phototriage.difficulty.config import FARTHEST, FILE_NAME, LEVEL, DifficultyRule, Formula
-from phototriage.difficulty.signals import KINDS, SIGNALS, Floats, Kind, LatentMap, Seen, signals, softmax
+from phototriage.difficulty.config import FARTHEST, FILE_NAME, LEVEL, DifficultyConfig, Formula
+from phototriage.difficulty.signals import KINDS, SIGNALS, Floats, Kind, LatentMap, SignalInputs, signals, softmax
 
 Reason = Literal["ambiguous", "unusual", "low_quality", "likely_mislabelled"]
 
@@ -37,7 +37,7 @@ class WhyHard:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class DifficultyPrediction:
     """Of one image. kinds: the percentile of each kind of reason, whether it is one or not."""
 
     score: float
@@ -54,11 +54,11 @@ class Difficulty:
     """A fitted score. scales: STEPS ascending quantiles, among held-out images, of the score, of each signal and of
     each kind of reason."""
 
-    rule: DifficultyRule
+    rule: DifficultyConfig
     latent_map: LatentMap
     scales: Mapping[str, NDArray[np.float32]]
 
-    def judge(self, seen: Seen, labels: Sequence[int | None] | None = None) -> list[Judgement]:
+    def predict(self, seen: SignalInputs, labels: Sequence[int | None] | None = None) -> list[DifficultyPrediction]:
         """Of N images. labels: those that the caller gives, places among the classes; None where none is given."""
         found = signals(seen, self.latent_map)
         scores = self._reckoner.score(found)
@@ -67,7 +67,7 @@ class Difficulty:
         places = self.percentile(SCORE, scores)
         doubts = doubt_of_labels(seen.logits, labels)
         doubt_places = self.percentile(MISLABELLED, doubts)
-        judged = []
+        predictions = []
         for one in range(len(scores)):
             components = {name: float(found[name][one]) for name in SIGNALS}
             by_kind: dict[Reason, float] = {kind: float(kinds[kind][one]) for kind in KINDS}
@@ -82,8 +82,8 @@ class Difficulty:
                 if label != int(seen.logits[one].argmax()):
                     doubt, place = float(doubts[one]), by_kind[MISLABELLED]
                     reasons.append(WhyHard(MISLABELLED, "probability_of_other_labels", doubt, place))
-            judged.append(
-                Judgement(
+            predictions.append(
+                DifficultyPrediction(
                     score=float(scores[one]),
                     percentile=float(places[one]),
                     review=bool(scores[one] >= self.rule.review_from),
@@ -93,7 +93,7 @@ class Difficulty:
                     label_doubt=float(doubts[one]) if np.isfinite(doubts[one]) else None,
                 )
             )
-        return judged
+        return predictions
 
     def percentile(self, name: str, values: Floats) -> Floats:
         """0 to 100 for each of `values` (N,): where it stands on that scale, in the middle of its equals. On a scale of
@@ -170,7 +170,7 @@ def doubt_of_labels(logits: NDArray[np.floating], labels: Sequence[int | None] |
     return found
 
 
-def fit_scales(rule: DifficultyRule, seen: Seen, latent_map: LatentMap, labels: Sequence[int]) -> Difficulty:
+def fit_scales(rule: DifficultyConfig, seen: SignalInputs, latent_map: LatentMap, labels: Sequence[int]) -> Difficulty:
     """The score with the scales of held-out images and their own labels."""
 
     def scale(values: Floats) -> NDArray[np.float32]:
@@ -196,7 +196,7 @@ def write(difficulty: Difficulty, folder: Path) -> Path:
     return path
 
 
-def read(rule: DifficultyRule, folder: Path, classes: int, latent: int) -> Difficulty:
+def read(rule: DifficultyConfig, folder: Path, classes: int, latent: int) -> Difficulty:
     """What `write` wrote. Raises ModelFolderError where it isn't that, or of other classes or another latent."""
     try:
         with np.load(folder / FILE_NAME, allow_pickle=False) as file:

@@ -26,7 +26,7 @@ LEAST_SHARE = 1e-4
 SMALLEST = 1e-12  # below it a distance or a sum is none
 
 
-class Seen(NamedTuple):
+class SignalInputs(NamedTuple):
     """What the models gave for N images: logits (N, K); latent (N, D) in [0, 1], l1 (N), dissimilarity (N) of the
     autoencoder; pixels uint8 (N, H, W, C) of the classifier's input; smallest_side (N) of the images themselves."""
 
@@ -46,7 +46,7 @@ class LatentMap(NamedTuple):
     readout: NDArray[np.floating]
 
 
-def signals(seen: Seen, latent_map: LatentMap) -> dict[str, Floats]:
+def signals(seen: SignalInputs, latent_map: LatentMap) -> dict[str, Floats]:
     """Each of SIGNALS (N,) by name, the higher the harder."""
     logits = seen.logits.astype(np.float64)
     latent = seen.latent.astype(np.float64)

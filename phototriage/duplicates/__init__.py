@@ -4,7 +4,7 @@
 names pairs among very many embeddings.
 """
 
-from phototriage.duplicates.layout_rescoring import SecondLook
+from phototriage.duplicates.layout_rescoring import LayoutRescoring
 from phototriage.duplicates.pairs import (
     Group,
     groups,
@@ -19,7 +19,7 @@ from phototriage.duplicates.pairs import (
 
 __all__ = [
     "Group",
-    "SecondLook",
+    "LayoutRescoring",
     "groups",
     "is_duplicate",
     "margin",

@@ -1,4 +1,4 @@
-"""Where a picture is light and dark, coarsely: the second look at a pair that an embedding alone can't settle.
+"""Where a picture is light and dark, coarsely: layout re-scoring at a pair that an embedding alone can't settle.
 
 An embedding says what can be seen, wherever it stands; a perceptual hash says where light and dark stand, whatever is
 seen. Noise, small thumbnails and changed colours spoil the first and hardly the second. This is pHash with its values

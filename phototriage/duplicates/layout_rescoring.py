@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
 Float = TypeVar("Float", np.float32, np.float64)
 
 
-class SecondLook(BaseModel):
+class LayoutRescoring(BaseModel):
     """similarity = cosine + share · (1 − cosine) − doubt · suspicion, at least −1.
 
     `share` goes from 0 at an agreement of `floor` to `weight` at 1: two pictures of one layout are nearly always one.
@@ -50,3 +50,11 @@ class SecondLook(BaseModel):
             fall = (1 - agreement) / (1 - self.doubt_most)
             found = np.maximum(found - self.doubt * np.clip(np.minimum(rise, fall), 0, 1), -1)
         return found
+
+
+# A field of this in a file or an answer: it keeps the name that it had there first.
+RESCORING_FIELD: Any = Field(
+    default=None,
+    validation_alias=AliasChoices("second_look", "layout_rescoring"),
+    serialization_alias="second_look",
+)

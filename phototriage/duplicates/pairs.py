@@ -1,6 +1,6 @@
 """Embeddings to similarity, decision, probability and groups of duplicates: NumPy only.
 
-Embeddings are float32 (N, D). Without a second look they have length 1, and a similarity is their cosine; with one,
+Embeddings are float32 (N, D). Without layout re-scoring they have length 1, and a similarity is their cosine; with one,
 the last `layout.DIMENSION` columns are the layout, by which the cosine of the others is raised or lowered. Similarities
 are float64 in [−1, 1], and don't depend on where in an array an embedding stands, so a pair gets one answer, alone or
 among thousands.
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phototriage.duplicates import candidates, layout
-from phototriage.duplicates.layout_rescoring import SecondLook
+from phototriage.duplicates.layout_rescoring import LayoutRescoring
 
 Floats = NDArray[np.float32]
 Similarities = NDArray[np.float64]
@@ -46,13 +46,13 @@ class Group:
     minimum_similarity: float
 
 
-def similarities(left: Floats, right: Floats, look: SecondLook | None = None) -> Similarities:
+def similarities(left: Floats, right: Floats, rescoring: LayoutRescoring | None = None) -> Similarities:
     """Of each row of `left` (N, D) with that row of `right` (N, D): float64 (N), exactly 1 for equal rows."""
     a, b = left.astype(np.float64), right.astype(np.float64)
-    if look is None:
+    if rescoring is None:
         return _cosines(a, b)
     seen, placed = slice(None, -layout.DIMENSION), slice(-layout.DIMENSION, None)
-    return look.similarity(_cosines(a[:, seen], b[:, seen]), layout.agreement(a[:, placed], b[:, placed]))
+    return rescoring.similarity(_cosines(a[:, seen], b[:, seen]), layout.agreement(a[:, placed], b[:, placed]))
 
 
 def _cosines(a: Similarities, b: Similarities) -> Similarities:
@@ -62,9 +62,9 @@ def _cosines(a: Similarities, b: Similarities) -> Similarities:
     return cosines
 
 
-def similarity(left: Floats, right: Floats, look: SecondLook | None = None) -> float:
+def similarity(left: Floats, right: Floats, rescoring: LayoutRescoring | None = None) -> float:
     """Of two embeddings (D)."""
-    return float(similarities(left[np.newaxis], right[np.newaxis], look)[0])
+    return float(similarities(left[np.newaxis], right[np.newaxis], rescoring)[0])
 
 
 def is_duplicate(similarity: float, threshold: float) -> bool:
@@ -86,29 +86,31 @@ def probability(similarity: float, slope: float, intercept: float) -> float:
     return math.exp(exponent) / (1 + math.exp(exponent))
 
 
-def near_pairs(embeddings: Floats, threshold: float, look: SecondLook | None = None, block: int = BLOCK) -> NearPairs:
+def near_pairs(
+    embeddings: Floats, threshold: float, rescoring: LayoutRescoring | None = None, block: int = BLOCK
+) -> NearPairs:
     """All pairs among `embeddings` (N, D) whose similarity is at least `threshold`: an exact search.
 
     Beyond the pairs themselves it takes memory for a few products of two blocks of rows, whatever N is.
     """
-    return _joined(_near_blocks(np.ascontiguousarray(embeddings, np.float32), threshold, look, block))
+    return _joined(_near_blocks(np.ascontiguousarray(embeddings, np.float32), threshold, rescoring, block))
 
 
 def near_pairs_of_many(
-    embeddings: Floats, threshold: float, look: SecondLook | None = None, exact: int = EXACT_EMBEDDINGS
+    embeddings: Floats, threshold: float, rescoring: LayoutRescoring | None = None, exact: int = EXACT_EMBEDDINGS
 ) -> NearPairs:
     """As `near_pairs`, but of more than `exact` embeddings only those pairs of which one is among the other's nearest,
     if usearch is installed: where the exact search would take too long."""
     if len(embeddings) <= exact or not candidates.available():
-        return near_pairs(embeddings, threshold, look)
-    found = candidates.find_candidates(embeddings, look is not None)
+        return near_pairs(embeddings, threshold, rescoring)
+    found = candidates.find_candidates(embeddings, rescoring is not None)
     return _joined(
         _exact(
             embeddings,
             found.first[start : start + EXACT_ROWS],
             found.second[start : start + EXACT_ROWS],
             threshold,
-            look,
+            rescoring,
         )
         for start in range(0, len(found.first), EXACT_ROWS)
     )
@@ -123,31 +125,35 @@ def _joined(blocks: Iterable[NearPairs]) -> NearPairs:
     return NearPairs(first[order], second[order], found[order])
 
 
-def _near_blocks(embeddings: Floats, threshold: float, look: SecondLook | None, block: int) -> Iterator[NearPairs]:
+def _near_blocks(
+    embeddings: Floats, threshold: float, rescoring: LayoutRescoring | None, block: int
+) -> Iterator[NearPairs]:
     # The float32 product only sorts out what can't reach the threshold. It is off by at most D roundings, and by the
     # lengths, which float32 keeps near 1; what it lets through is then worked out in float64.
     slack = (embeddings.shape[1] + 8) * float(np.finfo(np.float32).eps)
-    split = embeddings.shape[1] if look is None else embeddings.shape[1] - layout.DIMENSION
+    split = embeddings.shape[1] if rescoring is None else embeddings.shape[1] - layout.DIMENSION
     seen, placed = np.ascontiguousarray(embeddings[:, :split]), np.ascontiguousarray(embeddings[:, split:])
-    if look is not None:
-        slack *= 2 * look.steepness  # by which errors of the cosine and the agreement grow
+    if rescoring is not None:
+        slack *= 2 * rescoring.steepness  # by which errors of the cosine and the agreement grow
     lengths = np.linalg.norm(seen, axis=1)
     for i in range(0, len(embeddings), block):
         for j in range(i, len(embeddings), block):
             rows, columns = slice(i, i + block), slice(j, j + block)
             near = seen[rows] @ seen[columns].T
             near /= np.outer(lengths[rows], lengths[columns])
-            if look is not None:
-                near = look.similarity(near, layout.agreements(placed[rows], placed[columns]))
+            if rescoring is not None:
+                near = rescoring.similarity(near, layout.agreements(placed[rows], placed[columns]))
             reached = near >= np.float32(threshold - slack)
             first, second = np.nonzero(np.triu(reached, 1) if i == j else reached)
             for start in range(0, len(first), EXACT_ROWS):
                 part = slice(start, start + EXACT_ROWS)
-                yield _exact(embeddings, first[part] + i, second[part] + j, threshold, look)
+                yield _exact(embeddings, first[part] + i, second[part] + j, threshold, rescoring)
 
 
-def _exact(embeddings: Floats, first: Indices, second: Indices, threshold: float, look: SecondLook | None) -> NearPairs:
-    found = similarities(embeddings[first], embeddings[second], look)
+def _exact(
+    embeddings: Floats, first: Indices, second: Indices, threshold: float, rescoring: LayoutRescoring | None
+) -> NearPairs:
+    found = similarities(embeddings[first], embeddings[second], rescoring)
     reached = found >= threshold
     return NearPairs(first[reached], second[reached], found[reached])
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from phototriage.images.box import Box
-from phototriage.images.input_config import InputRule
+from phototriage.images.input_config import InputConfig
 from phototriage.images.resampling import resample
 
 
@@ -21,7 +21,7 @@ from phototriage.images.resampling import resample
 class Geometry:
     """The region `seen` of the upright image (height, width) fills the region `filled` of the input.
 
-    Stretch: both are the whole. Crop: `seen` is the window, with fractions of a pixel. Pad: `filled` is the
+    FileRange: both are the whole. Crop: `seen` is the window, with fractions of a pixel. Pad: `filled` is the
     part of the input, in whole pixels, that is not padding.
     """
 
@@ -45,7 +45,7 @@ class Geometry:
         )
 
 
-def fit(height: int, width: int, rule: InputRule) -> Geometry:
+def fit(height: int, width: int, rule: InputConfig) -> Geometry:
     """The geometry by which an upright image of (height, width) pixels becomes the rule's input."""
     seen = Box(0.0, 0.0, float(height), float(width))
     filled = Box(0.0, 0.0, float(rule.height), float(rule.width))

@@ -11,7 +11,7 @@ Resize = Literal["box", "bilinear", "hamming", "bicubic", "lanczos"]
 Aspect = Literal["stretch", "crop", "pad"]
 
 
-class InputRule(BaseModel):
+class InputConfig(BaseModel):
     """Size, filter, aspect policy and colours of a model's `uint8 (N, height, width, channels)` input.
 
     aspect: `stretch` resizes the whole image to the input, `crop` takes the largest centred window of the

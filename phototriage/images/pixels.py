@@ -23,7 +23,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 from phototriage.common.errors import TooLarge, UndecodableImage, UnsupportedImage
 from phototriage.images.geometry import Geometry, fit
 from phototriage.images.headers import Header, read_header, read_orientation
-from phototriage.images.input_config import InputRule
+from phototriage.images.input_config import InputConfig
 from phototriage.images.resampling import resample
 from phototriage.images.upright import Upright, reduced, whole
 
@@ -89,7 +89,7 @@ _DECODERS: Mapping[str, type[ImageFile.ImageFile]] = {
 }
 
 
-def prepare(data: bytes, rule: InputRule, limits: ImageLimits) -> Prepared:
+def prepare(data: bytes, rule: InputConfig, limits: ImageLimits) -> Prepared:
     """Turn an image file's bytes into a model's input. Errors as of `decode`."""
     return resize(decode_for(data, [rule], limits), rule)
 
@@ -103,7 +103,7 @@ def decode(data: bytes, limits: ImageLimits) -> Image.Image:
     return decode_reduced(data, limits, None).image
 
 
-def decode_for(data: bytes, rules: Sequence[InputRule], limits: ImageLimits) -> Upright:
+def decode_for(data: bytes, rules: Sequence[InputConfig], limits: ImageLimits) -> Upright:
     """As `decode`, for inputs of those rules alone: a large JPEG comes out reduced, in a fraction of the time."""
     sides = [max(rule.height, rule.width) for rule in rules]
     return decode_reduced(data, limits, max(LEAST_REDUCED_SIDE, OVERSAMPLING * max(sides)))
@@ -146,7 +146,7 @@ def decode_reduced(data: bytes, limits: ImageLimits, least_side: int | None) -> 
         ) from error
 
 
-def resize(image: Upright | Image.Image | NDArray[np.uint8], rule: InputRule) -> Prepared:
+def resize(image: Upright | Image.Image | NDArray[np.uint8], rule: InputConfig) -> Prepared:
     """Apply the rule to an upright image: decoded, Pillow RGB or L, or uint8 (H, W, 3) RGB or (H, W) grey.
 
     Grey is Pillow's luma, (299 R + 587 G + 114 B) / 1000, taken before the resize.
@@ -156,7 +156,7 @@ def resize(image: Upright | Image.Image | NDArray[np.uint8], rule: InputRule) ->
     return _resize(image, rule)
 
 
-def _resize(upright: Upright, rule: InputRule) -> Prepared:
+def _resize(upright: Upright, rule: InputConfig) -> Prepared:
     image = upright.image
     if image.mode not in ("RGB", "L"):
         raise ValueError(f"An image of mode {image.mode} can't be resized: decode it to RGB or L")

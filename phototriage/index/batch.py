@@ -19,7 +19,7 @@ Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
 
 
-class Seen(NamedTuple):
+class NearestMatch(NamedTuple):
     """What an index says to an image: its nearest earlier image and their similarity, None for the very first; whether
     that reaches the threshold; the label of its group, in which every two images reach it."""
 
@@ -39,9 +39,9 @@ class Batch:
         self._first_row, self._first_group = len(store.rows), len(store.groups.labels)
         self._replaced: list[int] = []
         self._answers: list[bytes] = []
-        self._known: dict[str, deque[Seen]] = defaultdict(deque)
+        self._known: dict[str, deque[NearestMatch]] = defaultdict(deque)
 
-    def see(self, names: Sequence[str], vectors: Floats) -> list[Seen]:
+    def add(self, names: Sequence[str], vectors: Floats) -> list[NearestMatch]:
         """What the index says to each image, in order, `vectors` (N, D); each becomes part of it as it is seen.
 
         An image is compared with all of earlier batches and with those before it in this one, but never with its own
@@ -56,21 +56,21 @@ class Batch:
             return [self._stored(name) for name in names]
         self._store.model.check(vectors)
         vectors = vectors.astype(np.float32, copy=False)
-        found: list[Seen] = []
+        found: list[NearestMatch] = []
         while len(found) < len(names):
             # As many as are compared with the same rows of a graph.
             part = slice(len(found), len(found) + self._store.grow_graph())
             try:
-                found += self._see_part(names[part], vectors[part])
+                found += self._add_part(names[part], vectors[part])
             except BaseException:
                 self.give_up()  # rows without a group are no state to go on from
                 raise
         return found
 
-    def _stored(self, name: str) -> Seen:
+    def _stored(self, name: str) -> NearestMatch:
         if not self._known:  # as seldom as a batch is asked again: answers take more memory than vectors
             for other, *seen in self._store.answers_of(self.id) or ():
-                self._known[str(other)].append(Seen(*seen))
+                self._known[str(other)].append(NearestMatch(*seen))
         known = self._known.get(name)
         if not known:
             raise IndexFolderError(
@@ -78,7 +78,7 @@ class Batch:
             )
         return known.popleft() if len(known) > 1 else known[0]
 
-    def _see_part(self, names: Sequence[str], vectors: Floats) -> list[Seen]:
+    def _add_part(self, names: Sequence[str], vectors: Floats) -> list[NearestMatch]:
         store, rows = self._store, self._store.rows
         own, limits = (np.empty(len(names), np.int64) for _ in range(2))
         added = []
@@ -91,12 +91,12 @@ class Batch:
         nears = store.search(Asked(vectors, limits, own), Wanted(1, store.model.threshold))
         found = []
         for place, near in enumerate(nears):
-            seen = self._seen(names[place], vectors[place], int(own[place]), added[place], near)
+            seen = self._nearest_match(names[place], vectors[place], int(own[place]), added[place], near)
             self._answers.append(json.dumps([names[place], *seen]).encode("ascii") + b"\n")
             found.append(seen)
         return found
 
-    def _seen(self, name: str, vector: Floats, own: int, added: bool, near: Near) -> Seen:
+    def _nearest_match(self, name: str, vector: Floats, own: int, added: bool, near: Near) -> NearestMatch:
         store, threshold = self._store, self._store.model.threshold
         group = store.groups.of[own] if not added else -1
         if added:
@@ -106,16 +106,16 @@ class Batch:
             reached = near.similarity >= threshold
 
             def compare(rows: Indices) -> NDArray[np.float64]:
-                return similarities_to(vector, store.rows.gather(rows), store.model.second_look)
+                return similarities_to(vector, store.rows.gather(rows), store.model.layout_rescoring)
 
             exact = store.graph is None or not store.graph.rows
             group = store.groups.join(
                 name, near.rows[reached], near.similarity[reached], threshold, None if exact else compare
             )
         if not len(near.rows):
-            return Seen(None, None, False, store.groups.labels[group])
+            return NearestMatch(None, None, False, store.groups.labels[group])
         row, similarity = (column[0].item() for column in near.best(1))
-        return Seen(store.rows.names[row], similarity, similarity >= threshold, store.groups.labels[group])
+        return NearestMatch(store.rows.names[row], similarity, similarity >= threshold, store.groups.labels[group])
 
     def commit(self) -> None:
         """Make the batch part of the index on disk: all of it, or nothing if the process dies. Again: nothing."""

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from phototriage.common.errors import IndexFolderError
 from phototriage.common.whole_folder import PART, sync
 from phototriage.duplicates import layout
-from phototriage.duplicates.layout_rescoring import SecondLook
+from phototriage.duplicates.layout_rescoring import RESCORING_FIELD, LayoutRescoring
 from phototriage.models.manifest import Manifest
 
 DESCRIPTION, LOCK = "index.json", "lock"
@@ -24,17 +24,17 @@ LENGTH_TOLERANCE = 1e-4  # of each part, whose length is 1; a model's are 1 with
 class IndexedModel(BaseModel):
     """What made the embeddings of an index, and from which similarity on two of them are duplicates."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True)
 
     name: str
     version: str
     parts: tuple[int, ...] = Field(min_length=1)  # numbers of an embedding, as the manifest's `embedding_parts`
     threshold: float
-    second_look: SecondLook | None = None
+    layout_rescoring: LayoutRescoring | None = RESCORING_FIELD
 
     @model_validator(mode="after")
     def _has_its_layout(self) -> Self:
-        rest = () if self.second_look is None else (layout.DIMENSION,)
+        rest = () if self.layout_rescoring is None else (layout.DIMENSION,)
         if self.parts[0] < 1 or self.parts[1:] != rest:
             raise ValueError(f"parts are {self.parts}; behind the embedding they have to be {rest}")
         return self
@@ -49,7 +49,7 @@ class IndexedModel(BaseModel):
             version=manifest.version,
             parts=manifest.embedding_parts,
             threshold=manifest.decision.threshold if threshold is None else threshold,
-            second_look=manifest.second_look,
+            layout_rescoring=manifest.layout_rescoring,
         )
 
     @property

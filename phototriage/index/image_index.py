@@ -2,7 +2,7 @@
 
     with ImageIndex.open(folder, model) as index:
         batch = index.begin("2026-03-01")
-        for each in batch.see(names, vectors): ...
+        for each in batch.add(names, vectors): ...
         batch.commit()
 
 A batch is there when it is committed, and leaves nothing behind if it isn't. The same batches in the same order give
@@ -21,12 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phototriage.common.errors import IndexFolderError
-from phototriage.index.batch import Batch, Seen
+from phototriage.index.batch import Batch, NearestMatch
 from phototriage.index.folder import Description, IndexedModel, model_of
 from phototriage.index.search import Asked, Neighbour, Wanted
 from phototriage.index.store import Store
 
-__all__ = ["Batch", "ImageIndex", "IndexFolderError", "IndexedModel", "Info", "Neighbour", "Seen", "model_of"]
+__all__ = ["Batch", "ImageIndex", "IndexFolderError", "IndexedModel", "Info", "NearestMatch", "Neighbour", "model_of"]
 
 if TYPE_CHECKING:
     from phototriage.models.runtime import OnnxModel

@@ -22,7 +22,7 @@ from phototriage.index.search import Neighbour, similarities_to
 Floats = NDArray[np.float32]
 
 TABLE, NAME, MADE_BY = "images", "name", b"phototriage_model"
-PARTS = ("seen", "placed")  # columns: the embedding, and the layout if there is a second look
+PARTS = ("seen", "placed")  # columns: the embedding, and the layout if there is layout re-scoring
 COUNTS = (64, 32)  # candidates by each
 QUERIES = 256  # at once: a search of several takes less time for each
 LEAST = 10_000  # rows from which an index is built; fewer are compared one by one
@@ -111,7 +111,7 @@ class LanceIndex:
         if not named:
             return []
         there = np.stack(list(named.values()))
-        exact = similarities_to(vector, there, self.model.second_look)
+        exact = similarities_to(vector, there, self.model.layout_rescoring)
         order = sorted(zip((-exact).tolist(), named, strict=True))[:count]
         return [Neighbour(name, -value) for value, name in order]
 

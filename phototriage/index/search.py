@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phototriage.duplicates import layout
-from phototriage.duplicates.layout_rescoring import SecondLook
+from phototriage.duplicates.layout_rescoring import LayoutRescoring
 from phototriage.duplicates.pairs import EXACT_ROWS, similarities
 from phototriage.index.folder import LENGTH_TOLERANCE
 from phototriage.index.rows import Rows
@@ -70,39 +70,43 @@ class Knows(Protocol):
         ...
 
 
-def search(rows: Rows, asked: Asked, wanted: Wanted, look: SecondLook | None, graph: Knows | None = None) -> list[Near]:
+def search(
+    rows: Rows, asked: Asked, wanted: Wanted, rescoring: LayoutRescoring | None, graph: Knows | None = None
+) -> list[Near]:
     """For each of those asked, what is wanted. Without a graph nothing is missed."""
     found: list[Near] = []
     for start in range(0, len(asked.vectors), QUERIES):
-        found += _search_part(rows, asked.part(start), wanted, look, graph)
+        found += _search_part(rows, asked.part(start), wanted, rescoring, graph)
     return found
 
 
-def _search_part(rows: Rows, asked: Asked, wanted: Wanted, look: SecondLook | None, graph: Knows | None) -> list[Near]:
-    sieve = _Sieve(wanted, _slack(asked.vectors.shape[1], look), asked, rows.visible)
+def _search_part(
+    rows: Rows, asked: Asked, wanted: Wanted, rescoring: LayoutRescoring | None, graph: Knows | None
+) -> list[Near]:
+    sieve = _Sieve(wanted, _slack(asked.vectors.shape[1], rescoring), asked, rows.visible)
     begin = 0
     if graph is not None and graph.rows:
         begin = graph.rows
-        sieve.offer(*_scored(rows, asked.vectors, graph.candidates(asked.vectors), look))
+        sieve.offer(*_scored(rows, asked.vectors, graph.candidates(asked.vectors), rescoring))
     stop = int(asked.limits.max())
     first_rows = 0 if begin else FIRST_ROWS
     for low, high in ((begin, min(begin + first_rows, stop)), (begin + first_rows, stop)):
         for first, block in rows.blocks(low, high):
-            query, place, value = _promising(asked.vectors, block, sieve.bar, look)
+            query, place, value = _promising(asked.vectors, block, sieve.bar, rescoring)
             sieve.offer(query, place + first, value)
-    return _settled(rows, asked.vectors, sieve, look)
+    return _settled(rows, asked.vectors, sieve, rescoring)
 
 
-def similarities_to(vector: Floats, others: Floats, look: SecondLook | None) -> Similarities:
+def similarities_to(vector: Floats, others: Floats, rescoring: LayoutRescoring | None) -> Similarities:
     """Of one embedding (D) with others (n, D)."""
     # Repeated, not broadcast: sums over arrays that lie otherwise in memory are rounded otherwise.
-    return similarities(np.repeat(vector[None], len(others), axis=0), others, look)
+    return similarities(np.repeat(vector[None], len(others), axis=0), others, rescoring)
 
 
-def _slack(dimension: int, look: SecondLook | None) -> float:
+def _slack(dimension: int, rescoring: LayoutRescoring | None) -> float:
     """By how much a similarity in float32 may be off: each product by D roundings, and by lengths that aren't 1."""
     product = (dimension + 8) * float(np.finfo(np.float32).eps) + 2.1 * LENGTH_TOLERANCE
-    return product if look is None else product * 2 * look.steepness
+    return product if rescoring is None else product * 2 * rescoring.steepness
 
 
 class _Sieve:
@@ -144,9 +148,11 @@ class _Sieve:
         self.query, self.row, self._value = self.query[kept], self.row[kept], self._value[kept]
 
 
-def _promising(vectors: Floats, block: Floats, bar: Floats, look: SecondLook | None) -> tuple[Indices, Indices, Floats]:
+def _promising(
+    vectors: Floats, block: Floats, bar: Floats, rescoring: LayoutRescoring | None
+) -> tuple[Indices, Indices, Floats]:
     """Pairs (query, place in the block) that may reach the query's bar, and their similarity in float32."""
-    if look is None:
+    if rescoring is None:
         near = vectors @ block.T
         query, place = np.nonzero(near >= bar[:, None])
         return query, place, near[query, place]
@@ -154,11 +160,13 @@ def _promising(vectors: Floats, block: Floats, bar: Floats, look: SecondLook | N
     near = vectors[:, seen] @ block[:, seen].T
     agreements = layout.agreements(vectors[:, placed], block[:, placed])
     # Only an agreement above the floor makes a similarity more than the cosine: the others need no closer look.
-    query, place = np.nonzero((near >= bar[:, None]) | (agreements > np.float32(look.floor)))
-    return query, place, look.similarity(near[query, place], agreements[query, place])
+    query, place = np.nonzero((near >= bar[:, None]) | (agreements > np.float32(rescoring.floor)))
+    return query, place, rescoring.similarity(near[query, place], agreements[query, place])
 
 
-def _scored(rows: Rows, vectors: Floats, named: Indices, look: SecondLook | None) -> tuple[Indices, Indices, Floats]:
+def _scored(
+    rows: Rows, vectors: Floats, named: Indices, rescoring: LayoutRescoring | None
+) -> tuple[Indices, Indices, Floats]:
     """The candidates (Q, n) as pairs (query, row), each once, and their similarity in float32."""
     named = np.sort(named, axis=1)
     real = named >= 0
@@ -167,28 +175,28 @@ def _scored(rows: Rows, vectors: Floats, named: Indices, look: SecondLook | None
     value = np.empty(len(row), np.float32)
     for start in range(0, len(row), EXACT_ROWS):
         part = slice(start, start + EXACT_ROWS)
-        value[part] = _products(vectors[query[part]], rows.gather(row[part]), look)
+        value[part] = _products(vectors[query[part]], rows.gather(row[part]), rescoring)
     return query, row, value
 
 
-def _products(left: Floats, right: Floats, look: SecondLook | None) -> Floats:
+def _products(left: Floats, right: Floats, rescoring: LayoutRescoring | None) -> Floats:
     products = left * right
-    if look is None:
+    if rescoring is None:
         found: Floats = products.sum(axis=1)
         return found
     split, even = -layout.DIMENSION, -layout.DIMENSION + layout.EVEN
     agreement = products[:, split:even].sum(axis=1) + np.abs(products[:, even:].sum(axis=1))
-    return look.similarity(products[:, :split].sum(axis=1), agreement)
+    return rescoring.similarity(products[:, :split].sum(axis=1), agreement)
 
 
-def _settled(rows: Rows, vectors: Floats, sieve: _Sieve, look: SecondLook | None) -> list[Near]:
+def _settled(rows: Rows, vectors: Floats, sieve: _Sieve, rescoring: LayoutRescoring | None) -> list[Near]:
     """What the sieve has kept, worked out in float64."""
     order = np.lexsort((sieve.row, sieve.query))
     query, row = sieve.query[order], sieve.row[order]
     exact = np.empty(len(row))
     for start in range(0, len(row), EXACT_ROWS):
         part = slice(start, start + EXACT_ROWS)
-        exact[part] = similarities(vectors[query[part]], rows.gather(row[part]), look)
+        exact[part] = similarities(vectors[query[part]], rows.gather(row[part]), rescoring)
     begins = np.searchsorted(query, np.arange(len(vectors) + 1))
     return [
         Near(row[low:high], exact[low:high])

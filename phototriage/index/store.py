@@ -120,7 +120,7 @@ class Store:
             self._report(f"{self.folder}: the graph knows {rows:,} of {len(self.rows):,} images")
 
     def search(self, asked: Asked, wanted: Wanted) -> list[Near]:
-        return search(self.rows, asked, wanted, self.model.second_look, self.graph) if len(asked.vectors) else []
+        return search(self.rows, asked, wanted, self.model.layout_rescoring, self.graph) if len(asked.vectors) else []
 
     def commit(self, content: Content) -> None:
         """Write a batch, whose rows and groups are in memory already."""

@@ -19,7 +19,7 @@ class EmbedderTail:
 
     def __init__(self, manifest: Manifest, forward: onnx.ModelProto, tensor: str, settings: Settings) -> None:
         """manifest, forward: of the embedder. Raises ModelFolderError, ProviderUnavailable."""
-        self._looks_twice = manifest.second_look is not None
+        self._looks_twice = manifest.layout_rescoring is not None
         main = manifest.output("embedding").name
         graph = part(forward, [main], tensor).SerializeToString()
         self._sessions = sessions = Sessions(graph, manifest.name, settings)

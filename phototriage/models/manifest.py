@@ -12,11 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from phototriage.common.errors import ModelFolderError
 from phototriage.difficulty import config as difficulty_rule
-from phototriage.difficulty.config import DifficultyRule
+from phototriage.difficulty.config import DifficultyConfig
 from phototriage.duplicates import layout
-from phototriage.duplicates.layout_rescoring import SecondLook
-from phototriage.images.input_config import InputRule
-from phototriage.saliency.featout_config import FeatOutRule
+from phototriage.duplicates.layout_rescoring import RESCORING_FIELD, LayoutRescoring
+from phototriage.images.input_config import InputConfig
+from phototriage.saliency.featout_config import FeatOutConfig
 
 FILE_NAME = "manifest.json"
 MODEL_FILE = "model.onnx"
@@ -35,7 +35,7 @@ PRIOR_ROUNDING = 1e-3  # a prior may be given to three digits
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True)
 
 
 class Output(_Part):
@@ -88,8 +88,8 @@ class Tuning(_Part):
 class Decision(_Part):
     """When two embeddings are of duplicates.
 
-    From the similarity `threshold` on they are. The similarity is their cosine, or where there is a second look what
-    that makes of it. The probability is 1 / (1 + exp(−(slope · similarity + intercept))), where a share `prior` of all
+    From the similarity `threshold` on they are. The similarity is their cosine, or what layout re-scoring makes
+    of it. The probability is 1 / (1 + exp(−(slope · similarity + intercept))), where a share `prior` of all
     pairs are duplicates, as among those that it was tuned on.
     """
 
@@ -97,7 +97,7 @@ class Decision(_Part):
     slope: float = Field(gt=0, allow_inf_nan=False)
     intercept: float = Field(allow_inf_nan=False)
     prior: float = Field(gt=0, lt=1)
-    second_look: SecondLook | None = None
+    layout_rescoring: LayoutRescoring | None = RESCORING_FIELD
     tuning: Tuning
 
     @model_validator(mode="after")
@@ -137,12 +137,12 @@ class Manifest(_Part):
     default: bool
     description: str
     files: dict[FileName, Sha256]
-    input: InputRule
+    input: InputConfig
     outputs: tuple[Output, ...]
     labels: tuple[str, ...] = ()
-    featout: FeatOutRule | None = None  # None: trained without FeatOut
+    featout: FeatOutConfig | None = None  # None: trained without FeatOut
     decision: Decision | None = None  # an embedder's, and no other kind's
-    difficulty: DifficultyRule | None = None  # a classifier's, once it is fitted
+    difficulty: DifficultyConfig | None = None  # a classifier's, once it is fitted
     metrics: tuple[Metric, ...] = ()
     data: Data
     training: Training
@@ -184,8 +184,10 @@ class Manifest(_Part):
             raise ValueError(f"an embedder needs an output embedding of shape (N, dimension), this has {embedding}")
         if shapes.get("gradient") != gradient:
             raise ValueError(f"an embedder needs an output gradient of shape {gradient}")
-        if self.second_look is not None and not layout.fits(rule.height, rule.width):
-            raise ValueError(f"a second look needs an input whose sides are multiples or divisors of {layout.CELLS}")
+        if self.layout_rescoring is not None and not layout.fits(rule.height, rule.width):
+            raise ValueError(
+                f"layout re-scoring needs an input whose sides are multiples or divisors of {layout.CELLS}"
+            )
 
     def _check_autoencoder(self) -> None:
         if self.labels:
@@ -212,14 +214,14 @@ class Manifest(_Part):
         return len(self.labels) if self.kind == "classifier" else int(self.output("embedding").shape[1])
 
     @property
-    def second_look(self) -> SecondLook | None:
-        return None if self.decision is None else self.decision.second_look
+    def layout_rescoring(self) -> LayoutRescoring | None:
+        return None if self.decision is None else self.decision.layout_rescoring
 
     @property
     def embedding_parts(self) -> tuple[int, ...]:
-        """Numbers of an embedding as it is given out and compared: the network's, and the layout's if there is a
-        second look. Each part has length 1."""
-        return (self.width,) if self.second_look is None else (self.width, layout.DIMENSION)
+        """Numbers of an embedding as it is given out and compared: the network's, and the layout's if there is
+        re-scoring. Each part has length 1."""
+        return (self.width,) if self.layout_rescoring is None else (self.width, layout.DIMENSION)
 
     def output(self, role: Role) -> Output:
         """The output of that role; ModelFolderError if the model has none."""
@@ -234,7 +236,7 @@ class Manifest(_Part):
         parts = ("decision", "difficulty")
         absent = {"version", *(name for name in parts if getattr(self, name) is None)}
         fields = self.model_dump(mode="json", exclude=absent)
-        if self.decision is not None and self.second_look is None:
+        if self.decision is not None and self.layout_rescoring is None:
             del fields["decision"]["second_look"]
         canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]

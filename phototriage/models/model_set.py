@@ -20,7 +20,7 @@ Kind = Literal["classifier", "embedder"]
 Loaded = OnnxModel | Autoencoder
 
 
-class Judge(NamedTuple):
+class DifficultyModels(NamedTuple):
     """What tells how hard an image is for a classifier."""
 
     classifier: OnnxModel
@@ -59,7 +59,7 @@ class Models:
             raise UnknownModel(f"No {kind} is called {name[:64]!r}; there is {', '.join(names)}.")
         return self.by_name[name]
 
-    def judge(self, name: str | None) -> Judge:
+    def for_difficulty(self, name: str | None) -> DifficultyModels:
         """The classifier of that name or the default one, and what tells what is hard for it. Raises UnknownModel."""
         classifier = self.get(name)
         found = self.difficulties.get(classifier.name)
@@ -69,7 +69,7 @@ class Models:
                 f"The classifier {classifier.name!r} has no difficulty score{scored}. Fit one: "
                 "python -m training.difficulty"
             )
-        return Judge(classifier, self.autoencoders[found.rule.autoencoder], found)
+        return DifficultyModels(classifier, self.autoencoders[found.rule.autoencoder], found)
 
 
 def load_difficulty(classifier: Manifest, folder: Path, autoencoders: Mapping[str, Autoencoder]) -> Difficulty | None:

@@ -112,7 +112,7 @@ class OnnxModel:
         D is the sum of the manifest's `embedding_parts`, each of length 1: the graph's output, and the layout.
         """
         found = self.forward(images, deadline)
-        return found if self.manifest.second_look is None else layout.append(found, images)
+        return found if self.manifest.layout_rescoring is None else layout.append(found, images)
 
     def forward(self, images: Images, deadline: float = NO_DEADLINE) -> Floats:
         """`images` uint8 (N, H, W, C) 0–255 → the main output float32 (N, K), whichever it is.

@@ -2,7 +2,7 @@
 NumPy only, the twin of `training.featout`.
 """
 
-from phototriage.saliency.featout_config import FeatOutRule
+from phototriage.saliency.featout_config import FeatOutConfig
 from phototriage.saliency.masks import featout_patches, featout_strength, gradient_mask, smooth_map, summarise
 
-__all__ = ["FeatOutRule", "featout_patches", "featout_strength", "gradient_mask", "smooth_map", "summarise"]
+__all__ = ["FeatOutConfig", "featout_patches", "featout_strength", "gradient_mask", "smooth_map", "summarise"]

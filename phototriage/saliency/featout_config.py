@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class FeatOutRule(BaseModel):
+class FeatOutConfig(BaseModel):
     """One rule for training and serving; it travels in the model's manifest.
 
     variant `multi`: `patches` disks, centres outside each other's exclusion disks; radius and strength of each

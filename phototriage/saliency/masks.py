@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from phototriage.saliency.featout_config import FeatOutRule
+from phototriage.saliency.featout_config import FeatOutConfig
 
 Float = NDArray[np.float32]
 LEVELS = 2**16 - 1  # of a map, where its values are ranked
@@ -79,7 +79,7 @@ def gradient_mask(smooth: Float) -> NDArray[np.uint8]:
     return mask
 
 
-def featout_patches(smooth: Float, rule: FeatOutRule) -> list[Patch]:
+def featout_patches(smooth: Float, rule: FeatOutConfig) -> list[Patch]:
     """The parts that FeatOut with `rule` removes from the image of this map, strongest first.
 
     `multi`: each centre is the maximum outside the exclusion disks of those before it (first in reading order if
@@ -109,7 +109,7 @@ def featout_patches(smooth: Float, rule: FeatOutRule) -> list[Patch]:
     return patches
 
 
-def featout_strength(smooth: Float, rule: FeatOutRule) -> Float:
+def featout_strength(smooth: Float, rule: FeatOutConfig) -> Float:
     """Map (H, W) → strength (H, W) in [0, 1] with which FeatOut replaces each pixel by the fill."""
     height, width = smooth.shape
     strength = np.zeros((height, width), np.float32)
@@ -145,7 +145,7 @@ def strength_mask(strength: Float) -> NDArray[np.uint8]:
     return np.rint(strength * 255).astype(np.uint8)
 
 
-def square_half_side(height: int, width: int, rule: FeatOutRule) -> int:
+def square_half_side(height: int, width: int, rule: FeatOutConfig) -> int:
     """Half the side of the original's square without its centre: 4 at 28×28, in proportion elsewhere."""
     return round((math.sqrt(rule.square_share * height * width) - 1) / 2)
 

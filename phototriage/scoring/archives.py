@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from typing import IO, Any, Self
 
 from phototriage.images.pixels import IMAGE_SUFFIXES
-from phototriage.scoring.image_references import Held, Item, Piece, Unreadable
+from phototriage.scoring.image_references import BytesInMemory, ImageReference, Item, Unreadable
 
 # Modules rather than tarfile's own modes, since these go on behind the first of several streams, as pbzip2 writes them.
 _OPENERS: dict[str, Callable[[IO[bytes]], Any]] = {
@@ -45,7 +45,7 @@ def is_packed(name: str) -> bool:
     return _packing(name) is not None
 
 
-def read_tar(opened: Opened, place: Callable[[int, int], Piece]) -> Iterator[Item]:
+def read_tar(opened: Opened, place: Callable[[int, int], ImageReference]) -> Iterator[Item]:
     """Images of a tar; `place` gives what reads so many bytes from such a one on. Raises one of DAMAGED, OSError."""
     with opened() as file, tarfile.open(fileobj=file, mode="r:", tarinfo=_Header) as archive:
         for member in _members(archive):
@@ -66,10 +66,10 @@ def unpack(name: str, opened: Opened, most: int) -> Iterator[Item]:
             yield Item(shown(member.name), _link_or_hole(member) or _content(archive, member, most))
 
 
-def _content(archive: tarfile.TarFile, member: tarfile.TarInfo, most: int) -> Piece:
+def _content(archive: tarfile.TarFile, member: tarfile.TarInfo, most: int) -> ImageReference:
     content = archive.extractfile(member)
     # A byte more than is allowed, so that it is told to be too large where it is read.
-    return Held(b"" if content is None else content.read(most + 1), member.size)
+    return BytesInMemory(b"" if content is None else content.read(most + 1), member.size)
 
 
 def _members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
@@ -81,7 +81,7 @@ def _members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
             yield member
 
 
-def _link_or_hole(member: tarfile.TarInfo) -> Piece | None:
+def _link_or_hole(member: tarfile.TarInfo) -> ImageReference | None:
     if member.islnk() or member.issym():
         return Unreadable("It is a link in the archive. Pack it with --dereference and --hard-dereference.")
     if member.sparse:

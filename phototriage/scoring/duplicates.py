@@ -37,7 +37,7 @@ class NearDuplicates:
         """The table with the column; rows without an embedding have none."""
         embedded = table.filter(table.column("embed").is_valid())
         keys = [self._key(name) for name in embedded.column(NAME).to_pylist()]
-        seen = iter(self._batch.see(keys, _vectors(embedded, self._model.dimension)))
+        seen = iter(self._batch.add(keys, _vectors(embedded, self._model.dimension)))
         told = {"name": self._model.name, "version": self._model.version}
         rows: list[dict[str, Any] | None] = []
         waiting = iter(keys)

@@ -13,7 +13,7 @@ from phototriage.images.pixels import ImageLimits
 from phototriage.scoring.image_files import read_file, reason
 
 
-class Piece(Protocol):
+class ImageReference(Protocol):
     """Bytes that are somewhere else until they are read. Can be pickled."""
 
     def read(self, limits: ImageLimits) -> bytes:
@@ -21,16 +21,16 @@ class Piece(Protocol):
         ...
 
 
-def held_bytes(pieces: Iterable[Piece]) -> int:
+def bytes_in_memory(pieces: Iterable[ImageReference]) -> int:
     """How many bytes they have with them."""
-    return sum(len(piece.content) for piece in pieces if isinstance(piece, Held))
+    return sum(len(piece.content) for piece in pieces if isinstance(piece, BytesInMemory))
 
 
 class Item(NamedTuple):
     """An image by the name that its row bears. Names may repeat, as the lines of a list do."""
 
     name: str
-    piece: Piece
+    piece: ImageReference
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class LocalFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class FileRange:
     """Consecutive bytes of a file, as a member of a tar is."""
 
     path: str
@@ -99,7 +99,7 @@ class RemoteFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class BytesInMemory:
     """Bytes that had to be read when they came by, as those of a compressed archive have."""
 
     content: bytes

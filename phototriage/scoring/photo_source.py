@@ -16,7 +16,15 @@ from typing import IO, Any
 from phototriage.images.pixels import IMAGE_SUFFIXES, ImageLimits
 from phototriage.scoring import archives
 from phototriage.scoring.archives import is_image_name, shown
-from phototriage.scoring.image_references import Item, LocalFile, Piece, RemoteFile, Stretch, Unreadable, file_system
+from phototriage.scoring.image_references import (
+    FileRange,
+    ImageReference,
+    Item,
+    LocalFile,
+    RemoteFile,
+    Unreadable,
+    file_system,
+)
 
 TABLES = (".csv", ".parquet")
 LISTS = (".txt", ".lst")
@@ -73,7 +81,7 @@ def open_source(where: str, column: str | None, limits: ImageLimits) -> PhotoSou
         return _packed(where, base, lambda: archives.unpack(path.name, opened, limits.max_bytes))
     if suffix == ".tar":
         place = str(path)
-        return _counted(where, base, lambda: archives.read_tar(opened, lambda *part: Stretch(place, *part)), True)
+        return _counted(where, base, lambda: archives.read_tar(opened, lambda *part: FileRange(place, *part)), True)
     if suffix in TABLES + LISTS:
         return _counted(where, beside, lambda: _lines(where, suffix, column, _local(path.parent), opened))
     if suffix in IMAGE_SUFFIXES:
@@ -162,7 +170,7 @@ def _wanted(entry: os.DirEntry[str], passed_over: Counter[str] | None) -> str | 
 
 
 def _lines(
-    name: str, suffix: str, column: str | None, place: Callable[[str], Piece], opened: Callable[[], IO[bytes]]
+    name: str, suffix: str, column: str | None, place: Callable[[str], ImageReference], opened: Callable[[], IO[bytes]]
 ) -> Iterator[Item]:
     """A list's lines or a table's cells, in their order; blank lines of a list are left out."""
     cells: Callable[[IO[bytes]], Iterable[str]]
@@ -219,11 +227,11 @@ def _no_column(name: str, column: str, columns: Iterable[str]) -> str:
     return f"{name} has no column {column!r}; it has {', '.join(columns)}. Name one by --column."
 
 
-def _local(folder: Path) -> Callable[[str], Piece]:
+def _local(folder: Path) -> Callable[[str], ImageReference]:
     """Where the cells of a table in that folder are."""
     base = folder.resolve()
 
-    def place(cell: str) -> Piece:
+    def place(cell: str) -> ImageReference:
         return RemoteFile(cell) if "://" in cell else LocalFile(str(base / cell))
 
     return place
@@ -274,11 +282,11 @@ def _walk_remote(system: Any, url: str, folder: str, below: str = "") -> Iterato
             yield Item(shown(below + name), RemoteFile(url, path))
 
 
-def _beside(url: str, table: str) -> Callable[[str], Piece]:
+def _beside(url: str, table: str) -> Callable[[str], ImageReference]:
     """Where the cells of a table are that is in such a file system itself."""
     folder = PurePosixPath(table).parent
 
-    def place(cell: str) -> Piece:
+    def place(cell: str) -> ImageReference:
         return RemoteFile(cell) if "://" in cell else RemoteFile(url, str(folder / cell))
 
     return place

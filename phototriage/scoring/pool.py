@@ -21,7 +21,7 @@ from phototriage.common.process import end_with_parent
 from phototriage.models.providers import ProviderUnavailable
 from phototriage.scoring.scorer import Scorer, ScoringFailed, Shard, Started
 from phototriage.settings import Settings, available_cores
-from phototriage.triage.pipeline import Question
+from phototriage.triage.pipeline import TriageRequest
 
 NO_IMAGE = -1  # in place of an image's, where a process ended at none
 MOST_DEATHS = 3  # of processes that no image explains
@@ -42,7 +42,7 @@ class Job:
     gives how many rows are errors. Can be pickled."""
 
     settings: Settings
-    question: Question
+    question: TriageRequest
     threads: int
     write: Callable[..., int]
 

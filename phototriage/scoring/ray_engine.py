@@ -21,7 +21,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from phototriage.common.errors import PhototriageError
 from phototriage.models.providers import ProviderUnavailable
-from phototriage.scoring.image_references import held_bytes
+from phototriage.scoring.image_references import bytes_in_memory
 from phototriage.scoring.parts import Parts, errors_in, part_of
 from phototriage.scoring.pool import Job
 from phototriage.scoring.scorer import Scorer, ScoringFailed, Shard, Started
@@ -104,7 +104,7 @@ def _windows(shards: Iterator[Shard]) -> Iterator[list[Shard]]:
     held = 0
     for shard in shards:
         window.append(shard)
-        held += held_bytes(item.piece for item in shard.items)
+        held += bytes_in_memory(item.piece for item in shard.items)
         if len(window) == SHARDS_AT_ONCE or held >= BYTES_AT_ONCE:
             yield window
             window, held = [], 0

@@ -22,14 +22,14 @@ from phototriage.images.pixels import IMAGE_SUFFIXES
 from phototriage.index.image_index import ImageIndex, IndexedModel
 from phototriage.scoring import parts as score_parts
 from phototriage.scoring.duplicates import NearDuplicates, opened
-from phototriage.scoring.image_references import Item, held_bytes
+from phototriage.scoring.image_references import Item, bytes_in_memory
 from phototriage.scoring.parts import Parts, PartsError
 from phototriage.scoring.photo_source import PhotoSource, SourceError, open_source
 from phototriage.scoring.pool import Job, ScorePool
 from phototriage.scoring.schema import ERROR, FORMAT, NAME, schema_of, with_metadata
 from phototriage.scoring.scorer import Shard, Started
 from phototriage.settings import Settings
-from phototriage.triage.pipeline import Question
+from phototriage.triage.pipeline import TriageRequest
 
 SHARD_SIZE = 64  # images of a part file, at most; a run that is killed does so many again for each worker
 SHARD_BYTES = 64 << 20  # of images that a compressed archive makes hold, from which on a shard is full
@@ -62,7 +62,7 @@ class Task:
 
     source: str
     output: Path
-    question: Question
+    question: TriageRequest
     column: str | None = None
     workers: int | None = None  # as many as there are cores
     threads: int = 1  # of a worker
@@ -115,7 +115,7 @@ def _tell_passed_over(source: PhotoSource) -> None:
         print(f"phototriage: passed over, not called as images are: {files} files ({told}{more})", file=sys.stderr)
 
 
-def _asked(task: Task) -> Question:
+def _asked(task: Task) -> TriageRequest:
     """With the embeddings that near-duplicates are found by."""
     include = task.question.include
     if not task.near_duplicates or include is None or "embed" in include:
@@ -186,7 +186,7 @@ def _shards(source: PhotoSource, size: int) -> Iterator[Shard]:
     held = 0
     for item in items:
         some.append(item)
-        held += held_bytes([item.piece])
+        held += bytes_in_memory([item.piece])
         if len(some) == size or held >= SHARD_BYTES:
             yield Shard(number, some)
             some, held, number = [], 0, number + 1

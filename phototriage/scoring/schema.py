@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from phototriage.difficulty.signals import SIGNALS
 from phototriage.triage.embedding import LITTLE_ENDIAN
-from phototriage.triage.schemas import Part, Problem, TriageAnswer
+from phototriage.triage.schemas import Part, Problem, TriageResponse
 
 FORMAT = "1"
 NAME, ERROR, NEAR_DUPLICATES = "name", "error", "near_duplicates"
@@ -110,7 +110,7 @@ def schema_of(parts: Iterable[Part], near_duplicates: bool = False) -> pa.Schema
     return pa.schema([*columns, pa.field(ERROR, _ERROR)])
 
 
-def row_of(name: str, answer: TriageAnswer | Problem) -> Row:
+def row_of(name: str, answer: TriageResponse | Problem) -> Row:
     """An image's row."""
     if isinstance(answer, Problem):
         return {NAME: name, ERROR: answer.model_dump()}

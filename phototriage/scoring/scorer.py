@@ -26,9 +26,9 @@ from phototriage.scoring.image_references import Item, problem_of_failure
 from phototriage.scoring.schema import Row, row_of, schema_of
 from phototriage.settings import Settings
 from phototriage.triage import pipeline
-from phototriage.triage.pipeline import Question
+from phototriage.triage.pipeline import TriageRequest
 from phototriage.triage.problems import bug, problem_of
-from phototriage.triage.schemas import Part, Problem, TriageAnswer
+from phototriage.triage.schemas import Part, Problem, TriageResponse
 
 T = TypeVar("T")
 
@@ -66,7 +66,7 @@ class Started:
 class Scorer:
     """Answers one question about shard after shard."""
 
-    def __init__(self, settings: Settings, question: Question, threads: int = 1) -> None:
+    def __init__(self, settings: Settings, question: TriageRequest, threads: int = 1) -> None:
         """Load and verify the models; `threads` images are worked on at once.
 
         Raises ModelFolderError, ProviderUnavailable; UnknownModel, UnknownLabel, MalformedRequest.
@@ -76,7 +76,7 @@ class Scorer:
         self._settings = settings.model_copy(update={"threads": threads}).serving(gpu)
         parts = question.include or pipeline.DEFAULT_PARTS
         models = load_needed(self._settings, pipeline.kinds_of(parts), question.classifier, question.embedder)
-        self._plan = pipeline.plan(models, question)
+        self._plan = pipeline.make_plan(models, question)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="read")
         self._thread_count = threads
         self._threads = None if threads == 1 else ThreadPoolExecutor(threads, thread_name_prefix="score")
@@ -90,7 +90,7 @@ class Scorer:
     def versions(self) -> Mapping[str, str]:
         """Of the models that answer, by name."""
         plan = self._plan
-        models = [plan.classifier, plan.embedder, plan.judge and plan.judge.autoencoder]
+        models = [plan.classifier, plan.embedder, plan.difficulty_models and plan.difficulty_models.autoencoder]
         return {model.name: model.manifest.version for model in models if model is not None}
 
     def score(
@@ -133,9 +133,9 @@ class Scorer:
     def _row(self, name: str, read: Callable[[], bytes]) -> Row:
         return row_of(name, self._answer(name, read))
 
-    def _answer(self, name: str, read: Callable[[], bytes]) -> TriageAnswer | Problem:
+    def _answer(self, name: str, read: Callable[[], bytes]) -> TriageResponse | Problem:
         try:
-            return pipeline.answer(self._plan, read(), self._settings.image_limits)
+            return pipeline.respond(self._plan, read(), self._settings.image_limits)
         except (PhototriageError, OSError) as error:
             return problem_of(problem_of_failure(error))
         except Exception:  # what nobody foresaw must not cost the other images their rows

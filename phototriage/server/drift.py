@@ -7,10 +7,10 @@ from functools import cache
 from prometheus_client import Counter, Histogram
 
 from phototriage.common.metrics import CONFIDENCE, DIFFICULTY, DUPLICATES, LABELS, SIMILARITY
-from phototriage.triage.schemas import ClassifyAnswer, DifficultyAnswer, DuplicatesAnswer, TriageAnswer
+from phototriage.triage.schemas import ClassifyResponse, DifficultyResponse, DuplicatesResponse, TriageResponse
 
 
-def count_label(answer: ClassifyAnswer) -> None:
+def count_label(answer: ClassifyResponse) -> None:
     confidence, labels = _of_label(answer.model.name, answer.label)
     confidence.observe(answer.confidence)
     labels.inc()
@@ -21,16 +21,16 @@ def _of_label(model: str, label: str) -> tuple[Histogram, Counter]:
     return CONFIDENCE.labels(model), LABELS.labels(model, label)
 
 
-def count_difficulty(answer: DifficultyAnswer) -> None:
+def count_difficulty(answer: DifficultyResponse) -> None:
     DIFFICULTY.labels(answer.model.name).observe(answer.score)
 
 
-def count_pair(answer: DuplicatesAnswer) -> None:
+def count_pair(answer: DuplicatesResponse) -> None:
     SIMILARITY.labels(answer.model.name).observe(answer.similarity)
     DUPLICATES.labels(answer.model.name, str(answer.is_duplicate).lower()).inc()
 
 
-def count_parts(answer: TriageAnswer) -> None:
+def count_parts(answer: TriageResponse) -> None:
     if answer.classify is not None:
         count_label(answer.classify)
     if answer.difficulty is not None:

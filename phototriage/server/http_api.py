@@ -27,24 +27,24 @@ from phototriage.server.router import READ_AT, Route, Router
 from phototriage.server.serving import Serving
 from phototriage.server.uploads import read_image, read_images, read_pair
 from phototriage.settings import Settings
-from phototriage.triage import answers, comparison, pipeline
-from phototriage.triage.pipeline import Looked, Plan, Question
+from phototriage.triage import comparison, pipeline, responses
+from phototriage.triage.pipeline import PipelineOutputs, Plan, TriageRequest
 from phototriage.triage.problems import problem_of
 from phototriage.triage.schemas import (
-    BatchAnswer,
     BatchItem,
+    BatchResponse,
     ClassifyQuery,
     DifficultyQuery,
     DuplicatesQuery,
     Health,
     ModelQuery,
-    ReloadAnswer,
+    ReloadResponse,
     SaliencyQuery,
     TriageQuery,
 )
 
 T = TypeVar("T")
-Finish = Callable[[Plan, Looked], Response]
+Finish = Callable[[Plan, PipelineOutputs], Response]
 
 MAX_UPLOADS = 64  # each may hold as many bytes as an image may have
 PUBLISH_SECONDS = 0.5
@@ -93,7 +93,7 @@ class HttpApi:
         """Have it called when a caller of this process has had the models read again."""
         self._then = then
 
-    async def reload_models(self) -> ReloadAnswer:
+    async def reload_models(self) -> ReloadResponse:
         """Take up what has changed in the models directory. Raises Overloaded."""
         return await self._ready().reload()
 
@@ -121,10 +121,10 @@ class HttpApi:
 
     async def classify(self, request: Request) -> Response:
         query = read_query(request, ClassifyQuery)
-        question = Question(("classify",), classifier=query.model, top_k=query.top_k)
+        question = TriageRequest(("classify",), classifier=query.model, top_k=query.top_k)
 
-        def finish(asked: Plan, looked: Looked) -> Response:
-            answer = pipeline.classified(asked, looked)
+        def finish(asked: Plan, looked: PipelineOutputs) -> Response:
+            answer = pipeline.classify_part(asked, looked)
             drift.count_label(answer)
             return _json(answer)
 
@@ -132,10 +132,10 @@ class HttpApi:
 
     async def difficulty(self, request: Request) -> Response:
         query = read_query(request, DifficultyQuery)
-        question = Question(("difficulty",), classifier=query.model, label=query.label)
+        question = TriageRequest(("difficulty",), classifier=query.model, label=query.label)
 
-        def finish(asked: Plan, looked: Looked) -> Response:
-            answer = pipeline.assessed(asked, looked)
+        def finish(asked: Plan, looked: PipelineOutputs) -> Response:
+            answer = pipeline.difficulty_part(asked, looked)
             drift.count_difficulty(answer)
             return _json(answer)
 
@@ -144,10 +144,10 @@ class HttpApi:
     async def saliency(self, request: Request) -> Response:
         query = read_query(request, SaliencyQuery)
         as_png = prefers_png(request)
-        question = Question(("saliency",), classifier=query.model, method=query.method, target=query.target)
+        question = TriageRequest(("saliency",), classifier=query.model, method=query.method, target=query.target)
 
-        def finish(asked: Plan, looked: Looked) -> Response:
-            saliency = pipeline.explained(asked, looked)
+        def finish(asked: Plan, looked: PipelineOutputs) -> Response:
+            saliency = pipeline.saliency_part(asked, looked)
             if as_png:
                 return Response(saliency.png(), headers={"Vary": "Accept"}, media_type=PNG)
             body = saliency.answer().model_dump_json(exclude_none=True)
@@ -157,14 +157,14 @@ class HttpApi:
 
     async def embed(self, request: Request) -> Response:
         query = read_query(request, ModelQuery)
-        question = Question(("embed",), embedder=query.model)
-        return await self._look(request, question, lambda asked, looked: _json(pipeline.embedded(asked, looked)))
+        question = TriageRequest(("embed",), embedder=query.model)
+        return await self._look(request, question, lambda asked, looked: _json(pipeline.embed_part(asked, looked)))
 
     async def triage(self, request: Request) -> Response:
-        question = Question(**dict(read_query(request, TriageQuery)))
+        question = TriageRequest(**dict(read_query(request, TriageQuery)))
 
-        def finish(asked: Plan, looked: Looked) -> Response:
-            answer = pipeline.put_together(asked, looked)
+        def finish(asked: Plan, looked: PipelineOutputs) -> Response:
+            answer = pipeline.assemble(asked, looked)
             drift.count_parts(answer)
             return Response(answer.model_dump_json(exclude_none=True), media_type=JSON)
 
@@ -173,7 +173,7 @@ class HttpApi:
     async def triage_batch(self, request: Request) -> Response:
         serving = self._admitted(request)
         settings = serving.settings
-        asked = pipeline.plan(serving.models, Question(**dict(read_query(request, TriageQuery))))
+        asked = pipeline.make_plan(serving.models, TriageRequest(**dict(read_query(request, TriageQuery))))
         deadline = _Deadline(settings.deadline_seconds)
         # As many bytes as so many images may come in.
         weight = math.ceil(settings.max_request_bytes / settings.max_image_bytes)
@@ -181,7 +181,7 @@ class HttpApi:
         works = [partial(_item, asked, file, settings.image_limits, deadline.at) for file in files]
         found = await serving.queue.run_each(works, deadline.on_loop)
         results = [_numbered(index, file, one) for index, (file, one) in enumerate(zip(files, found, strict=True))]
-        return Response(BatchAnswer(results=results).model_dump_json(exclude_none=True), media_type=JSON)
+        return Response(BatchResponse(results=results).model_dump_json(exclude_none=True), media_type=JSON)
 
     async def duplicates(self, request: Request) -> Response:
         query = read_query(request, DuplicatesQuery)
@@ -205,7 +205,7 @@ class HttpApi:
         serving = self._ready()
         serving.access.check(request)
         refuse_query(request)
-        return _json(answers.list_models(serving.models))
+        return _json(responses.list_models(serving.models))
 
     async def reload(self, request: Request) -> Response:
         serving = self._ready()
@@ -243,17 +243,17 @@ class HttpApi:
         serving.queue.refuse_if_full()
         return serving
 
-    async def _look(self, request: Request, question: Question, finish: Finish) -> Response:
+    async def _look(self, request: Request, question: TriageRequest, finish: Finish) -> Response:
         """Read one image, run what the question needs of the models, and finish the answer, all but the reading in a
         thread."""
         serving = self._admitted(request)
         models, limits = serving.models, serving.settings.image_limits
-        asked = pipeline.plan(models, question)
+        asked = pipeline.make_plan(models, question)
         deadline = _Deadline(serving.settings.deadline_seconds)
         image = await self._receive(request, serving, read_image, deadline, 1)
 
         def work() -> Response:
-            return finish(asked, pipeline.look(asked, image, limits, deadline.at, serving.queue.aside))
+            return finish(asked, pipeline.run_models(asked, image, limits, deadline.at, serving.queue.aside))
 
         return await self._work(request, serving, models, [image], work, deadline)
 
@@ -328,7 +328,7 @@ def _item(asked: Plan, file: File, limits: ImageLimits, deadline: float) -> Batc
     try:
         if file.refused is not None:
             raise file.refused
-        answer = pipeline.answer(asked, file.joined(), limits, deadline)
+        answer = pipeline.respond(asked, file.joined(), limits, deadline)
     except PhototriageError as error:
         return error
     drift.count_parts(answer)

@@ -10,14 +10,14 @@ from phototriage.models import manifest
 from phototriage.models.model_set import Loaded, Models, assemble, classifiers_last, default_embedder, folders_of
 from phototriage.models.runtime import OnnxModel, load_any
 from phototriage.settings import Settings
-from phototriage.triage.schemas import ModelName, Refused, ReloadAnswer, TakenUp
+from phototriage.triage.schemas import ModelName, Refused, ReloadResponse, TakenUp
 
 
 class Changes(NamedTuple):
     """The models to serve from now on, and what to tell of them."""
 
     models: Models
-    answer: ReloadAnswer
+    answer: ReloadResponse
 
 
 def read_again(settings: Settings, old: Models) -> Changes:
@@ -71,6 +71,6 @@ def _told(error: ModelFolderError | OSError) -> str:
     return error.detail if isinstance(error, ModelFolderError) else f"The folder can't be read: {error.strerror}"
 
 
-def _answer(models: Models, taken: list[TakenUp], removed: list[str], refused: list[Refused]) -> ReloadAnswer:
+def _answer(models: Models, taken: list[TakenUp], removed: list[str], refused: list[Refused]) -> ReloadResponse:
     served = [ModelName(name=one.name, version=one.manifest.version) for one in models.all]
-    return ReloadAnswer(taken_up=taken, removed=removed, refused=refused, models=served)
+    return ReloadResponse(taken_up=taken, removed=removed, refused=refused, models=served)

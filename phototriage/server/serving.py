@@ -13,7 +13,7 @@ from phototriage.server.connections import Connection
 from phototriage.server.model_changes import read_again
 from phototriage.server.work_queue import WorkQueue
 from phototriage.settings import Settings
-from phototriage.triage.schemas import ReloadAnswer, TakenUp
+from phototriage.triage.schemas import ReloadResponse, TakenUp
 
 STUCK_DEADLINES = 3  # work that takes so many of them will not come back
 
@@ -39,7 +39,7 @@ class Serving:
         if self.queue.busy_seconds > limit:
             raise Overloaded(f"Work has been running for more than {limit:g} s. Restart the server.")
 
-    async def reload(self) -> ReloadAnswer:
+    async def reload(self) -> ReloadResponse:
         """Read the models directory again, beside the requests. Raises Overloaded while that goes on already; what has
         changed by then is taken up all the same."""
         self._asked_again = True

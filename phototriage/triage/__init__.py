@@ -5,6 +5,6 @@ No HTTP here: the service, the command line and scoring call it. `pipeline` deco
 """
 
 from phototriage.triage.comparison import Side, duplicates
-from phototriage.triage.pipeline import Question, classify, difficulty, embed, saliency, triage
+from phototriage.triage.pipeline import TriageRequest, classify, difficulty, embed, saliency, triage
 
-__all__ = ["Question", "Side", "classify", "difficulty", "duplicates", "embed", "saliency", "triage"]
+__all__ = ["Side", "TriageRequest", "classify", "difficulty", "duplicates", "embed", "saliency", "triage"]

@@ -8,14 +8,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from phototriage.difficulty.signals import Seen
+from phototriage.difficulty.signals import SignalInputs
 from phototriage.images.pixels import resize
 from phototriage.images.upright import Upright
 from phototriage.models.autoencoder import Autoencoder
 from phototriage.models.runtime import OnnxModel
 
 
-class Views(NamedTuple):
+class ModelInputs(NamedTuple):
     """N decoded images as the two models are fed, uint8 (N, H, W, C) each, and the smallest side of each (N,)."""
 
     classifier: NDArray[np.uint8]
@@ -23,20 +23,20 @@ class Views(NamedTuple):
     smallest_side: NDArray[np.int64]
 
 
-def views(classifier: OnnxModel, autoencoder: Autoencoder, images: Sequence[Upright]) -> Views:
+def model_inputs(classifier: OnnxModel, autoencoder: Autoencoder, images: Sequence[Upright]) -> ModelInputs:
     """Of images that `images.decode_for` gave for both."""
     rules = classifier.manifest.input, autoencoder.manifest.input
     large, small = (np.stack([resize(image, rule).pixels for image in images]) for rule in rules)
-    return Views(large, small, np.array([image.smallest_side for image in images]))
+    return ModelInputs(large, small, np.array([image.smallest_side for image in images]))
 
 
-def joined(shown: Sequence[Views]) -> Views:
+def concatenated(shown: Sequence[ModelInputs]) -> ModelInputs:
     """Those of several images as one."""
-    return Views(*(np.concatenate(column) for column in zip(*shown, strict=True)))
+    return ModelInputs(*(np.concatenate(column) for column in zip(*shown, strict=True)))
 
 
-def see(classifier: OnnxModel, autoencoder: Autoencoder, shown: Views) -> Seen:
+def signal_inputs(classifier: OnnxModel, autoencoder: Autoencoder, shown: ModelInputs) -> SignalInputs:
     """What both models give."""
     logits = classifier.logits(shown.classifier)
     measured = autoencoder.measure(shown.autoencoder)
-    return Seen(logits, *measured, shown.classifier, shown.smallest_side)
+    return SignalInputs(logits, *measured, shown.classifier, shown.smallest_side)

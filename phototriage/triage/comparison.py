@@ -22,9 +22,9 @@ from phototriage.models.model_set import Models
 from phototriage.models.runtime import OnnxModel
 from phototriage.saliency.masks import gradient_mask, smooth_map
 from phototriage.triage import embedding
-from phototriage.triage.answers import mask_png, name_of
 from phototriage.triage.pipeline import DEFAULT_LIMITS, prepare_for
-from phototriage.triage.schemas import DuplicatesAnswer, Explanation, MaskAnswer
+from phototriage.triage.responses import mask_png, name_of
+from phototriage.triage.schemas import DuplicatesResponse, Explanation, SaliencyMask
 
 # A cosine is at its maximum between equal embeddings, where its gradient is nothing but rounding: not to be shown.
 LEAST_DIFFERENCE = 1e-9
@@ -51,7 +51,7 @@ def duplicates(
     explain: bool = False,
     limits: ImageLimits = DEFAULT_LIMITS,
     deadline: float = NO_DEADLINE,
-) -> DuplicatesAnswer:
+) -> DuplicatesResponse:
     """Whether two images are duplicates, by the named embedder or the default one.
 
     `threshold` in [−1, 1] takes the place of the tuned one. With `explain` each image gets a mask of the gradient of
@@ -63,7 +63,7 @@ def duplicates(
     prepared = {i: _prepare(chosen, side, limits) for i, side in enumerate((a, b)) if side.kind == "image"}
     with timed("model"):
         vectors = _vectors(chosen, prepared, given, deadline)
-    answer = judge(chosen, similarity(vectors[0], vectors[1], chosen.manifest.second_look), threshold)
+    answer = decide(chosen, similarity(vectors[0], vectors[1], chosen.manifest.layout_rescoring), threshold)
     if not explain:
         return answer
     equal = 1 - answer.similarity < LEAST_DIFFERENCE
@@ -71,11 +71,11 @@ def duplicates(
     return answer.model_copy(update={"explanation": Explanation(a=masks.get(0), b=masks.get(1))})
 
 
-def judge(model: OnnxModel, similarity: float, threshold: float | None = None) -> DuplicatesAnswer:
+def decide(model: OnnxModel, similarity: float, threshold: float | None = None) -> DuplicatesResponse:
     """What an embedder says of two images of that similarity."""
     decision = decision_of(model)
     limit = decision.threshold if threshold is None else threshold
-    return DuplicatesAnswer(
+    return DuplicatesResponse(
         model=name_of(model),
         is_duplicate=is_duplicate(similarity, limit),
         similarity=similarity,
@@ -123,7 +123,7 @@ def _vectors(
     return [embedded[0], embedded[1]]
 
 
-def _explain(model: OnnxModel, prepared: dict[int, Prepared], vectors: Vectors, equal: bool) -> dict[int, MaskAnswer]:
+def _explain(model: OnnxModel, prepared: dict[int, Prepared], vectors: Vectors, equal: bool) -> dict[int, SaliencyMask]:
     """Masks by side, all zero where the embeddings are `equal`. The weights of an image's outputs are the other
     image's embedding, so that their sum is the cosine."""
     if not prepared:
@@ -136,5 +136,5 @@ def _explain(model: OnnxModel, prepared: dict[int, Prepared], vectors: Vectors, 
         shown = np.zeros_like(gradient) if equal else gradient
         mask = to_upright(gradient_mask(smooth_map(shown)), each.geometry)
         png = base64.b64encode(mask_png(mask)).decode("ascii")
-        masks[i] = MaskAnswer(mask_png=png, width=each.width, height=each.height)
+        masks[i] = SaliencyMask(mask_png=png, width=each.width, height=each.height)
     return masks

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from phototriage.common.errors import ForeignEmbedding, MalformedRequest
 from phototriage.duplicates.pairs import LENGTH_TOLERANCE
-from phototriage.triage.schemas import EmbedAnswer, Embedding, ModelName
+from phototriage.triage.schemas import Embedding, EmbedResponse, ModelName
 
 MAX_BYTES = 64_000  # of the JSON object: room for 10,000 dimensions
 BYTES_A_VALUE = 4
@@ -76,7 +76,7 @@ def _check_lengths(vector: NDArray[np.float32], parts: Sequence[int]) -> None:
 
 def _whole_answer(text: bytes) -> Embedding | None:
     try:
-        return EmbedAnswer.model_validate_json(text, strict=True).embedding
+        return EmbedResponse.model_validate_json(text, strict=True).embedding
     except ValidationError:
         return None
 

@@ -1,4 +1,4 @@
-"""The one path from an image file's bytes to its answers: one decode, each model run once, only what is asked.
+"""The one path from an image file's bytes to its answers: one decode, each model run once, only what is plan.
 
 No HTTP here: the service and the command line call this.
 """
@@ -13,18 +13,18 @@ import numpy as np
 
 from phototriage.common.errors import MalformedRequest, UnknownModel
 from phototriage.common.metrics import timed
-from phototriage.difficulty.predictor import Judgement
-from phototriage.difficulty.signals import Seen
+from phototriage.difficulty.predictor import DifficultyPrediction
+from phototriage.difficulty.signals import SignalInputs
 from phototriage.images.geometry import Geometry
 from phototriage.images.pixels import ImageLimits, Prepared, decode_for, prepare, resize
 from phototriage.images.upright import Upright
 from phototriage.models.batching import NO_DEADLINE
 from phototriage.models.embedder_tail import EmbedderTail
-from phototriage.models.model_set import Judge, Kind, Models
+from phototriage.models.model_set import DifficultyModels, Kind, Models
 from phototriage.models.runtime import OnnxModel
 from phototriage.models.sessions import Floats
-from phototriage.triage.answers import Saliency, classify_answer, difficulty_answer, embed_answer, saliency_of
-from phototriage.triage.schemas import ClassifyAnswer, DifficultyAnswer, EmbedAnswer, Method, Part, TriageAnswer
+from phototriage.triage.responses import Saliency, classify_response, difficulty_response, embed_response, saliency_of
+from phototriage.triage.schemas import ClassifyResponse, DifficultyResponse, EmbedResponse, Method, Part, TriageResponse
 
 T = TypeVar("T")
 
@@ -41,11 +41,11 @@ def in_turn(work: Later) -> Later:
 
 
 @dataclass(frozen=True)
-class Question:
-    """What is asked about an image. include: the parts, or None for as many of DEFAULT_PARTS as there are models for.
+class TriageRequest:
+    """What is plan about an image. include: the parts, or None for as many of DEFAULT_PARTS as there are models for.
 
     A model that isn't named is the default of its kind. `label` is what the caller takes the image for, `target` the
-    label whose saliency is asked for, or None for the predicted one.
+    label whose saliency is plan for, or None for the predicted one.
     """
 
     include: tuple[Part, ...] | None = None
@@ -59,12 +59,12 @@ class Question:
 
 @dataclass(frozen=True)
 class Plan:
-    """A question with its models found and its words checked, before any image is read."""
+    """A request with its models found and its words checked, before any image is read."""
 
-    question: Question
+    request: TriageRequest
     parts: tuple[Part, ...]
     classifier: OnnxModel | None  # if any part needs its logits
-    judge: Judge | None
+    difficulty_models: DifficultyModels | None
     embedder: OnnxModel | None
     label: int | None
     target: int | None
@@ -77,25 +77,25 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Looked:
+class PipelineOutputs:
     """What the plan's models gave for one image."""
 
     logits: Floats | None = None  # (K,)
     gradient: Floats | None = None  # (H, W, C)
     geometry: Geometry | None = None  # of the classifier's input
-    judgement: Judgement | None = None
+    difficulty: DifficultyPrediction | None = None
     embedding: Floats | None = None  # (D,)
 
 
 def triage(
-    models: Models, data: bytes, question: Question | None = None, limits: ImageLimits = DEFAULT_LIMITS
-) -> TriageAnswer:
+    models: Models, data: bytes, request: TriageRequest | None = None, limits: ImageLimits = DEFAULT_LIMITS
+) -> TriageResponse:
     """All answers about an image file at once, as /v1/triage gives them.
 
     Raises what `images.decode` raises, and before it UnknownModel, UnknownLabel, and MalformedRequest if `top_k` is out
     of range.
     """
-    return answer(plan(models, question or Question()), data, limits)
+    return respond(make_plan(models, request or TriageRequest()), data, limits)
 
 
 def classify(
@@ -104,10 +104,10 @@ def classify(
     model: str | None = None,
     top_k: int | None = None,
     limits: ImageLimits = DEFAULT_LIMITS,
-) -> ClassifyAnswer:
+) -> ClassifyResponse:
     """Which label an image has, with the `top_k` best probabilities. Errors as of `triage`."""
-    asked = plan(models, Question(("classify",), classifier=model, top_k=top_k))
-    return classified(asked, look(asked, data, limits))
+    plan = make_plan(models, TriageRequest(("classify",), classifier=model, top_k=top_k))
+    return classify_part(plan, run_models(plan, data, limits))
 
 
 def difficulty(
@@ -116,10 +116,10 @@ def difficulty(
     model: str | None = None,
     label: str | None = None,
     limits: ImageLimits = DEFAULT_LIMITS,
-) -> DifficultyAnswer:
+) -> DifficultyResponse:
     """How hard an image is for a classifier, and why. `label`: what the caller takes it for. Errors as of `triage`."""
-    asked = plan(models, Question(("difficulty",), classifier=model, label=label))
-    return assessed(asked, look(asked, data, limits))
+    plan = make_plan(models, TriageRequest(("difficulty",), classifier=model, label=label))
+    return difficulty_part(plan, run_models(plan, data, limits))
 
 
 def saliency(
@@ -135,38 +135,38 @@ def saliency(
     `gradient`: the smoothed gradient of the label's logit. `featout`: how strongly FeatOut would remove each
     pixel, by the model's own settings or, if it was trained without FeatOut, by the usual ones. Errors as of `triage`.
     """
-    asked = plan(models, Question(("saliency",), classifier=model, method=method, target=target))
-    return explained(asked, look(asked, data, limits))
+    plan = make_plan(models, TriageRequest(("saliency",), classifier=model, method=method, target=target))
+    return saliency_part(plan, run_models(plan, data, limits))
 
 
-def embed(models: Models, data: bytes, model: str | None = None, limits: ImageLimits = DEFAULT_LIMITS) -> EmbedAnswer:
+def embed(models: Models, data: bytes, model: str | None = None, limits: ImageLimits = DEFAULT_LIMITS) -> EmbedResponse:
     """The embedding of an image, to be compared later. Errors as of `triage`."""
-    asked = plan(models, Question(("embed",), embedder=model))
-    return embedded(asked, look(asked, data, limits))
+    plan = make_plan(models, TriageRequest(("embed",), embedder=model))
+    return embed_part(plan, run_models(plan, data, limits))
 
 
-def plan(models: Models, question: Question) -> Plan:
+def make_plan(models: Models, request: TriageRequest) -> Plan:
     """Raises UnknownModel, UnknownLabel, MalformedRequest."""
-    parts = _available(models, question) if question.include is None else question.include
-    judge = models.judge(question.classifier) if "difficulty" in parts else None
-    classifier = models.get(question.classifier) if set(parts) - {"embed"} else None
-    embedder = models.get(question.embedder, "embedder") if "embed" in parts else None
+    parts = _available(models, request) if request.include is None else request.include
+    difficulty_models = models.for_difficulty(request.classifier) if "difficulty" in parts else None
+    classifier = models.get(request.classifier) if set(parts) - {"embed"} else None
+    embedder = models.get(request.embedder, "embedder") if "embed" in parts else None
     label = target = None
     if classifier is not None:
-        if question.top_k is not None:
-            _check_top_k(question.top_k, classifier)
-        label = None if question.label is None else classifier.place_of(question.label)
-        target = None if question.target is None else classifier.place_of(question.target)
-    return Plan(question, parts, classifier, judge, embedder, label, target)
+        if request.top_k is not None:
+            _check_top_k(request.top_k, classifier)
+        label = None if request.label is None else classifier.place_of(request.label)
+        target = None if request.target is None else classifier.place_of(request.target)
+    return Plan(request, parts, classifier, difficulty_models, embedder, label, target)
 
 
-def _available(models: Models, question: Question) -> tuple[Part, ...]:
+def _available(models: Models, request: TriageRequest) -> tuple[Part, ...]:
     """Those of DEFAULT_PARTS that can be had; for a named model that isn't there, all, so that it is told."""
     found = []
     for part in DEFAULT_PARTS:
-        named = question.embedder if part == "embed" else question.classifier
+        named = request.embedder if part == "embed" else request.classifier
         try:
-            plan(models, Question((part,), classifier=question.classifier, embedder=question.embedder))
+            make_plan(models, TriageRequest((part,), classifier=request.classifier, embedder=request.embedder))
         except UnknownModel:
             if named is not None and part != "difficulty":
                 raise
@@ -189,25 +189,25 @@ def _check_top_k(top_k: int, classifier: OnnxModel) -> None:
         raise MalformedRequest(f"top_k is {top_k}; {classifier.name} has {count} labels, so it goes from 1 to {count}.")
 
 
-def look(
-    asked: Plan, data: bytes, limits: ImageLimits, deadline: float = NO_DEADLINE, aside: Aside = in_turn
-) -> Looked:
+def run_models(
+    plan: Plan, data: bytes, limits: ImageLimits, deadline: float = NO_DEADLINE, aside: Aside = in_turn
+) -> PipelineOutputs:
     """Decode an image once, and run each model that the plan needs on it.
 
     An embedder that shares its first stages with the classifier goes on behind them; another one runs by `aside`,
     beside the others if it can. Raises what `images.decode` raises, and DeadlineExceeded where a model isn't free
     before `deadline`, on the clock of `time.monotonic`.
     """
-    classifier, judge, embedder = asked.classifier, asked.judge, asked.embedder
-    models = [classifier, embedder, judge and judge.autoencoder]
+    classifier, difficulty_models, embedder = plan.classifier, plan.difficulty_models, plan.embedder
+    models = [classifier, embedder, difficulty_models and difficulty_models.autoencoder]
     with timed("decode"):
         upright = decode_for(data, [model.manifest.input for model in models if model is not None], limits)
     if classifier is None:
-        return Looked() if embedder is None else Looked(embedding=_embed(embedder, upright, deadline))
-    if embedder is None or asked.tail is not None:
-        return _classifier_parts(asked, classifier, upright, deadline)
+        return PipelineOutputs() if embedder is None else PipelineOutputs(embedding=_embed(embedder, upright, deadline))
+    if embedder is None or plan.tail is not None:
+        return _classifier_parts(plan, classifier, upright, deadline)
     vector = aside(lambda: _embed(embedder, upright, deadline))
-    return replace(_classifier_parts(asked, classifier, upright, deadline), embedding=vector())
+    return replace(_classifier_parts(plan, classifier, upright, deadline), embedding=vector())
 
 
 def _embed(embedder: OnnxModel, upright: Upright, deadline: float) -> Floats:
@@ -218,64 +218,68 @@ def _embed(embedder: OnnxModel, upright: Upright, deadline: float) -> Floats:
     return vector
 
 
-def _classifier_parts(asked: Plan, classifier: OnnxModel, upright: Upright, deadline: float) -> Looked:
-    judge = asked.judge
+def _classifier_parts(plan: Plan, classifier: OnnxModel, upright: Upright, deadline: float) -> PipelineOutputs:
+    difficulty_models = plan.difficulty_models
     with timed("decode"):
         prepared = resize(upright, classifier.manifest.input)
-        small = None if judge is None else resize(upright, judge.autoencoder.manifest.input).pixels[np.newaxis]
-    images, weights, vector, judgement = prepared.pixels[np.newaxis], None, None, None
-    if "saliency" in asked.parts:
-        weights = np.zeros((1, len(classifier.labels)), np.float32)  # of the predicted label, where none is asked
-        if asked.target is not None:
-            weights[0, asked.target] = 1
+        small = (
+            None
+            if difficulty_models is None
+            else resize(upright, difficulty_models.autoencoder.manifest.input).pixels[np.newaxis]
+        )
+    images, weights, vector, prediction = prepared.pixels[np.newaxis], None, None, None
+    if "saliency" in plan.parts:
+        weights = np.zeros((1, len(classifier.labels)), np.float32)  # of the predicted label, where none is plan
+        if plan.target is not None:
+            weights[0, plan.target] = 1
     with timed("model"):
         found = classifier.run(images, weights, deadline)
-        if asked.tail is not None and found.shared is not None:
-            vector = asked.tail.embed(found.shared, images, deadline)[0]
-        if judge is not None and small is not None:
-            measured = judge.autoencoder.measure(small, deadline)
-            seen = Seen(found.main, *measured, images, np.array([upright.smallest_side]))
-            judgement = judge.difficulty.judge(seen, [asked.label])[0]
+        if plan.tail is not None and found.shared is not None:
+            vector = plan.tail.embed(found.shared, images, deadline)[0]
+        if difficulty_models is not None and small is not None:
+            measured = difficulty_models.autoencoder.measure(small, deadline)
+            seen = SignalInputs(found.main, *measured, images, np.array([upright.smallest_side]))
+            prediction = difficulty_models.difficulty.predict(seen, [plan.label])[0]
     gradient = None if found.gradient is None else found.gradient[0]
-    return Looked(found.main[0], gradient, prepared.geometry, judgement, vector)
+    return PipelineOutputs(found.main[0], gradient, prepared.geometry, prediction, vector)
 
 
-def answer(
-    asked: Plan, data: bytes, limits: ImageLimits, deadline: float = NO_DEADLINE, aside: Aside = in_turn
-) -> TriageAnswer:
+def respond(
+    plan: Plan, data: bytes, limits: ImageLimits, deadline: float = NO_DEADLINE, aside: Aside = in_turn
+) -> TriageResponse:
     """All parts that the plan asks for, about an image file. Errors as of `look`."""
-    return put_together(asked, look(asked, data, limits, deadline, aside))
+    return assemble(plan, run_models(plan, data, limits, deadline, aside))
 
 
-def put_together(asked: Plan, looked: Looked) -> TriageAnswer:
+def assemble(plan: Plan, outputs: PipelineOutputs) -> TriageResponse:
     """All parts that the plan asks for."""
-    parts = asked.parts
-    return TriageAnswer(
-        classify=classified(asked, looked) if "classify" in parts else None,
-        difficulty=assessed(asked, looked) if "difficulty" in parts else None,
-        saliency=explained(asked, looked).answer() if "saliency" in parts else None,
-        embed=embedded(asked, looked) if "embed" in parts else None,
+    parts = plan.parts
+    return TriageResponse(
+        classify=classify_part(plan, outputs) if "classify" in parts else None,
+        difficulty=difficulty_part(plan, outputs) if "difficulty" in parts else None,
+        saliency=saliency_part(plan, outputs).answer() if "saliency" in parts else None,
+        embed=embed_part(plan, outputs) if "embed" in parts else None,
     )
 
 
-def classified(asked: Plan, looked: Looked) -> ClassifyAnswer:
-    """The part `classify` of what was looked at for it, as the next ones for theirs."""
-    return classify_answer(_there(asked.classifier), _there(looked.logits), asked.question.top_k)
+def classify_part(plan: Plan, outputs: PipelineOutputs) -> ClassifyResponse:
+    """The part `classify` of what was outputs at for it, as the next ones for theirs."""
+    return classify_response(_there(plan.classifier), _there(outputs.logits), plan.request.top_k)
 
 
-def assessed(asked: Plan, looked: Looked) -> DifficultyAnswer:
-    return difficulty_answer(_there(asked.classifier), _there(looked.judgement))
+def difficulty_part(plan: Plan, outputs: PipelineOutputs) -> DifficultyResponse:
+    return difficulty_response(_there(plan.classifier), _there(outputs.difficulty))
 
 
-def explained(asked: Plan, looked: Looked) -> Saliency:
-    classifier = _there(asked.classifier)
-    target = int(_there(looked.logits).argmax()) if asked.target is None else asked.target
-    gradient, geometry = _there(looked.gradient), _there(looked.geometry)
-    return saliency_of(classifier, classifier.labels[target], gradient, geometry, asked.question.method)
+def saliency_part(plan: Plan, outputs: PipelineOutputs) -> Saliency:
+    classifier = _there(plan.classifier)
+    target = int(_there(outputs.logits).argmax()) if plan.target is None else plan.target
+    gradient, geometry = _there(outputs.gradient), _there(outputs.geometry)
+    return saliency_of(classifier, classifier.labels[target], gradient, geometry, plan.request.method)
 
 
-def embedded(asked: Plan, looked: Looked) -> EmbedAnswer:
-    return embed_answer(_there(asked.embedder), _there(looked.embedding))
+def embed_part(plan: Plan, outputs: PipelineOutputs) -> EmbedResponse:
+    return embed_response(_there(plan.embedder), _there(outputs.embedding))
 
 
 def _there(value: T | None) -> T:

@@ -6,10 +6,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from phototriage.difficulty.config import DifficultyRule
-from phototriage.images.input_config import InputRule
+from phototriage.difficulty.config import DifficultyConfig
+from phototriage.images.input_config import InputConfig
 from phototriage.models.manifest import Data, Decision, Metric, Output, Training
-from phototriage.saliency.featout_config import FeatOutRule
+from phototriage.saliency.featout_config import FeatOutConfig
 
 Method = Literal["gradient", "featout"]
 Part = Literal["classify", "difficulty", "saliency", "embed"]
@@ -94,14 +94,14 @@ class LabelProbability(_Answer):
     probability: float = Field(ge=0, le=1)
 
 
-class ClassifyAnswer(_Answer):
+class ClassifyResponse(_Answer):
     model: ModelName
     label: str = Field(description="The most probable label")
     confidence: float = Field(ge=0, le=1, description="Its probability")
     probabilities: list[LabelProbability] = Field(description="The most probable first")
 
 
-class ReasonAnswer(_Answer):
+class DifficultyReason(_Answer):
     """Why an image is hard: a kind of reason that it is in the hardest tenth of held-out images by, or a label that the
     classifier doesn't share."""
 
@@ -111,16 +111,16 @@ class ReasonAnswer(_Answer):
     percentile: float = Field(ge=0, le=100, description="Of the kind, among held-out images")
 
 
-class DifficultyAnswer(_Answer):
+class DifficultyResponse(_Answer):
     model: ModelName = Field(description="The classifier; its manifest names the autoencoder")
     score: float = Field(ge=0, le=1, description="Probability that a reference network that hasn't seen the image errs")
     percentile: float = Field(ge=0, le=100, description="Of the score, among held-out images")
     review: bool = Field(description="Whether it is among the hardest, of which the manifest says how many")
-    reasons: list[ReasonAnswer] = Field(description="The strongest first; none for an ordinary image")
+    reasons: list[DifficultyReason] = Field(description="The strongest first; none for an ordinary image")
     components: dict[str, float] = Field(description="Every signal, the higher the harder")
 
 
-class PatchAnswer(_Answer):
+class SaliencyPatch(_Answer):
     """A part that FeatOut removes, in pixels of the upright image."""
 
     row: float
@@ -129,7 +129,7 @@ class PatchAnswer(_Answer):
     intensity: float = Field(ge=0, le=1, description="Of the smoothed map at the centre, over its maximum")
 
 
-class SummaryAnswer(_Answer):
+class SaliencySummary(_Answer):
     """How the smoothed gradient is spread over the model's input."""
 
     entropy: float = Field(ge=0, le=1, description="Of the map as a distribution, over that of an even one")
@@ -137,15 +137,15 @@ class SummaryAnswer(_Answer):
     top_tenth_share: float = Field(ge=0, le=1, description="What the strongest tenth of the pixels holds")
 
 
-class SaliencyAnswer(_Answer):
+class SaliencyResponse(_Answer):
     model: ModelName
     target: str
     method: Method
     width: int = Field(ge=1, description="Of the upright image and of the mask, in pixels")
     height: int = Field(ge=1, description="Of the upright image and of the mask, in pixels")
     mask_png: str = Field(description="8-bit grey PNG in base64", json_schema_extra={"contentEncoding": "base64"})
-    patches: list[PatchAnswer] = Field(description="What FeatOut would remove, the strongest first")
-    summary: SummaryAnswer
+    patches: list[SaliencyPatch] = Field(description="What FeatOut would remove, the strongest first")
+    summary: SaliencySummary
     trained_with_featout: bool | None = Field(
         default=None, description="With method=featout only: whether its settings are those that the model trained with"
     )
@@ -162,21 +162,21 @@ class Embedding(_Answer):
     )
 
 
-class EmbedAnswer(_Answer):
+class EmbedResponse(_Answer):
     model: ModelName
     embedding: Embedding = Field(description="To be sent to /v1/duplicates in place of the image")
 
 
-class TriageAnswer(_Answer):
+class TriageResponse(_Answer):
     """The parts that were asked for, from one decode."""
 
-    classify: ClassifyAnswer | None = None
-    difficulty: DifficultyAnswer | None = None
-    saliency: SaliencyAnswer | None = None
-    embed: EmbedAnswer | None = None
+    classify: ClassifyResponse | None = None
+    difficulty: DifficultyResponse | None = None
+    saliency: SaliencyResponse | None = None
+    embed: EmbedResponse | None = None
 
 
-class MaskAnswer(_Answer):
+class SaliencyMask(_Answer):
     """What in one image the embeddings' cosine hangs on: the gradient of it, as /v1/saliency shows a label's."""
 
     mask_png: str = Field(description="8-bit grey PNG in base64", json_schema_extra={"contentEncoding": "base64"})
@@ -185,11 +185,11 @@ class MaskAnswer(_Answer):
 
 
 class Explanation(_Answer):
-    a: MaskAnswer | None = Field(description="null where an embedding was sent")
-    b: MaskAnswer | None = Field(description="null where an embedding was sent")
+    a: SaliencyMask | None = Field(description="null where an embedding was sent")
+    b: SaliencyMask | None = Field(description="null where an embedding was sent")
 
 
-class DuplicatesAnswer(_Answer):
+class DuplicatesResponse(_Answer):
     model: ModelName
     is_duplicate: bool = Field(description="Whether the similarity reaches the threshold")
     similarity: float = Field(ge=-1, le=1, description="Cosine of the two embeddings, raised where their layouts agree")
@@ -211,18 +211,18 @@ class ModelInfo(_Answer):
     default: bool = Field(description="Whether it answers where no model is named")
     description: str
     files: dict[str, str] = Field(description="SHA-256 by file name")
-    input: InputRule
+    input: InputConfig
     outputs: tuple[Output, ...]
     labels: tuple[str, ...]
-    featout: FeatOutRule | None
-    difficulty: DifficultyRule | None = Field(description="How hard images are told, and what that was fitted to")
+    featout: FeatOutConfig | None
+    difficulty: DifficultyConfig | None = Field(description="How hard images are told, and what that was fitted to")
     decision: Decision | None = Field(description="When two images are duplicates, and how that was tuned")
     metrics: tuple[Metric, ...]
     data: Data
     training: Training
 
 
-class ModelsAnswer(_Answer):
+class ModelsResponse(_Answer):
     models: list[ModelInfo]
 
 
@@ -241,7 +241,7 @@ class Refused(_Answer):
     detail: str
 
 
-class ReloadAnswer(_Answer):
+class ReloadResponse(_Answer):
     taken_up: list[TakenUp]
     removed: list[str] = Field(description="Models whose folder is gone")
     refused: list[Refused]
@@ -267,14 +267,14 @@ class BatchItem(_Answer):
 
     index: int = Field(ge=0, description="Place among the images sent, from 0 on")
     filename: str = Field(description="As the part named it; empty if it didn't")
-    classify: ClassifyAnswer | None = None
-    difficulty: DifficultyAnswer | None = None
-    saliency: SaliencyAnswer | None = None
-    embed: EmbedAnswer | None = None
+    classify: ClassifyResponse | None = None
+    difficulty: DifficultyResponse | None = None
+    saliency: SaliencyResponse | None = None
+    embed: EmbedResponse | None = None
     error: Problem | None = Field(default=None, description="In place of all parts")
 
 
-class BatchAnswer(_Answer):
+class BatchResponse(_Answer):
     results: list[BatchItem] = Field(description="In the order of the images sent")
 
 

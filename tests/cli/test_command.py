@@ -10,7 +10,7 @@ from PIL import Image
 from phototriage.cli.command import main, overlay
 from phototriage.models.model_set import Models
 from phototriage.triage import pipeline
-from phototriage.triage.pipeline import Question
+from phototriage.triage.pipeline import TriageRequest
 from tests.tiny_models import solid
 
 
@@ -51,7 +51,7 @@ def test_classify_prints_what_the_api_answers(photo: Path, models: Models, capsy
 
 def test_triage_prints_what_the_api_answers(photo: Path, models: Models, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["triage", str(photo), "--include", "classify,saliency", "--target", "blue", "--top-k", "1"]) == 0
-    question = Question(("classify", "saliency"), target="blue", top_k=1)
+    question = TriageRequest(("classify", "saliency"), target="blue", top_k=1)
     expected = pipeline.triage(models, photo.read_bytes(), question).model_dump(exclude_none=True)
     assert json.loads(capsys.readouterr().out) == {"file": str(photo), **expected}
     assert main(["triage", str(photo)]) == 0

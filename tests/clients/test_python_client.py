@@ -33,10 +33,10 @@ from phototriage_client import (
     UnknownModel,
     UnsupportedImage,
 )
-from phototriage_client.answers import TriageAnswer
+from phototriage_client.answers import TriageResponse
 from PIL import Image
 
-from phototriage.duplicates.layout_rescoring import SecondLook
+from phototriage.duplicates.layout_rescoring import LayoutRescoring
 from tests.http_clients import wait_until
 from tests.running_server import ROOT, SECONDS, Server
 from tests.scored_models import AUTOENCODER, CLASSIFIER, write_scored
@@ -66,7 +66,9 @@ class InLoop:
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("models")
     write_scored(directory)
-    write_embedder(directory / "tiny_embedder", decision=decision(second_look=SecondLook(floor=0.5, weight=0.9)))
+    write_embedder(
+        directory / "tiny_embedder", decision=decision(layout_rescoring=LayoutRescoring(floor=0.5, weight=0.9))
+    )
     return directory
 
 
@@ -214,7 +216,7 @@ class Run:
     """Many images of one client, while the server is stopped and started again."""
 
     def __init__(self) -> None:
-        self.items: list[Item[TriageAnswer]] = []
+        self.items: list[Item[TriageResponse]] = []
         self.going, self.back = Event(), Event()
         self.sent = 0
 
@@ -226,7 +228,7 @@ class Run:
             self.sent += 1
             yield COLOURS[(self.sent - 1) % 3]
 
-    def take(self, item: Item[TriageAnswer]) -> None:
+    def take(self, item: Item[TriageResponse]) -> None:
         self.items.append(item)
         if len(self.items) == BEFORE:
             self.going.set()

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 from phototriage_client import AsyncClient, Client, ConnectionFailed, Item, Retry, UnreadableImage, UnsupportedImage
-from phototriage_client.answers import ClassifyAnswer
+from phototriage_client.answers import ClassifyResponse
 
 from tests.http_clients import wait_until
 from tests.running_server import SECONDS
@@ -22,7 +22,7 @@ from tests.running_server import SECONDS
 BAD = b"bad"
 AT_ONCE, AHEAD = 3, 6
 
-Items = list[Item[ClassifyAnswer]]
+Items = list[Item[ClassifyResponse]]
 Many = Callable[..., Items]
 
 
@@ -222,7 +222,7 @@ def test_leaving_early_begins_nothing_more(many: Many) -> None:
 def test_what_waits_for_another_attempt_gives_up_when_the_client_is_closed() -> None:
     refused = count()
     patience = Retry(1000, 3600, first_seconds=600, most_seconds=600)
-    found: list[Item[ClassifyAnswer]] = []
+    found: list[Item[ClassifyResponse]] = []
 
     def refuse(request: httpx.Request) -> httpx.Response:
         next(refused)

@@ -11,19 +11,19 @@ from phototriage_client import Comparer, Embedding, ModelInfo
 
 from phototriage import duplicates
 from phototriage.duplicates import layout
-from phototriage.duplicates.layout_rescoring import SecondLook
+from phototriage.duplicates.layout_rescoring import LayoutRescoring
 from phototriage.models.model_set import Models, load_models
 from phototriage.models.runtime import OnnxModel
 from phototriage.settings import Settings
-from phototriage.triage import answers, embedding
-from phototriage.triage.comparison import judge
+from phototriage.triage import embedding, responses
+from phototriage.triage.comparison import decide
 from tests.tiny_models import decision, write_embedder, write_model
 
 PAIRS = 500
 LOOKS = {
-    "no second look": None,
-    "raised": SecondLook(floor=0.5, weight=0.9),
-    "raised and doubted": SecondLook(floor=0.6, weight=0.5, doubt=0.3, doubt_from=0.1, doubt_most=0.8),
+    "no layout re-scoring": None,
+    "raised": LayoutRescoring(floor=0.5, weight=0.9),
+    "raised and doubted": LayoutRescoring(floor=0.6, weight=0.5, doubt=0.3, doubt_from=0.1, doubt_most=0.8),
 }
 
 Vectors = NDArray[np.float32]
@@ -32,7 +32,7 @@ Vectors = NDArray[np.float32]
 @pytest.fixture(scope="module", params=LOOKS.values(), ids=list(LOOKS))
 def models(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Models:
     directory = tmp_path_factory.mktemp("models")
-    write_embedder(directory / "tiny", decision=decision(second_look=request.param))
+    write_embedder(directory / "tiny", decision=decision(layout_rescoring=request.param))
     return load_models(Settings(models_directory=directory, threads=1, provider="cpu"))
 
 
@@ -43,7 +43,7 @@ def served(models: Models) -> OnnxModel:
 
 @pytest.fixture
 def comparer(models: Models) -> Comparer:
-    (told,) = answers.list_models(models).models
+    (told,) = responses.list_models(models).models
     return Comparer(ModelInfo.model_validate_json(told.model_dump_json()))
 
 
@@ -62,19 +62,19 @@ def pairs(served: OnnxModel) -> tuple[Vectors, Vectors]:
         b[:20] = a[:20]
         left.append(unit(a))
         right.append(unit(b))
-    if served.manifest.second_look is not None:
+    if served.manifest.layout_rescoring is not None:
         right[1][::3, layout.EVEN :] *= -1
         left[1][5], right[1][6] = 0, 0
     return np.concatenate(left, axis=1), np.concatenate(right, axis=1)
 
 
 def kept(served: OnnxModel, vector: Vectors) -> Embedding:
-    return Embedding.from_json(embedding.encode(vector, answers.name_of(served)).model_dump_json())
+    return Embedding.from_json(embedding.encode(vector, responses.name_of(served)).model_dump_json())
 
 
 def test_similarities_are_those_of_the_server(served: OnnxModel, comparer: Comparer) -> None:
     left, right = pairs(served)
-    expected = duplicates.similarities(left, right, served.manifest.second_look)
+    expected = duplicates.similarities(left, right, served.manifest.layout_rescoring)
     found = comparer.similarities(
         comparer.stack(kept(served, row) for row in left), comparer.stack(kept(served, row) for row in right)
     )
@@ -86,17 +86,17 @@ def test_similarities_are_those_of_the_server(served: OnnxModel, comparer: Compa
 def test_answers_are_those_of_the_server(served: OnnxModel, comparer: Comparer) -> None:
     left, right = pairs(served)
     for i in range(0, 60, 7):
-        similarity = duplicates.similarity(left[i], right[i], served.manifest.second_look)
+        similarity = duplicates.similarity(left[i], right[i], served.manifest.layout_rescoring)
         for threshold in (None, 0.5):
             found = comparer.compare(kept(served, left[i]), kept(served, right[i]), threshold).model_dump()
-            expected = judge(served, similarity, threshold).model_dump()
+            expected = decide(served, similarity, threshold).model_dump()
             assert found.pop("model") == expected.pop("model")
             assert found == pytest.approx(expected, abs=1e-9)
 
 
 def test_an_embedding_that_is_not_this_models_is_refused(served: OnnxModel, comparer: Comparer) -> None:
     own = kept(served, pairs(served)[0][0])
-    not_finite = embedding.encode(np.full(comparer.dimension, np.nan, np.float32), answers.name_of(served))
+    not_finite = embedding.encode(np.full(comparer.dimension, np.nan, np.float32), responses.name_of(served))
     for foreign, message in (
         (own.model_copy(update={"version": "0" * 16}), "embed the image again"),
         (own.model_copy(update={"model": "other"}), "embed the image again"),
@@ -115,6 +115,6 @@ def test_nothing_stacks_to_nothing(comparer: Comparer) -> None:
 def test_a_classifier_compares_nothing(tmp_path: Path) -> None:
     write_model(tmp_path / "tiny")
     models = load_models(Settings(models_directory=tmp_path, threads=1, provider="cpu"))
-    (told,) = answers.list_models(models).models
+    (told,) = responses.list_models(models).models
     with pytest.raises(ValueError, match="'tiny' is of kind 'classifier'"):
         Comparer(ModelInfo.model_validate_json(told.model_dump_json()))

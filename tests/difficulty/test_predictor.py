@@ -13,11 +13,11 @@ from phototriage.common.errors import ModelFolderError
 from phototriage.difficulty import predictor
 from phototriage.difficulty.config import FARTHEST, FILE_NAME, Formula, SignalWeight
 from phototriage.difficulty.predictor import MISLABELLED, SCALES, STEPS, Difficulty, log_odds_of
-from phototriage.difficulty.signals import SIGNALS, Seen
+from phototriage.difficulty.signals import SIGNALS, SignalInputs
 from tests.scored_models import CENTRES, LATENT_MAP, rule, scales
 
 
-def seen(count: int = 1, **changes: Any) -> Seen:
+def seen(count: int = 1, **changes: Any) -> SignalInputs:
     """Images that nothing is remarkable about: logits of the first class, latents at its centre, grey pixels."""
     fields: dict[str, Any] = {
         "logits": np.tile(np.array([9.0, 0, 0], np.float32), (count, 1)),
@@ -27,7 +27,7 @@ def seen(count: int = 1, **changes: Any) -> Seen:
         "pixels": np.full((count, 8, 8, 3), 102, np.uint8),
         "smallest_side": np.full(count, 300),
     }
-    return Seen(**(fields | changes))
+    return SignalInputs(**(fields | changes))
 
 
 def scored(**changes: Any) -> Difficulty:
@@ -35,36 +35,36 @@ def scored(**changes: Any) -> Difficulty:
 
 
 def test_the_score_is_a_logistic_function_of_weighted_signals() -> None:
-    (judged,) = scored().judge(seen())
-    assert judged.score == pytest.approx(1 / (1 + np.exp(-4 * 0.4)))  # brightness 102 / 255
+    (prediction,) = scored().predict(seen())
+    assert prediction.score == pytest.approx(1 / (1 + np.exp(-4 * 0.4)))  # brightness 102 / 255
     weights = {
         "darkness": SignalWeight(mean=-0.5, deviation=0.05, weight=2),
         "reconstruction_l1": SignalWeight(mean=0, deviation=0.1, weight=-1),
     }
-    (judged,) = scored(formula=Formula(weights=weights, intercept=0.5)).judge(seen())
-    assert judged.score == pytest.approx(1 / (1 + np.exp(-(0.5 + 2 * 2 - 1))))
+    (prediction,) = scored(formula=Formula(weights=weights, intercept=0.5)).predict(seen())
+    assert prediction.score == pytest.approx(1 / (1 + np.exp(-(0.5 + 2 * 2 - 1))))
 
 
-def test_rules_can_be_compared_after_they_have_judged() -> None:
+def test_rules_can_be_compared_after_they_have_predicted() -> None:
     weights = {
         "darkness": SignalWeight(mean=0, deviation=1, weight=-4),
         "blur": SignalWeight(mean=0, deviation=1, weight=1),
     }
     one, other = (scored(formula=Formula(weights=weights, intercept=0.5)) for _ in range(2))
-    assert one.judge(seen()) == other.judge(seen())
+    assert one.predict(seen()) == other.predict(seen())
     assert one.rule == other.rule
 
 
 def test_no_signal_counts_for_more_than_some_deviations() -> None:
     weights = {"reconstruction_l1": SignalWeight(mean=0, deviation=0.001, weight=1)}
-    (judged,) = scored(formula=Formula(weights=weights, intercept=0)).judge(seen())
-    assert judged.score == pytest.approx(1 / (1 + np.exp(-FARTHEST)))
+    (prediction,) = scored(formula=Formula(weights=weights, intercept=0)).predict(seen())
+    assert prediction.score == pytest.approx(1 / (1 + np.exp(-FARTHEST)))
 
 
 def test_review_from_the_threshold_on() -> None:
-    (judged,) = scored().judge(seen())
-    assert not judged.review
-    (again,) = scored(review_from=judged.score).judge(seen())
+    (prediction,) = scored().predict(seen())
+    assert not prediction.review
+    (again,) = scored(review_from=prediction.score).predict(seen())
     assert again.review
 
 
@@ -81,18 +81,18 @@ def test_percentiles_are_places_on_the_scales() -> None:
 
 
 def test_reasons_are_kinds_of_the_hardest_tenth_with_their_strongest_signal() -> None:
-    assert scored().judge(seen())[0].reasons == []
+    assert scored().predict(seen())[0].reasons == []
     # On these scales, from −100 to 100, only the kinds' own scales can be reached: percentiles are about 50.
     low = scales() | {"unusual": np.linspace(0, 40, STEPS).astype(np.float32)}
-    (judged,) = Difficulty(rule("1"), LATENT_MAP, low).judge(seen(l1=np.array([3.0])))
-    (reason,) = judged.reasons
+    (prediction,) = Difficulty(rule("1"), LATENT_MAP, low).predict(seen(l1=np.array([3.0])))
+    (reason,) = prediction.reasons
     assert (reason.kind, reason.signal, reason.value, reason.percentile) == ("unusual", "reconstruction_l1", 3, 100)
-    assert judged.components.keys() == set(SIGNALS)
+    assert prediction.components.keys() == set(SIGNALS)
 
 
 def test_a_label_that_the_classifier_does_not_share_is_a_reason() -> None:
     one = scored()
-    agreed, denied, silent = one.judge(seen(3), [0, 2, None])
+    agreed, denied, silent = one.predict(seen(3), [0, 2, None])
     assert agreed.reasons == silent.reasons == []
     assert agreed.kinds[MISLABELLED] < 1
     assert MISLABELLED not in silent.kinds
@@ -106,8 +106,8 @@ def test_fitted_scales_put_the_images_themselves_evenly() -> None:
     rng = np.random.default_rng(0)
     many = seen(400, pixels=rng.integers(0, 256, (400, 8, 8, 3), np.uint8), l1=rng.random(400))
     found = predictor.fit_scales(rule("1"), many, LATENT_MAP, [0] * 400)
-    judged = found.judge(many, [0] * 400)
-    for values in ([one.percentile for one in judged], [one.kinds["unusual"] for one in judged]):
+    predictions = found.predict(many, [0] * 400)
+    for values in ([one.percentile for one in predictions], [one.kinds["unusual"] for one in predictions]):
         assert np.mean(np.array(values) > 90) == pytest.approx(0.1, abs=0.02)
         assert np.mean(values) == pytest.approx(50, abs=1)
 
@@ -116,7 +116,7 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     one = scored()
     predictor.write(one, tmp_path)
     found = predictor.read(one.rule, tmp_path, 3, 3)
-    assert found.judge(seen()) == one.judge(seen())
+    assert found.predict(seen()) == one.predict(seen())
     assert not list(tmp_path.glob("*.part"))
 
 

@@ -9,7 +9,7 @@ from phototriage.difficulty.signals import (
     KINDS,
     SIGNALS,
     LatentMap,
-    Seen,
+    SignalInputs,
     brightness,
     centre_distances,
     channel_sums,
@@ -99,7 +99,7 @@ def test_the_sharpest_picture_is_not_too_sharp_for_16_bits() -> None:
 def test_signals_are_finite_for_every_input_and_higher_for_what_is_harder() -> None:
     rng = np.random.default_rng(0)
     pixels = np.stack([rng.integers(0, 256, (8, 8, 3), np.uint8), np.zeros((8, 8, 3), np.uint8)])
-    seen = Seen(
+    seen = SignalInputs(
         logits=np.array([[9.0, 0], [0.1, 0]], np.float32),
         latent=np.array([[1.0, 0, 0], [0.5, 0.5, 0]], np.float32),
         l1=np.array([0.1, 0.4], np.float32),

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from phototriage.duplicates import candidates, layout
-from phototriage.duplicates.layout_rescoring import SecondLook
+from phototriage.duplicates.layout_rescoring import LayoutRescoring
 from phototriage.duplicates.pairs import near_pairs, near_pairs_of_many
 
 Floats = NDArray[np.float32]
@@ -43,9 +43,9 @@ def test_all_near_ones_are_found_among_the_nearest() -> None:
 
 def test_pairs_that_only_the_layout_makes_near_are_found() -> None:
     pytest.importorskip("usearch")
-    look = SecondLook(floor=0.5, weight=1)
+    rescoring = LayoutRescoring(floor=0.5, weight=1)
     vectors = np.hstack([families(1, 16, 0.8), mirrored_layouts(2)])
-    exact, found = near_pairs(vectors, 0.9, look), near_pairs_of_many(vectors, 0.9, look, exact=100)
+    exact, found = near_pairs(vectors, 0.9, rescoring), near_pairs_of_many(vectors, 0.9, rescoring, exact=100)
     assert len(exact.first) >= 500
     assert len(near_pairs(np.ascontiguousarray(vectors[:, :16]), 0.9).first) < 100
     for one, other in zip(exact, found, strict=True):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from phototriage.duplicates.layout_rescoring import SecondLook
+from phototriage.duplicates.layout_rescoring import LayoutRescoring
 
 
 @pytest.mark.parametrize(
@@ -22,14 +22,14 @@ from phototriage.duplicates.layout_rescoring import SecondLook
     ],
 )
 def test_what_an_agreement_adds(cosine: float, agreement: float, expected: float) -> None:
-    found = SecondLook(floor=0.5, weight=0.4).similarity(np.array([cosine]), np.array([agreement]))
+    found = LayoutRescoring(floor=0.5, weight=0.4).similarity(np.array([cosine]), np.array([agreement]))
     assert found[0] == pytest.approx(expected, abs=1e-12)
 
 
 def test_never_less_than_the_cosine_and_never_more_than_1() -> None:
     rng = np.random.default_rng(0)
     cosines, agreements = rng.uniform(-1, 1, (2, 1000))
-    found = SecondLook(weight=1).similarity(cosines, agreements)
+    found = LayoutRescoring(weight=1).similarity(cosines, agreements)
     assert (found >= cosines).all()
     assert (found <= 1).all()
 
@@ -48,21 +48,25 @@ def test_never_less_than_the_cosine_and_never_more_than_1() -> None:
     ],
 )
 def test_what_doubt_takes_away(cosine: float, agreement: float, expected: float) -> None:
-    look = SecondLook(floor=0.9, weight=1e-9, doubt=0.1, doubt_from=0.2, doubt_most=0.6)
-    found = look.similarity(np.array([cosine]), np.array([agreement]))
+    rescoring = LayoutRescoring(floor=0.9, weight=1e-9, doubt=0.1, doubt_from=0.2, doubt_most=0.6)
+    found = rescoring.similarity(np.array([cosine]), np.array([agreement]))
     assert found[0] == pytest.approx(expected, abs=1e-8)
 
 
 def test_nothing_changes_faster_than_by_its_steepness() -> None:
     rng = np.random.default_rng(1)
-    for look in (SecondLook(), SecondLook(floor=0.8, weight=0.7, doubt=0.16), SecondLook(weight=1e-9, doubt=0.5)):
+    for rescoring in (
+        LayoutRescoring(),
+        LayoutRescoring(floor=0.8, weight=0.7, doubt=0.16),
+        LayoutRescoring(weight=1e-9, doubt=0.5),
+    ):
         cosines, agreements = rng.uniform(-1, 1, (2, 100_000))
         step = 1e-6
-        before = look.similarity(cosines, agreements)
+        before = rescoring.similarity(cosines, agreements)
         for changed in ((cosines + step, agreements), (cosines, agreements + step)):
-            fastest = np.abs(look.similarity(*changed) - before).max() / step
-            assert fastest <= look.steepness * (1 + 1e-4)
-            assert fastest > 0.4 * look.steepness or changed[1] is agreements
+            fastest = np.abs(rescoring.similarity(*changed) - before).max() / step
+            assert fastest <= rescoring.steepness * (1 + 1e-4)
+            assert fastest > 0.4 * rescoring.steepness or changed[1] is agreements
 
 
 @pytest.mark.parametrize(
@@ -81,4 +85,4 @@ def test_nothing_changes_faster_than_by_its_steepness() -> None:
 )
 def test_nonsense_is_refused(changes: dict[str, float]) -> None:
     with pytest.raises(ValidationError):
-        SecondLook.model_validate(changes)
+        LayoutRescoring.model_validate(changes)

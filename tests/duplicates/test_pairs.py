@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from phototriage.duplicates import layout
-from phototriage.duplicates.layout_rescoring import SecondLook
+from phototriage.duplicates.layout_rescoring import LayoutRescoring
 from phototriage.duplicates.pairs import (
     Group,
     NearPairs,
@@ -118,28 +118,28 @@ def test_near_pairs_are_those_of_all_pairs_whatever_the_block(block: int, thresh
 
 @pytest.mark.parametrize("block", [1, 7, 100])
 @pytest.mark.parametrize("threshold", [0.95, 0.5, -0.2])
-def test_near_pairs_with_a_second_look_are_those_of_all_pairs(block: int, threshold: float) -> None:
-    look = SecondLook(floor=0.2, weight=0.9, doubt=0.1)
+def test_near_pairs_with_layout_rescoring_are_those_of_all_pairs(block: int, threshold: float) -> None:
+    rescoring = LayoutRescoring(floor=0.2, weight=0.9, doubt=0.1)
     rng = np.random.default_rng(5)
     images = rng.integers(0, 256, (8, 32, 32, 3), np.uint8)[rng.integers(0, 8, 64)]
     images[1::2] = images[1::2, :, ::-1]
     images[0] = 99  # a plain surface, which has no layout
     vectors = np.hstack([unit_vectors(64, 5, 0.3, seed=1), layout.describe(images)])
     expected = [
-        (i, j, similarity(vectors[i], vectors[j], look))
+        (i, j, similarity(vectors[i], vectors[j], rescoring))
         for i, j in combinations(range(64), 2)
-        if similarity(vectors[i], vectors[j], look) >= threshold
+        if similarity(vectors[i], vectors[j], rescoring) >= threshold
     ]
     seen = np.ascontiguousarray(vectors[:, : -layout.DIMENSION])
     assert len(expected) > len(near_pairs(seen, threshold).first) > 0
-    found = near_pairs(vectors, threshold, look, block)
+    found = near_pairs(vectors, threshold, rescoring, block)
     assert list(zip(*(column.tolist() for column in found), strict=True)) == expected
 
 
 @pytest.mark.parametrize("doubt", [0, 0.9])
-def test_a_second_look_at_equal_embeddings_gives_exactly_1(doubt: float) -> None:
+def test_layout_rescoring_at_equal_embeddings_gives_exactly_1(doubt: float) -> None:
     vectors = np.hstack([unit_vectors(200, 200, 1, seed=0), unit_vectors(1600, 9, 1, seed=1).reshape(200, 64)])
-    assert (similarities(vectors, vectors, SecondLook(doubt=doubt)) == 1).all()
+    assert (similarities(vectors, vectors, LayoutRescoring(doubt=doubt)) == 1).all()
 
 
 def test_a_chain_is_not_one_group() -> None:

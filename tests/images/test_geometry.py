@@ -5,11 +5,11 @@ import pytest
 
 from phototriage.images.box import Box
 from phototriage.images.geometry import fit, to_upright
-from phototriage.images.input_config import Aspect, InputRule
+from phototriage.images.input_config import Aspect, InputConfig
 
 
-def rule(aspect: Aspect, height: int = 8, width: int = 8) -> InputRule:
-    return InputRule(height=height, width=width, colour="rgb", resize="bilinear", antialias=True, aspect=aspect)
+def rule(aspect: Aspect, height: int = 8, width: int = 8) -> InputConfig:
+    return InputConfig(height=height, width=width, colour="rgb", resize="bilinear", antialias=True, aspect=aspect)
 
 
 def test_stretch_sees_all_and_fills_all() -> None:

@@ -17,7 +17,7 @@ from PIL import Image
 from phototriage.common.errors import PhototriageError, TooLarge, UndecodableImage
 from phototriage.images.box import Box
 from phototriage.images.headers import Header, read_header
-from phototriage.images.input_config import Aspect, Colour, InputRule, Resize
+from phototriage.images.input_config import Aspect, Colour, InputConfig, Resize
 from phototriage.images.pixels import ImageLimits, decode, prepare, resize
 from phototriage.images.resampling import resample
 from tests.hostile_files import (
@@ -55,8 +55,8 @@ def rule(
     kernel: Resize = "bilinear",
     height: int = 8,
     width: int = 8,
-) -> InputRule:
-    return InputRule(height=height, width=width, colour=colour, resize=kernel, antialias=True, aspect=aspect)
+) -> InputConfig:
+    return InputConfig(height=height, width=width, colour=colour, resize=kernel, antialias=True, aspect=aspect)
 
 
 def decoded(data: bytes) -> NDArray[np.uint8]:

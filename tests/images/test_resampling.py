@@ -15,7 +15,7 @@ from PIL import Image
 from phototriage.images import resampling
 from phototriage.images.box import Box
 from phototriage.images.geometry import fit
-from phototriage.images.input_config import InputRule
+from phototriage.images.input_config import InputConfig
 from phototriage.images.resampling import resample
 from tests.drawings import drawing
 
@@ -141,7 +141,7 @@ def test_without_the_fast_kernels_pillow_does_it(monkeypatch: pytest.MonkeyPatch
 def test_an_output_whose_centre_is_a_pixels(size: tuple[int, int], to: tuple[int, int]) -> None:
     """Enlarged, cropped at the sides: fast_image_resize reads before its memory there, and the process ends."""
     image = drawing(2, size)
-    rule = InputRule(height=to[0], width=to[1], colour="rgb", resize="bicubic", antialias=True, aspect="crop")
+    rule = InputConfig(height=to[0], width=to[1], colour="rgb", resize="bicubic", antialias=True, aspect="crop")
     box = fit(image.height, image.width, rule).seen
     assert box.left > 0
     np.testing.assert_array_equal(

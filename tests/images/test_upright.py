@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from phototriage.images.input_config import InputRule
+from phototriage.images.input_config import InputConfig
 from phototriage.images.pixels import LEAST_REDUCED_SIDE, ImageLimits, decode, decode_for, prepare, resize
 from phototriage.images.upright import Upright, whole
 from tests.hostile_files import encode, exif_block, with_exif
@@ -22,7 +22,7 @@ def waves(height: int, width: int) -> NDArray[np.uint8]:
     return np.stack([light, light * 0.8, 255 - light], axis=-1).clip(0, 255).astype(np.uint8)
 
 
-def rule(side: int = 64, **changes: str) -> InputRule:
+def rule(side: int = 64, **changes: str) -> InputConfig:
     return input_rule(height=side, width=side, resize="bicubic", **changes)
 
 

@@ -36,7 +36,7 @@ def test_the_description_comes_from_the_model(models: Models, tmp_path: Path) ->
         IndexedModel.of(models.get(None).manifest)
 
 
-def test_parts_have_to_fit_the_second_look() -> None:
+def test_parts_have_to_fit_layout_rescoring() -> None:
     with pytest.raises(ValueError, match="behind the embedding"):
         IndexedModel(name="a", version="1", parts=(2, 64), threshold=0.5)
 

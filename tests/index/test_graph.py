@@ -33,9 +33,9 @@ def test_its_candidates_hold_nearly_all_of_the_nearest(sizes: tuple[int, ...]) -
     rows = Rows(sum(sizes))
     rows.take([str(place) for place in range(3000)], vectors, np.empty(0, np.int64))
     asked = Asked(vectors[:500], np.full(500, 3000), np.arange(500))
-    look = LOOK if len(sizes) > 1 else None
-    exact = search(rows, asked, Wanted(1), look)
-    found = search(rows, asked, Wanted(1), look, graph_of(vectors, sizes, 3000))
+    rescoring = LOOK if len(sizes) > 1 else None
+    exact = search(rows, asked, Wanted(1), rescoring)
+    found = search(rows, asked, Wanted(1), rescoring, graph_of(vectors, sizes, 3000))
     same = [one.best(1).rows.tolist() == other.best(1).rows.tolist() for one, other in zip(exact, found, strict=True)]
     assert np.mean(same) >= 0.99
 

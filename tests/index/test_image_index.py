@@ -17,16 +17,16 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from phototriage.duplicates import layout
-from phototriage.duplicates.layout_rescoring import SecondLook
+from phototriage.duplicates.layout_rescoring import LayoutRescoring
 from phototriage.duplicates.pairs import similarity
 from phototriage.index import segment as index_segment
 from phototriage.index.groups import Groups
-from phototriage.index.image_index import ImageIndex, IndexedModel, IndexFolderError, Neighbour, Seen
+from phototriage.index.image_index import ImageIndex, IndexedModel, IndexFolderError, NearestMatch, Neighbour
 
 Floats = NDArray[np.float32]
 
 PLAIN = IndexedModel(name="plain", version="1", parts=(2,), threshold=0.9)
-LOOK = SecondLook(floor=0.5, weight=0.6, doubt=0.1)
+LOOK = LayoutRescoring(floor=0.5, weight=0.6, doubt=0.1)
 
 
 def turned(*degrees: float) -> Floats:
@@ -53,7 +53,7 @@ def families(seed: int, count: int, parts: Sequence[int] = (12,)) -> Floats:
     return found[rng.permutation(count)]
 
 
-def labels(seen: list[Seen]) -> list[str]:
+def labels(seen: list[NearestMatch]) -> list[str]:
     return [each.group for each in seen]
 
 
@@ -65,9 +65,9 @@ class Oracle:
         self.images: dict[str, Floats] = {}  # in the order of their rows
         self.groups: list[tuple[str, list[str]]] = []
 
-    def see(self, name: str, vector: Floats) -> Seen:
+    def add(self, name: str, vector: Floats) -> NearestMatch:
         values = {
-            other: similarity(vector, there, self.model.second_look)
+            other: similarity(vector, there, self.model.layout_rescoring)
             for other, there in self.images.items()
             if other != name
         }
@@ -91,9 +91,9 @@ class Oracle:
                 self.groups.append((label, [name]))
         group = next(label for label, members in self.groups if name in members)
         if not values:
-            return Seen(None, None, False, group)
+            return NearestMatch(None, None, False, group)
         nearest = max(values, key=lambda other: values[other])  # the first of equal ones
-        return Seen(nearest, values[nearest], values[nearest] >= self.model.threshold, group)
+        return NearestMatch(nearest, values[nearest], values[nearest] >= self.model.threshold, group)
 
 
 def open_small(folder: Path, model: IndexedModel = PLAIN, exact: int = 1000, step: int = 100) -> ImageIndex:
@@ -102,17 +102,17 @@ def open_small(folder: Path, model: IndexedModel = PLAIN, exact: int = 1000, ste
 
 def add(
     folder: Path, batch_id: str, names: Sequence[str], vectors: Floats, exact: int = 1000, step: int = 100
-) -> list[Seen]:
+) -> list[NearestMatch]:
     with open_small(folder, exact=exact, step=step) as index:
         batch = index.begin(batch_id)
-        seen = batch.see(names, vectors)
+        seen = batch.add(names, vectors)
         batch.commit()
     return seen
 
 
 def test_each_image_gets_its_nearest_earlier_one_of_this_batch_and_of_earlier_ones(tmp_path: Path) -> None:
     first = add(tmp_path, "monday", ["a", "b", "c"], turned(0, 90, 10))
-    assert first[0] == Seen(None, None, False, "a")
+    assert first[0] == NearestMatch(None, None, False, "a")
     assert first[1].nearest == "a"
     assert first[1].similarity == pytest.approx(0, abs=1e-6)
     assert (first[1].is_duplicate, first[1].group) == (False, "b")
@@ -124,10 +124,12 @@ def test_each_image_gets_its_nearest_earlier_one_of_this_batch_and_of_earlier_on
 
 
 def test_the_similarity_is_the_one_that_two_images_get_alone(tmp_path: Path) -> None:
-    model = IndexedModel(name="looking", version="1", parts=(12, layout.DIMENSION), threshold=0.9, second_look=LOOK)
+    model = IndexedModel(
+        name="looking", version="1", parts=(12, layout.DIMENSION), threshold=0.9, layout_rescoring=LOOK
+    )
     vectors = families(1, 40, model.parts)
     with open_small(tmp_path, model) as index:
-        seen = index.begin("all").see([str(place) for place in range(40)], vectors)
+        seen = index.begin("all").add([str(place) for place in range(40)], vectors)
     for place, each in enumerate(seen[1:], 1):
         assert each.similarity == similarity(vectors[place], vectors[int(str(each.nearest))], LOOK)
 
@@ -148,7 +150,7 @@ def test_of_two_groups_it_joins_the_one_whose_least_similar_member_is_nearer(tmp
 
 def test_equally_near_ones_are_answered_by_the_earliest(tmp_path: Path) -> None:
     seen = add(tmp_path, "same", list("abc"), turned(30, 30, 30))
-    assert seen[2] == Seen("a", 1.0, True, "a")
+    assert seen[2] == NearestMatch("a", 1.0, True, "a")
 
 
 @pytest.mark.parametrize("exact", [1000, 0])
@@ -156,24 +158,24 @@ def test_equally_near_ones_are_answered_by_the_earliest(tmp_path: Path) -> None:
 def test_it_answers_as_brute_force_does_whatever_the_pieces(tmp_path: Path, exact: int, parts: tuple[int, ...]) -> None:
     if not exact:
         pytest.importorskip("usearch")
-    look = LOOK if len(parts) > 1 else None
-    model = IndexedModel(name="drawn", version="1", parts=parts, threshold=0.85, second_look=look)
+    rescoring = LOOK if len(parts) > 1 else None
+    model = IndexedModel(name="drawn", version="1", parts=parts, threshold=0.85, layout_rescoring=rescoring)
     vectors = families(len(parts), 240, parts)
     names = [f"{place}.jpg" for place in range(240)]
     names[100], names[130], names[230] = names[20], names[60], names[90]  # other vectors of names that were there
     names[150], vectors[150] = names[33], vectors[33]
     oracle = Oracle(model)
-    expected = [oracle.see(name, vector) for name, vector in zip(names, vectors, strict=True)]
+    expected = [oracle.add(name, vector) for name, vector in zip(names, vectors, strict=True)]
     assert sum(each.is_duplicate for each in expected) > 100
     for pieces in ([80, 160], [7] * 40):
-        found: list[Seen] = []
+        found: list[NearestMatch] = []
         folder = tmp_path / str(pieces[0])
         with open_small(folder, model, exact=exact, step=50) as index:
             for number, piece in enumerate(pieces):
                 if number % 5 == 0:
                     batch = index.begin(f"from {len(found)}")
                 part = slice(len(found), len(found) + piece)
-                found += batch.see(names[part], vectors[part])
+                found += batch.add(names[part], vectors[part])
                 if number % 5 == 4 or number == len(pieces) - 1:
                     batch.commit()
             assert index.info().graph_rows == (0 if exact else 200)
@@ -191,10 +193,10 @@ def test_names_that_come_again_answer_as_brute_force_does(
 ) -> None:
     vectors, names = turned(*(10.0 * angle for angle in angles)), names[: len(angles)]
     oracle = Oracle(PLAIN)
-    expected = [oracle.see(name, vector) for name, vector in zip(names, vectors, strict=True)]
+    expected = [oracle.add(name, vector) for name, vector in zip(names, vectors, strict=True)]
     folder = tmp_path_factory.mktemp("index")
     edges = [0, *sorted(cut for cut in cuts if cut < len(angles)), len(angles)]
-    found: list[Seen] = []
+    found: list[NearestMatch] = []
     for low, high in pairwise(edges):
         found += add(folder, f"from {low}", names[low:high], vectors[low:high])
     assert found == expected
@@ -204,7 +206,7 @@ def test_every_two_images_of_a_group_reach_the_threshold(tmp_path: Path) -> None
     model = IndexedModel(name="drawn", version="1", parts=(3,), threshold=0.95)
     vectors = unit(np.random.default_rng(0).standard_normal((200, 3)))
     with open_small(tmp_path, model) as index:
-        seen = index.begin("all").see([str(place) for place in range(200)], vectors)
+        seen = index.begin("all").add([str(place) for place in range(200)], vectors)
     members: dict[str, list[int]] = {}
     for place, each in enumerate(seen):
         members.setdefault(each.group, []).append(place)
@@ -218,8 +220,8 @@ def test_a_batch_that_is_not_committed_leaves_no_trace(tmp_path: Path) -> None:
     add(tmp_path, "kept", ["a"], turned(0))
     before = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*"))
     with open_small(tmp_path) as index:
-        index.begin("lost").see(["b", "a"], turned(5, 50))
-        assert index.begin("other").see(["c"], turned(5)) == [Seen("a", similarity(*turned(0, 5)), True, "a")]
+        index.begin("lost").add(["b", "a"], turned(5, 50))
+        assert index.begin("other").add(["c"], turned(5)) == [NearestMatch("a", similarity(*turned(0, 5)), True, "a")]
     assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*")) == before
     with open_small(tmp_path) as index:
         assert index.info().images == 1
@@ -234,7 +236,7 @@ def test_a_process_that_is_killed_while_it_commits_leaves_the_batch_out(tmp_path
         "from phototriage.index.image_index import ImageIndex\n"
         "from tests.index.test_image_index import PLAIN, turned\n"
         "batch = ImageIndex.open(Path(sys.argv[1]), PLAIN).begin('lost')\n"
-        "batch.see(['b'], turned(5))\n"
+        "batch.add(['b'], turned(5))\n"
         "segment.sha256_of = lambda path: os.kill(os.getpid(), signal.SIGKILL)\n"
         "batch.commit()\n"
     )
@@ -244,7 +246,7 @@ def test_a_process_that_is_killed_while_it_commits_leaves_the_batch_out(tmp_path
     with open_small(tmp_path) as index:
         assert not list(tmp_path.rglob("*.part"))
         assert index.info().batches == 1
-        assert index.begin("lost").see(["b"], turned(5))[0].nearest == "a"
+        assert index.begin("lost").add(["b"], turned(5))[0].nearest == "a"
 
 
 def test_a_batch_that_was_interrupted_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -258,20 +260,20 @@ def test_a_batch_that_was_interrupted_is_given_up(tmp_path: Path, monkeypatch: p
         with monkeypatch.context() as patched:
             patched.setattr(Groups, "join", interrupt)
             with pytest.raises(KeyboardInterrupt):
-                batch.see(["b"], turned(5))
+                batch.add(["b"], turned(5))
         with pytest.raises(IndexFolderError, match="is over"):
             batch.commit()
-        assert index.begin("lost").see(["b"], turned(5))[0].nearest == "a"
+        assert index.begin("lost").add(["b"], turned(5))[0].nearest == "a"
 
 
 def test_a_disk_that_is_full_after_the_commit_harms_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with open_small(tmp_path) as index:
         for number in range(7):
             batch = index.begin(str(number))
-            batch.see([str(number)], turned(number * 40))
+            batch.add([str(number)], turned(number * 40))
             batch.commit()
         batch = index.begin("last")
-        batch.see(["last"], turned(3))
+        batch.add(["last"], turned(3))
         with monkeypatch.context() as patched:
             patched.setattr(index_segment, "merge", lambda *_: (_ for _ in ()).throw(OSError(28, "no space")))
             with pytest.raises(OSError, match="no space"):
@@ -302,17 +304,17 @@ def test_a_committed_batch_answers_again_as_it_did(tmp_path: Path) -> None:
     with open_small(tmp_path) as index:
         batch = index.begin("day")
         assert batch.committed
-        assert [batch.see([name], turned(0))[0] for name in names] == first
+        assert [batch.add([name], turned(0))[0] for name in names] == first
         batch.commit()
         assert index.info().batches == 2
         with pytest.raises(IndexFolderError, match="without an image 'c'"):
-            batch.see(["c"], turned(12))
+            batch.add(["c"], turned(12))
 
 
 def test_the_same_name_is_never_its_own_neighbour_and_isnt_added_twice(tmp_path: Path) -> None:
     add(tmp_path, "one", ["a", "b"], turned(0, 60))
     again = add(tmp_path, "two", ["a"], turned(0))
-    assert again == [Seen("b", similarity(*turned(0, 60)), False, "a")]
+    assert again == [NearestMatch("b", similarity(*turned(0, 60)), False, "a")]
     with open_small(tmp_path) as index:
         assert (index.info().images, index.info().replaced) == (2, 0)
 
@@ -322,14 +324,14 @@ def test_another_picture_of_a_name_takes_the_place_of_the_old_one(tmp_path: Path
     seen = add(tmp_path, "two", ["a", "c"], turned(90, 4))
     assert seen[0].nearest == "b"
     assert seen[0].group == "a#2"  # b is still in the group that was called a
-    assert seen[1] == Seen("b", similarity(*turned(4, 5)), True, "a")
+    assert seen[1] == NearestMatch("b", similarity(*turned(4, 5)), True, "a")
     for rebuilt in (False, True):
         with open_small(tmp_path) as index:
             if rebuilt:
                 index.rebuild()
             assert (index.info().images, index.info().replaced) == (3, int(not rebuilt))
             assert index.query(turned(0), 3)[0][0].name == "c"
-            assert index.begin("three").see(["d"], turned(89))[0].group == "a#2"
+            assert index.begin("three").add(["d"], turned(89))[0].group == "a#2"
 
 
 def test_queries_give_the_nearest_first_and_add_nothing(tmp_path: Path) -> None:
@@ -351,14 +353,14 @@ def test_queries_give_the_nearest_first_and_add_nothing(tmp_path: Path) -> None:
 def test_what_was_closed_or_given_up_takes_no_more(tmp_path: Path) -> None:
     with open_small(tmp_path) as index:
         first, second = index.begin("one"), index.begin("two")
-        for call in (lambda: first.see(["a"], turned(0)), first.commit):
+        for call in (lambda: first.add(["a"], turned(0)), first.commit):
             with pytest.raises(IndexFolderError, match="is over"):
                 call()
-        second.see(["a"], turned(0))
+        second.add(["a"], turned(0))
     with pytest.raises(IndexFolderError, match="is closed"):
         second.commit()
     with open_small(tmp_path) as index, pytest.raises(ValueError, match="each needs one"):
-        index.begin("three").see(["a", "b"], turned(0))
+        index.begin("three").add(["a", "b"], turned(0))
 
 
 def test_an_empty_index_has_no_neighbours(tmp_path: Path) -> None:
@@ -366,20 +368,20 @@ def test_an_empty_index_has_no_neighbours(tmp_path: Path) -> None:
         assert index.query(turned(0)) == [[]]
         index.rebuild()
         batch = index.begin("nothing")
-        assert batch.see([], np.empty((0, 2), np.float32)) == []
+        assert batch.add([], np.empty((0, 2), np.float32)) == []
         batch.commit()
         assert (index.info().batches, index.info().images) == (1, 0)
-    assert add(tmp_path, "one", ["a"], turned(0)) == [Seen(None, None, False, "a")]
+    assert add(tmp_path, "one", ["a"], turned(0)) == [NearestMatch(None, None, False, "a")]
 
 
 def test_many_batches_become_few_segments_with_the_same_answers(tmp_path: Path) -> None:
     vectors = families(5, 60)
     model = IndexedModel(name="drawn", version="1", parts=(12,), threshold=0.85)
-    seen: list[list[Seen]] = []
+    seen: list[list[NearestMatch]] = []
     with open_small(tmp_path, model) as index:
         for start in range(0, 60, 2):
             batch = index.begin(str(start))
-            seen.append(batch.see([f"{place}" for place in (start, start + 1)], vectors[start : start + 2]))
+            seen.append(batch.add([f"{place}" for place in (start, start + 1)], vectors[start : start + 2]))
             batch.commit()
         assert index.info().segments < 12
         assert index.info().batches == 30
@@ -389,12 +391,12 @@ def test_many_batches_become_few_segments_with_the_same_answers(tmp_path: Path) 
         groups = index.info().groups
     with open_small(tmp_path, model) as index:
         for start, answers in zip(range(0, 60, 2), seen, strict=True):
-            assert index.begin(str(start)).see([f"{start}", f"{start + 1}"], vectors[start : start + 2]) == answers
+            assert index.begin(str(start)).add([f"{start}", f"{start + 1}"], vectors[start : start + 2]) == answers
         assert index.info().groups == groups > 10
     alone = tmp_path / "alone"
     with open_small(alone, model) as index:
         names = [str(place) for place in range(60)]
-        assert index.begin("all").see(names, vectors) == [each for answers in seen for each in answers]
+        assert index.begin("all").add(names, vectors) == [each for answers in seen for each in answers]
 
 
 @pytest.mark.parametrize("harm", ["cut", "changed", "lost", "record lost"])
@@ -439,7 +441,7 @@ def test_damaged_vectors_are_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize("vector", [[0.7, 0.7], [np.nan, 1], [1, 0, 0]])
 def test_what_is_no_embedding_of_the_model_is_refused(tmp_path: Path, vector: list[float]) -> None:
     with open_small(tmp_path) as index, pytest.raises(ValueError, match=r"row 0's columns 0 to 1|are \(N, 2\)"):
-        index.begin("one").see(["a"], np.array([vector], np.float32))
+        index.begin("one").add(["a"], np.array([vector], np.float32))
 
 
 def test_the_graph_is_the_same_however_often_the_process_begins_again(tmp_path: Path) -> None:
@@ -451,9 +453,9 @@ def test_the_graph_is_the_same_however_often_the_process_begins_again(tmp_path: 
         start = 0
         for piece in pieces:
             with open_small(folder, model, exact=0, step=50) as index:
-                index.begin("lost").see(["lost"], vectors[:1])
+                index.begin("lost").add(["lost"], vectors[:1])
                 batch = index.begin(str(start))
-                batch.see(names[start : start + piece], vectors[start : start + piece])
+                batch.add(names[start : start + piece], vectors[start : start + piece])
                 batch.commit()
             start += piece
         (path,) = folder.rglob("seen.usearch")

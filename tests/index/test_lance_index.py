@@ -17,7 +17,7 @@ from tests.index.test_image_index import LOOK, PLAIN, families, turned
 
 pytestmark = pytest.mark.skipif(find_spec("lancedb") is None, reason="lancedb is not installed")
 
-LOOKING = IndexedModel(name="looking", version="1", parts=(12, layout.DIMENSION), threshold=0.9, second_look=LOOK)
+LOOKING = IndexedModel(name="looking", version="1", parts=(12, layout.DIMENSION), threshold=0.9, layout_rescoring=LOOK)
 
 
 def test_the_nearest_come_first_with_exact_similarities_and_another_process_finds_them(tmp_path: Path) -> None:

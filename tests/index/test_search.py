@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from phototriage.duplicates import layout
-from phototriage.duplicates.layout_rescoring import SecondLook
+from phototriage.duplicates.layout_rescoring import LayoutRescoring
 from phototriage.duplicates.pairs import similarities
 from phototriage.index import search as index_search
 from phototriage.index.rows import Rows
@@ -18,7 +18,7 @@ from tests.index.test_image_index import families
 
 Floats = NDArray[np.float32]
 
-LOOK = SecondLook(floor=0.6, weight=0.7, doubt=0.2)
+LOOK = LayoutRescoring(floor=0.6, weight=0.7, doubt=0.2)
 WIDTH = 8
 
 
@@ -28,8 +28,8 @@ def rows_of(vectors: Floats, dead: list[int] | None = None) -> Rows:
     return rows
 
 
-def everything(vectors: Floats, query: Floats, look: SecondLook | None) -> NDArray[np.float64]:
-    return similarities(np.repeat(query[None], len(vectors), axis=0), vectors, look)
+def everything(vectors: Floats, query: Floats, rescoring: LayoutRescoring | None) -> NDArray[np.float64]:
+    return similarities(np.repeat(query[None], len(vectors), axis=0), vectors, rescoring)
 
 
 @settings(max_examples=40, deadline=None)
@@ -43,15 +43,15 @@ def everything(vectors: Floats, query: Floats, look: SecondLook | None) -> NDArr
 def test_it_finds_what_comparing_all_finds(
     seed: int, count: int, most: int, threshold: float | None, looking: bool
 ) -> None:
-    look = LOOK if looking else None
+    rescoring = LOOK if looking else None
     vectors = families(seed, count, (WIDTH, layout.DIMENSION) if looking else (WIDTH,))
     rng = np.random.default_rng(seed)
     dead = sorted(set(rng.integers(0, count, 3).tolist()))
     queries = families(seed + 1, 5, (WIDTH, layout.DIMENSION) if looking else (WIDTH,))
     limits, own = rng.integers(1, count + 1, 5), rng.integers(-1, count, 5)
-    found = search(rows_of(vectors, dead), Asked(queries, limits, own), Wanted(most, threshold), look)
+    found = search(rows_of(vectors, dead), Asked(queries, limits, own), Wanted(most, threshold), rescoring)
     for query, limit, mine, near in zip(queries, limits.tolist(), own.tolist(), found, strict=True):
-        exact = everything(vectors, query, look)
+        exact = everything(vectors, query, rescoring)
         there = [row for row in range(limit) if row != mine and row not in dead]
         best = sorted(there, key=lambda row: (-exact[row], row))[:most]
         assert near.best(most).rows.tolist() == best
@@ -67,8 +67,8 @@ def test_a_row_that_only_the_layout_makes_near_is_found() -> None:
     query = vectors[10].copy()
     query[:WIDTH] = families(2, 1, (WIDTH,))[0]
     query[WIDTH + layout.EVEN :] *= -1
-    look = SecondLook(floor=0.6, weight=1)
-    (near,) = search(rows_of(vectors), Asked(query[None], np.array([600]), np.array([-1])), Wanted(1), look)
+    rescoring = LayoutRescoring(floor=0.6, weight=1)
+    (near,) = search(rows_of(vectors), Asked(query[None], np.array([600]), np.array([-1])), Wanted(1), rescoring)
     assert near.best(1).rows.tolist() == [10]
     assert near.best(1).similarity[0] == pytest.approx(1)
 

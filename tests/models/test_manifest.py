@@ -10,8 +10,8 @@ import pytest
 from pydantic import ValidationError
 
 from phototriage.common.errors import ModelFolderError
-from phototriage.duplicates.layout_rescoring import SecondLook
-from phototriage.images.input_config import InputRule
+from phototriage.duplicates.layout_rescoring import LayoutRescoring
+from phototriage.images.input_config import InputConfig
 from phototriage.models.manifest import Data, Manifest, Output, Training, read, sha256_of, write
 from tests.tiny_models import decision
 
@@ -25,7 +25,7 @@ def manifest(**changes: object) -> Manifest:
         "default": True,
         "description": "A test.",
         "files": {"model.onnx": EMPTY_SHA256},
-        "input": InputRule(height=8, width=8, colour="rgb", resize="box", antialias=True, aspect="crop"),
+        "input": InputConfig(height=8, width=8, colour="rgb", resize="box", antialias=True, aspect="crop"),
         "outputs": (Output(role="logits", name="logits", shape=("N", 2)),),
         "labels": ("a", "b"),
         "data": Data(name="drawn", sha256=EMPTY_SHA256, licence="CC0", images={"train": 2}),
@@ -125,18 +125,18 @@ def test_a_manifest_without_a_decision_has_the_version_it_had_before_there_were_
     assert manifest().compute_version() == hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
-def test_a_decision_without_a_second_look_has_the_version_it_had_before_there_were_any() -> None:
+def test_a_decision_without_layout_rescoring_has_the_version_it_had_before_there_were_any() -> None:
     fields = json.loads(embedder().model_dump_json(exclude={"version", "difficulty"}))
     del fields["decision"]["second_look"]
     canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"))
     assert embedder().compute_version() == hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
-def test_a_second_look_is_another_version_and_a_part_of_the_embedding() -> None:
-    looking = embedder(decision=decision(second_look=SecondLook()))
+def test_layout_rescoring_is_another_version_and_a_part_of_the_embedding() -> None:
+    looking = embedder(decision=decision(layout_rescoring=LayoutRescoring()))
     assert looking.sealed().version != embedder().sealed().version
     assert (embedder().embedding_parts, looking.embedding_parts) == ((2,), (2, 64))
-    assert (embedder().second_look, looking.second_look) == (None, SecondLook())
+    assert (embedder().layout_rescoring, looking.layout_rescoring) == (None, LayoutRescoring())
 
 
 def test_a_shipped_manifest_from_before_there_was_difficulty_still_verifies() -> None:
@@ -155,7 +155,7 @@ def test_a_shipped_manifest_from_before_there_was_difficulty_still_verifies() ->
         ({"outputs": (Output(role="embedding", name="e", shape=("N", "D")),)}, "output embedding"),
         (
             {
-                "decision": decision(second_look=SecondLook()),
+                "decision": decision(layout_rescoring=LayoutRescoring()),
                 "input": manifest().input.model_copy(update={"width": 24}),
                 "outputs": (
                     Output(role="embedding", name="e", shape=("N", 2)),

@@ -14,7 +14,7 @@ import pytest
 from onnx import TensorProto, numpy_helper
 
 from phototriage.duplicates.layout import DIMENSION
-from phototriage.duplicates.layout_rescoring import SecondLook
+from phototriage.duplicates.layout_rescoring import LayoutRescoring
 from phototriage.models.embedder_tail import EmbedderTail
 from phototriage.models.forward_graph import forward_only
 from phototriage.models.model_set import Kind, Models, load_models, load_needed
@@ -22,12 +22,12 @@ from phototriage.models.shared_stages import Cut, digests, find_cut, part
 from phototriage.server.model_changes import read_again
 from phototriage.settings import Settings
 from phototriage.triage import pipeline
-from phototriage.triage.pipeline import Question
+from phototriage.triage.pipeline import TriageRequest
 from tests.drawings import picture
 from tests.staged_models import staged_graph, write_staged
 from tests.tiny_models import decision, input_rule
 
-ALL = Question(("classify", "saliency", "embed"))
+ALL = TriageRequest(("classify", "saliency", "embed"))
 
 
 def forward(answer: str, *arguments: Any, **options: Any) -> onnx.ModelProto:
@@ -128,22 +128,22 @@ def refuse_own_pass(models: Models, monkeypatch: pytest.MonkeyPatch, name: str |
     monkeypatch.setattr(models.get(name, "embedder"), "forward", forward)
 
 
-def vector_of(models: Models, question: Question) -> np.ndarray[Any, Any]:
-    found = pipeline.look(pipeline.plan(models, question), picture(1), pipeline.DEFAULT_LIMITS).embedding
+def vector_of(models: Models, question: TriageRequest) -> np.ndarray[Any, Any]:
+    found = pipeline.run_models(pipeline.make_plan(models, question), picture(1), pipeline.DEFAULT_LIMITS).embedding
     assert found is not None
     return found
 
 
 def test_one_pass_over_the_stages_answers_as_two_do(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    models, saliency = load_models(settings(folder)), Question(("saliency",))
+    models, saliency = load_models(settings(folder)), TriageRequest(("saliency",))
     needed: tuple[Kind, ...] = ("classifier",)
-    apart = pipeline.plan(load_needed(settings(folder), needed, None, None), saliency)
-    alone = pipeline.look(apart, picture(1), pipeline.DEFAULT_LIMITS)
-    embedding = vector_of(models, Question(("embed",)))
+    apart = pipeline.make_plan(load_needed(settings(folder), needed, None, None), saliency)
+    alone = pipeline.run_models(apart, picture(1), pipeline.DEFAULT_LIMITS)
+    embedding = vector_of(models, TriageRequest(("embed",)))
     refuse_own_pass(models, monkeypatch)
-    for question in (ALL, Question(("classify", "embed"))):
+    for question in (ALL, TriageRequest(("classify", "embed"))):
         np.testing.assert_allclose(vector_of(models, question), embedding, atol=1e-6)
-    together = pipeline.look(pipeline.plan(models, ALL), picture(1), pipeline.DEFAULT_LIMITS)
+    together = pipeline.run_models(pipeline.make_plan(models, ALL), picture(1), pipeline.DEFAULT_LIMITS)
     for one, other in ((together.logits, alone.logits), (together.gradient, alone.gradient)):
         assert one is not None
         assert other is not None
@@ -153,7 +153,7 @@ def test_one_pass_over_the_stages_answers_as_two_do(folder: Path, monkeypatch: p
 def test_scoring_shares_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     models = load_needed(settings(folder), ("classifier", "embedder"), None, None)
     refuse_own_pass(models, monkeypatch)
-    vector_of(models, Question(("classify", "embed")))
+    vector_of(models, TriageRequest(("classify", "embed")))
 
 
 @pytest.mark.parametrize("stage", [1, 4])
@@ -169,15 +169,17 @@ def test_a_model_that_is_fed_otherwise_does_not_share(folder: Path) -> None:
     write_staged(folder / "cropped", 1, 5, input=input_rule().model_copy(update={"aspect": "crop"}))
     models = load_models(settings(folder, default_classifier="pets"))
     assert models.get("cropped").tail is None
-    assert vector_of(models, Question(("classify", "embed"), classifier="cropped")).shape == (3,)
+    assert vector_of(models, TriageRequest(("classify", "embed"), classifier="cropped")).shape == (3,)
 
 
 def test_another_embedder_is_run_by_itself(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_staged(folder / "far", 1, 6, "embedder")
     models = load_models(settings(folder, default_embedder="near"))
     refuse_own_pass(models, monkeypatch, "near")
-    asked = Question(("classify", "embed"), embedder="far")
-    np.testing.assert_array_equal(vector_of(models, asked), vector_of(models, Question(("embed",), embedder="far")))
+    asked = TriageRequest(("classify", "embed"), embedder="far")
+    np.testing.assert_array_equal(
+        vector_of(models, asked), vector_of(models, TriageRequest(("embed",), embedder="far"))
+    )
 
 
 def test_a_new_embedder_is_shared_with_at_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,7 +188,7 @@ def test_a_new_embedder_is_shared_with_at_once(folder: Path, monkeypatch: pytest
     write_staged(folder / "near", 1, 7, "embedder")
     models, answer = read_again(settings(folder), old)
     assert [one.name for one in answer.taken_up] == ["near"]
-    embedding = vector_of(models, Question(("embed",)))
+    embedding = vector_of(models, TriageRequest(("embed",)))
     refuse_own_pass(models, monkeypatch)
     np.testing.assert_allclose(vector_of(models, ALL), embedding, atol=1e-6)
     assert np.abs(vector_of(old, ALL) - embedding).max() > 0.01  # who has begun goes on with what they began with
@@ -239,11 +241,13 @@ def test_stages_that_answer_otherwise_together_are_not_shared(
     vector_of(models, ALL)
 
 
-def test_the_second_look_is_taken_too(folder: Path) -> None:
+def test_layout_rescoring_is_taken_too(folder: Path) -> None:
     shutil.rmtree(folder / "near")
-    write_staged(folder / "near", 1, 3, "embedder", decision=decision(second_look=SecondLook(floor=0.5, weight=0.9)))
+    write_staged(
+        folder / "near", 1, 3, "embedder", decision=decision(layout_rescoring=LayoutRescoring(floor=0.5, weight=0.9))
+    )
     models = load_models(settings(folder))
-    embedding = vector_of(models, Question(("embed",)))
+    embedding = vector_of(models, TriageRequest(("embed",)))
     assert len(embedding) == 3 + DIMENSION
     np.testing.assert_allclose(vector_of(models, ALL), embedding, atol=1e-6)
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from phototriage.saliency.featout_config import FeatOutRule
+from phototriage.saliency.featout_config import FeatOutConfig
 from phototriage.saliency.masks import (
     disk_reach,
     featout_patches,
@@ -50,7 +50,7 @@ def test_gradient_mask_of_a_flat_map_is_zero(value: float) -> None:
 def test_patches_carry_centre_radius_and_intensity() -> None:
     smooth = np.zeros((20, 20), np.float32)
     smooth[4, 5], smooth[15, 12] = 8.0, 2.0
-    rule = FeatOutRule(patches=2, exclusion_share=0.1, removal_share=0.3)
+    rule = FeatOutConfig(patches=2, exclusion_share=0.1, removal_share=0.3)
     first, second = featout_patches(smooth, rule)
     r_max = math.sqrt(0.3 * 400 / (2 * math.pi))
     assert (first.row, first.column, first.intensity) == (4, 5, 1.0)
@@ -63,7 +63,7 @@ def test_patches_carry_centre_radius_and_intensity() -> None:
 def test_removed_area_keeps_its_bound_for_any_number_of_patches(patches: int) -> None:
     rng = np.random.default_rng(patches)
     smooth = 1 - 1e-3 * rng.random((60, 80), np.float32)  # nearly equal intensities: the most that can go
-    rule = FeatOutRule(patches=patches, removal_share=0.35)
+    rule = FeatOutConfig(patches=patches, removal_share=0.35)
     share = (featout_strength(smooth, rule) > 0).mean()
     assert share <= 0.35
     # 60×80·.35 / n in disks of a whole number of lattice shells, which overlap at most a little: never a small
@@ -83,7 +83,7 @@ def test_disk_reach_by_hand(radius: float, reach: int) -> None:
 
 
 def test_the_single_square_is_9_of_28_pixels() -> None:
-    assert square_half_side(28, 28, FeatOutRule(variant="single")) == 4
+    assert square_half_side(28, 28, FeatOutConfig(variant="single")) == 4
 
 
 def test_strength_mask_rounds_to_bytes() -> None:

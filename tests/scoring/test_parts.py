@@ -5,13 +5,13 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from phototriage.scoring.image_references import Held, Item
+from phototriage.scoring.image_references import BytesInMemory, Item
 from phototriage.scoring.parts import LOCK_FILE, RUN_FILE, Parts, PartsError, begin, folder_of, locked, part_of
 from phototriage.scoring.schema import schema_of
 from phototriage.scoring.scorer import Shard
 
 DESCRIBED = {"models": {"tiny": "1"}}
-SHARD = Shard(0, [Item("a.jpg", Held(b"", 0))])
+SHARD = Shard(0, [Item("a.jpg", BytesInMemory(b"", 0))])
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from pyarrow import parquet
 
 from phototriage.common.errors import PhototriageError, TooLarge, UnreadableFile
 from phototriage.images.pixels import ImageLimits
-from phototriage.scoring.image_references import Held, Item, LocalFile, Stretch
+from phototriage.scoring.image_references import BytesInMemory, FileRange, Item, LocalFile
 from phototriage.scoring.photo_source import SourceError, open_source
 
 LIMITS = ImageLimits(max_bytes=100)
@@ -251,10 +251,10 @@ def test_sparse_members_are_told(tmp_path: Path) -> None:
 def test_pieces_are_what_they_should_be(folder: Path, tmp_path: Path) -> None:
     assert next(open_source(str(folder), None, LIMITS).items()).piece == LocalFile(str(folder / "a.jpg"))
     path = pack(folder, tmp_path / "photos.tar", "w")
-    assert isinstance(next(open_source(str(path), None, LIMITS).items()).piece, Stretch)
+    assert isinstance(next(open_source(str(path), None, LIMITS).items()).piece, FileRange)
     packed = tmp_path / "photos.tar.gz"
     packed.write_bytes(gzip.compress(path.read_bytes()))
-    assert next(open_source(str(packed), None, LIMITS).items()).piece == Held(content("a.jpg"), 14)
+    assert next(open_source(str(packed), None, LIMITS).items()).piece == BytesInMemory(content("a.jpg"), 14)
 
 
 @pytest.mark.parametrize("damage", ["a header's bit", "cut in a header", "cut between members", "cut in a member"])
@@ -327,7 +327,7 @@ def test_relative_places_are_told_whole(folder: Path, tmp_path: Path, monkeypatc
     pack(folder, tmp_path / "photos.tar", "w")
     for where in (folder.name, "photos.tar", f"{folder.name}/a.jpg"):
         piece = next(open_source(where, None, LIMITS).items()).piece
-        assert isinstance(piece, LocalFile | Stretch)
+        assert isinstance(piece, LocalFile | FileRange)
         assert Path(piece.path).is_absolute()
 
 

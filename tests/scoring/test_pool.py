@@ -15,11 +15,11 @@ from pyarrow import parquet
 
 from phototriage.common.errors import ModelFolderError, UnknownModel
 from phototriage.images.pixels import ImageLimits
-from phototriage.scoring.image_references import Held, Item
+from phototriage.scoring.image_references import BytesInMemory, Item
 from phototriage.scoring.pool import Job, ScorePool
 from phototriage.scoring.scorer import ScoringFailed, Shard
 from phototriage.settings import Settings
-from phototriage.triage.pipeline import Question
+from phototriage.triage.pipeline import TriageRequest
 from tests.tiny_models import solid
 
 RED = solid((255, 0, 0))
@@ -74,12 +74,12 @@ class FullDisk:
 
 
 def item(name: str) -> Item:
-    return Item(name, Held(RED, len(RED)))
+    return Item(name, BytesInMemory(RED, len(RED)))
 
 
 @pytest.fixture
 def job(settings: Settings, tmp_path: Path) -> Job:
-    return Job(settings, Question(("classify",)), 1, Writer(tmp_path))
+    return Job(settings, TriageRequest(("classify",)), 1, Writer(tmp_path))
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ def test_models_that_cannot_be_loaded_are_told(job: Job, tmp_path: Path) -> None
     lost = Job(job.settings.model_copy(update={"models_directory": tmp_path / "none"}), job.question, 1, job.write)
     with closing(ScorePool(lost, 1)) as pool, pytest.raises(ModelFolderError, match="can't be read"):
         pool.wait_until_ready()
-    unknown = Job(job.settings, Question(("classify",), classifier="nobody"), 1, job.write)
+    unknown = Job(job.settings, TriageRequest(("classify",), classifier="nobody"), 1, job.write)
     with closing(ScorePool(unknown, 1)) as pool, pytest.raises(UnknownModel, match="nobody"):
         pool.wait_until_ready()
 

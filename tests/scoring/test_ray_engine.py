@@ -16,7 +16,7 @@ pytest.importorskip("ray", reason="it has an environment of its own: make check-
 
 from ray.cluster_utils import Cluster
 
-from phototriage.scoring.image_references import Held, Item
+from phototriage.scoring.image_references import BytesInMemory, Item
 from phototriage.scoring.parts import Parts, folder_of
 from phototriage.scoring.ray_engine import TRIES, RayEngine, _ClusterFailed
 from phototriage.scoring.scorer import ScoringFailed, Shard
@@ -110,7 +110,7 @@ class Failing(RayEngine):
 
 
 def test_a_cluster_that_fails_is_asked_again_for_what_is_left(tmp_path: Path) -> None:
-    shards = [Shard(number, [Item("a", Held(b"", 0))]) for number in range(5)]
+    shards = [Shard(number, [Item("a", BytesInMemory(b"", 0))]) for number in range(5)]
     done = [shard.number for shard, _ in Failing(tmp_path, TRIES - 1).run(iter(shards))]
     assert done == [0, 1, 2, 3, 4]
     with pytest.raises(ScoringFailed, match="a node is lost"):

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from phototriage.images.pixels import ImageLimits
-from phototriage.scoring.image_references import Held, Item, Unreadable
+from phototriage.scoring.image_references import BytesInMemory, Item, Unreadable
 from phototriage.scoring.scorer import FILES_AT_ONCE, READ_AHEAD, Scorer, Shard
 from phototriage.settings import Settings
 from phototriage.triage import pipeline
-from phototriage.triage.pipeline import Question
-from phototriage.triage.schemas import TriageAnswer
+from phototriage.triage.pipeline import TriageRequest
+from phototriage.triage.schemas import TriageResponse
 from tests.tiny_models import solid
 
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
@@ -20,7 +20,7 @@ COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
 
 def item(colour: str) -> Item:
     content = solid(COLOURS[colour])
-    return Item(colour, Held(content, len(content)))
+    return Item(colour, BytesInMemory(content, len(content)))
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Faulty:
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_rows_keep_the_order_of_images(settings: Settings, threads: int) -> None:
-    scorer = Scorer(settings, Question(("classify",)), threads)
+    scorer = Scorer(settings, TriageRequest(("classify",)), threads)
     colours = ["red", "blue", "green"] * 10
     table = scorer.score(Shard(0, [item(colour) for colour in colours])).to_pylist()
     assert [row["name"] for row in table] == colours
@@ -41,7 +41,7 @@ def test_rows_keep_the_order_of_images(settings: Settings, threads: int) -> None
 
 
 def test_faults_cost_one_image_its_answer(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
-    scorer = Scorer(settings, Question(("classify",)))
+    scorer = Scorer(settings, TriageRequest(("classify",)))
     shard = Shard(0, [item("red"), Item("faulty", Faulty()), Item("lost", Unreadable("It is lost.")), item("blue")])
     table = scorer.score(shard).to_pylist()
     assert [row["error"] and row["error"]["code"] for row in table] == [None, "internal_error", "unreadable_file", None]
@@ -49,8 +49,8 @@ def test_faults_cost_one_image_its_answer(settings: Settings, caplog: pytest.Log
 
 
 def test_it_says_what_it_answers_by_which_versions(settings: Settings) -> None:
-    assert Scorer(settings, Question(("classify",))).parts == ("classify",)
-    scorer = Scorer(settings, Question())
+    assert Scorer(settings, TriageRequest(("classify",))).parts == ("classify",)
+    scorer = Scorer(settings, TriageRequest())
     assert scorer.parts == ("classify", "embed")
     assert set(scorer.versions) == {"tiny", "tiny_embedder"}
 
@@ -71,14 +71,14 @@ def test_files_are_read_ahead_but_not_all(settings: Settings, monkeypatch: pytes
     begun: list[int] = []
     ahead: list[int] = []
 
-    def look(*arguments: Any) -> TriageAnswer:
+    def counted(*arguments: Any) -> TriageResponse:
         time.sleep(0.002)  # in which the readers have time for all that they may read
         ahead.append(len(begun) - len(ahead))
         return original(*arguments)
 
-    original = pipeline.answer
-    monkeypatch.setattr(pipeline, "answer", look)
-    Scorer(settings, Question(("classify",))).score(Shard(0, [Item(str(n), Counted(n, begun)) for n in range(50)]))
+    original = pipeline.respond
+    monkeypatch.setattr(pipeline, "respond", counted)
+    Scorer(settings, TriageRequest(("classify",))).score(Shard(0, [Item(str(n), Counted(n, begun)) for n in range(50)]))
     assert sorted(begun) == list(range(50))
     assert 1 < max(ahead) <= FILES_AT_ONCE * (READ_AHEAD + 1)
 
@@ -87,7 +87,9 @@ def test_images_one_by_one_are_read_when_their_place_is_told(settings: Settings)
     begun: list[int] = []
     told: list[tuple[int, int]] = []
     shard = Shard(0, [Item(str(n), Counted(n, begun)) for n in range(5)])
-    table = Scorer(settings, Question(("classify",))).score(shard, {2}, lambda place: told.append((place, len(begun))))
+    table = Scorer(settings, TriageRequest(("classify",))).score(
+        shard, {2}, lambda place: told.append((place, len(begun)))
+    )
     assert told == [(0, 0), (1, 1), (2, 2), (3, 2), (4, 3)]
     assert [row["error"] is None for row in table.to_pylist()] == [True, True, False, True, True]
 

@@ -20,7 +20,7 @@ from phototriage.models.model_set import Models, load_models
 from phototriage.server import http_api
 from phototriage.server.http_api import HttpApi
 from phototriage.settings import Settings
-from phototriage.triage import answers, pipeline
+from phototriage.triage import pipeline, responses
 from tests.asgi_client import AsgiClient
 from tests.hostile_files import bad_files, good_files
 from tests.tiny_models import solid, write_embedder, write_model
@@ -249,7 +249,7 @@ def test_where_only_an_embedder_is_served(tmp_path: Path) -> None:
 
 
 def test_models_are_listed(client: AsgiClient, models: Models) -> None:
-    assert client.get("/v1/models").json() == answers.list_models(models).model_dump(mode="json")
+    assert client.get("/v1/models").json() == responses.list_models(models).model_dump(mode="json")
 
 
 @pytest.mark.parametrize("path", ["/livez", "/healthz", "/readyz"])

@@ -17,7 +17,7 @@ from phototriage.models.model_set import Models, load_models
 from phototriage.server.http_api import HttpApi
 from phototriage.settings import Settings
 from phototriage.triage import pipeline
-from phototriage.triage.pipeline import Question
+from phototriage.triage.pipeline import TriageRequest
 from tests.asgi_client import AsgiClient
 from tests.scored_models import AUTOENCODER, CLASSIFIER, write_scored
 from tests.tiny_models import solid, write_embedder, write_model
@@ -100,10 +100,10 @@ def test_each_model_of_a_triage_runs_once(models: Models, monkeypatch: pytest.Mo
     pipeline.triage(models, RED)
     assert sorted(calls) == sorted([CLASSIFIER, AUTOENCODER, "tiny_embedder"])
     calls.clear()
-    pipeline.triage(models, RED, Question(("classify", "difficulty", "saliency")))
+    pipeline.triage(models, RED, TriageRequest(("classify", "difficulty", "saliency")))
     assert sorted(calls) == sorted([f"{CLASSIFIER} explains", AUTOENCODER])
     calls.clear()
-    pipeline.triage(models, RED, Question(("embed",)))
+    pipeline.triage(models, RED, TriageRequest(("embed",)))
     assert calls == ["tiny_embedder"]
 
 

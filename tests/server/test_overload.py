@@ -81,13 +81,13 @@ def test_work_that_hangs_makes_the_server_unready(
     models: Models, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """For as long as it does: a thread can't be stopped, and one that comes back after all works again."""
-    release, look = Event(), pipeline.look
+    release, run_models = Event(), pipeline.run_models
 
     def hang(*given: Any) -> Any:
         release.wait(SECONDS)
-        return look(*given)
+        return run_models(*given)
 
-    monkeypatch.setattr(pipeline, "look", hang)
+    monkeypatch.setattr(pipeline, "run_models", hang)
     deadline = 0.2
     api = HttpApi()
     api.start(settings.model_copy(update={"deadline_seconds": deadline}), models)

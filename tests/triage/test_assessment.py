@@ -19,7 +19,7 @@ from phototriage.models.model_set import Models, load_models
 from phototriage.server.http_api import HttpApi
 from phototriage.settings import Settings
 from phototriage.triage import pipeline
-from phototriage.triage.schemas import DifficultyAnswer
+from phototriage.triage.schemas import DifficultyResponse
 from tests.asgi_client import AsgiClient
 from tests.drawings import write_folder
 from tests.hostile_files import bad_files, good_files
@@ -99,7 +99,7 @@ def test_the_route_answers_what_the_call_does(client: AsgiClient, scored: Models
         response = client.post(f"/v1/difficulty?model={CLASSIFIER}{query}", files={"image": ("a.png", RED)})
         assert response.status_code == 200
         expected = pipeline.difficulty(scored, RED, CLASSIFIER, label)
-        assert DifficultyAnswer.model_validate(response.json()) == expected
+        assert DifficultyResponse.model_validate(response.json()) == expected
     raw = {"content-type": "image/png"}
     assert client.post("/v1/difficulty", content=RED, headers=raw).status_code == 404
     wrong = client.post(f"/v1/difficulty?model={CLASSIFIER}&label=dog", content=RED, headers=raw)

@@ -15,9 +15,9 @@ from phototriage.common.errors import ForeignEmbedding, MalformedRequest, TooLar
 from phototriage.images.pixels import ImageLimits
 from phototriage.models.model_set import Models
 from phototriage.triage import pipeline
-from phototriage.triage.answers import name_of
-from phototriage.triage.comparison import Side, duplicates, judge
-from phototriage.triage.schemas import MaskAnswer
+from phototriage.triage.comparison import Side, decide, duplicates
+from phototriage.triage.responses import name_of
+from phototriage.triage.schemas import SaliencyMask
 from tests.tiny_models import PEAK, solid
 
 RED, BLACK, GREEN = solid((255, 0, 0)), solid((0, 0, 0)), solid((0, 255, 0))
@@ -33,7 +33,7 @@ def embedded(models: Models, content: bytes, name: str = "embedding_b") -> Side:
     return Side(name, "embedding", pipeline.embed(models, content).embedding.model_dump_json().encode())
 
 
-def mask_of(answer: MaskAnswer | None) -> NDArray[np.uint8]:
+def mask_of(answer: SaliencyMask | None) -> NDArray[np.uint8]:
     assert answer is not None
     with Image.open(io.BytesIO(base64.b64decode(answer.mask_png))) as file:
         assert (file.format, file.mode, file.size) == ("PNG", "L", (answer.width, answer.height))
@@ -162,4 +162,4 @@ def test_classifiers_compare_nothing(models: Models) -> None:
     with pytest.raises(UnknownModel, match="No embedder is called 'tiny'; there is tiny_embedder"):
         duplicates(models, image(RED), image(RED), model="tiny")
     with pytest.raises(TypeError, match="tiny is no embedder"):
-        judge(models.get("tiny"), 0.5)
+        decide(models.get("tiny"), 0.5)

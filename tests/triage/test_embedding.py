@@ -11,7 +11,7 @@ import pytest
 
 from phototriage.common.errors import ForeignEmbedding, MalformedRequest
 from phototriage.triage.embedding import decode, encode
-from phototriage.triage.schemas import EmbedAnswer, ModelName
+from phototriage.triage.schemas import EmbedResponse, ModelName
 
 MODEL = ModelName(name="tiny", version="abc")
 VECTOR = np.array([0.6, 0, -0.8], np.float32)
@@ -39,9 +39,9 @@ def test_what_was_encoded_is_decoded_bit_by_bit() -> None:
 
 
 def test_the_whole_answer_is_taken_as_it_was_saved() -> None:
-    answer = EmbedAnswer(model=MODEL, embedding=encode(VECTOR, MODEL))
+    answer = EmbedResponse(model=MODEL, embedding=encode(VECTOR, MODEL))
     assert np.array_equal(decode(answer.model_dump_json().encode(), MODEL, (3,)), VECTOR)
-    foreign = EmbedAnswer(model=MODEL, embedding=encode(VECTOR, ModelName(name="tiny", version="abd")))
+    foreign = EmbedResponse(model=MODEL, embedding=encode(VECTOR, ModelName(name="tiny", version="abd")))
     with pytest.raises(ForeignEmbedding, match="version 'abd'"):
         decode(foreign.model_dump_json().encode(), MODEL, (3,))
 

@@ -1,4 +1,4 @@
-"""A served embedder with a second look: one similarity, whether asked by image, by embedding, by folder or table."""
+"""A served embedder with layout re-scoring: one similarity, by image, by embedding, by folder or by table."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from phototriage.cli.bulk import write_answers, write_groups
 from phototriage.duplicates import layout
-from phototriage.duplicates.layout_rescoring import SecondLook
+from phototriage.duplicates.layout_rescoring import LayoutRescoring
 from phototriage.images.pixels import ImageLimits
 from phototriage.models.model_set import Models, load_models
 from phototriage.settings import Settings
@@ -36,7 +36,9 @@ A, SAME, MIRRORED, OTHER = stripes(RED, 1, 2, 9), stripes(GREEN, 1, 2, 9), strip
 @pytest.fixture(scope="module")
 def looking(tmp_path_factory: pytest.TempPathFactory) -> Models:
     directory = tmp_path_factory.mktemp("looking")
-    write_embedder(directory / "tiny", decision=decision(threshold=0.8, second_look=SecondLook(floor=0.5, weight=0.9)))
+    write_embedder(
+        directory / "tiny", decision=decision(threshold=0.8, layout_rescoring=LayoutRescoring(floor=0.5, weight=0.9))
+    )
     return load_models(Settings(models_directory=directory, threads=1, provider="cpu"))
 
 

@@ -16,7 +16,7 @@ from phototriage.difficulty.signals import softmax
 from phototriage.images.pixels import ImageLimits
 from phototriage.models.model_set import Models, load_models
 from phototriage.settings import Settings
-from phototriage.triage import answers, pipeline
+from phototriage.triage import pipeline, responses
 from tests.tiny_models import LABELS, PEAK, decision, input_rule, solid, write_model
 
 RED = solid((255, 0, 0))
@@ -84,9 +84,9 @@ def test_gradient_mask_is_the_pattern_spread_by_the_box(models: Models) -> None:
 def test_target_is_what_is_explained(serve: Callable[..., Models]) -> None:
     models = serve()
     for target, channel in ((None, 0), ("red", 0), ("blue", 2)):
-        asked = pipeline.plan(models, pipeline.Question(("saliency",), target=target))
-        looked = pipeline.look(asked, RED, ImageLimits())
-        assert pipeline.explained(asked, looked).target == LABELS[channel]
+        asked = pipeline.make_plan(models, pipeline.TriageRequest(("saliency",), target=target))
+        looked = pipeline.run_models(asked, RED, ImageLimits())
+        assert pipeline.saliency_part(asked, looked).target == LABELS[channel]
         gradient = looked.gradient
         assert gradient is not None
         # The tiny model's gradient is in the explained label's own channel alone.
@@ -171,7 +171,7 @@ def test_embed_takes_embedders_alone(models: Models) -> None:
 
 
 def test_models_are_listed_without_paths(models: Models, settings: Settings) -> None:
-    answer = answers.list_models(models)
+    answer = responses.list_models(models)
     classifier, embedder = answer.models
     assert (classifier.name, embedder.name) == ("tiny", "tiny_embedder")
     assert classifier.default is embedder.default is True

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from phototriage.images.input_config import Aspect, Colour, InputRule
+from phototriage.images.input_config import Aspect, Colour, InputConfig
 from phototriage.models.manifest import Name
 from training.autoencoder.fit import AutoencoderSettings
 from training.classifier.options import recorded_command, use_bf16
@@ -41,10 +41,10 @@ class AutoencoderOptions(BaseModel):
     fit: AutoencoderSettings
 
     @property
-    def rule(self) -> InputRule:
+    def rule(self) -> InputConfig:
         """How the network is fed, in training as in serving."""
         side = self.network.size
-        return InputRule(
+        return InputConfig(
             height=side, width=side, colour=self.colour, resize="bilinear", antialias=True, aspect=self.aspect
         )
 

@@ -19,8 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from phototriage.images.input_config import InputRule
-from phototriage.saliency.featout_config import FeatOutRule
+from phototriage.images.input_config import InputConfig
+from phototriage.saliency.featout_config import FeatOutConfig
 from training.data.augmentation import Augmentation, random_erasing
 from training.data.batches import batches, epoch_order, to_pixels
 from training.data.dataset import Dataset
@@ -49,7 +49,7 @@ class FitSettings(BaseModel):
     frozen_stages: int = Field(default=0, ge=0)
     frozen_norms: bool = False  # keep the pretrained statistics; sensible for small batches and small sets
     erasing: Literal["none", "random", "featout"] = "none"
-    featout: FeatOutRule | None = None
+    featout: FeatOutConfig | None = None
     erasing_probability: float = Field(default=0.4, ge=0, le=1)
     augmentation: bool = True
     bf16: bool = False
@@ -123,7 +123,7 @@ class Fit:
         data: Dataset,
         train: Sequence[int],
         val: Sequence[int],
-        rule: InputRule,
+        rule: InputConfig,
         settings: FitSettings,
         *,
         device: torch.device,

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from phototriage.images.input_config import InputRule
+from phototriage.images.input_config import InputConfig
 from training.data.batches import batches, to_pixels
 from training.data.dataset import Dataset
 from training.featout.featout import evaluation_mode
@@ -24,7 +24,7 @@ def features(
     network: Classifier,
     data: Dataset,
     indices: Sequence[int],
-    rule: InputRule,
+    rule: InputConfig,
     *,
     device: torch.device,
     workers: int,

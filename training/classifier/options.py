@@ -13,9 +13,9 @@ from typing import Literal, get_args
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from phototriage.images.input_config import Aspect, Colour, InputRule
+from phototriage.images.input_config import Aspect, Colour, InputConfig
 from phototriage.models.manifest import Name
-from phototriage.saliency.featout_config import FeatOutRule
+from phototriage.saliency.featout_config import FeatOutConfig
 from training.classifier.fit import FitSettings
 from training.loop.run import RUNS
 from training.networks.classifier import Trunk
@@ -43,9 +43,9 @@ class Options(BaseModel):
     fit: FitSettings
 
     @property
-    def rule(self) -> InputRule:
+    def rule(self) -> InputConfig:
         """How the network is fed, in training's evaluation as in serving."""
-        return InputRule(
+        return InputConfig(
             height=self.size,
             width=self.size,
             colour=self.colour,
@@ -156,7 +156,7 @@ def _options(given: argparse.Namespace) -> Options:
     if given.random_erasing and given.featout != "none":
         raise ValueError("--random-erasing and --featout exclude each other")
     rule = (
-        FeatOutRule(variant=given.featout, patches=given.patches, removal_share=given.removal_share, fill=given.fill)
+        FeatOutConfig(variant=given.featout, patches=given.patches, removal_share=given.removal_share, fill=given.fill)
         if given.featout != "none"
         else None
     )

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms import RandomErasing
 
-from phototriage.images.input_config import InputRule
+from phototriage.images.input_config import InputConfig
 from phototriage.images.pixels import resize
 
 
@@ -25,7 +25,7 @@ class Augmentation:
     flip: bool = True
     tone: float = 0.25
 
-    def view(self, image: Image.Image, rule: InputRule, rng: np.random.Generator) -> NDArray[np.uint8]:
+    def view(self, image: Image.Image, rule: InputConfig, rng: np.random.Generator) -> NDArray[np.uint8]:
         """A random crop of the decoded image, resized by the rule's own filter, mirrored in half of the cases.
 
         Returns (height, width, channels) uint8.

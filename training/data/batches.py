@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from phototriage.images.input_config import InputRule
+from phototriage.images.input_config import InputConfig
 from phototriage.images.pixels import ImageLimits, prepare
 from training.data.augmentation import Augmentation
 from training.data.dataset import Dataset
@@ -21,7 +21,7 @@ from training.data.dataset import Dataset
 class _Images(TorchDataset[tuple[Tensor, int]]):
     data: Dataset
     indices: Sequence[int]
-    rule: InputRule
+    rule: InputConfig
     augmentation: Augmentation | None
     seed: tuple[int, int]
 
@@ -41,7 +41,7 @@ class _Images(TorchDataset[tuple[Tensor, int]]):
 def batches(
     data: Dataset,
     indices: Sequence[int],
-    rule: InputRule,
+    rule: InputConfig,
     *,
     batch_size: int,
     workers: int,

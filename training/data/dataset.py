@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from training.data import splits
-from training.data.near_identical import LookAlikes
+from training.data.near_identical import NearIdentical
 from training.sources.files import DataError
 from training.sources.layouts import SPLITS, Split
 from training.sources.source import Source
@@ -40,7 +40,7 @@ class Dataset:
     labels: tuple[str, ...]  # sorted; empty where the images have no classes
     records: tuple[Record, ...]
     unreadable: tuple[tuple[str, str], ...]  # (key, reason)
-    look_alikes: LookAlikes  # by index into `records`
+    look_alikes: NearIdentical  # by index into `records`
     source: Source
     places: tuple[int, ...]  # of the records among the source's entries
 

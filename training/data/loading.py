@@ -27,7 +27,7 @@ from phototriage.images.pixels import ImageLimits
 from training.data import splits
 from training.data.dataset import NO_LABEL, Dataset, Record, some
 from training.data.description import describe
-from training.data.near_identical import Fingerprint, find_look_alikes
+from training.data.near_identical import Fingerprint, find_near_identical
 from training.sources.files import DataError
 from training.sources.layouts import Entry, NoClassesError
 from training.sources.source import Source, open_source
@@ -77,7 +77,7 @@ def load(
     labels = _labels(source, kept) if labelled else ()
     numbers: dict[str | None, int] = {label: number for number, label in enumerate(labels)}
 
-    look_alikes = find_look_alikes(prints, near=source.finds_look_alikes)
+    look_alikes = find_near_identical(prints, near=source.finds_near_identical)
     edges = look_alikes.edges + splits.name_edges([entry.group for entry in kept])
     if group_by is not None:
         edges += splits.name_edges(splits.group_names([entry.key for entry in kept], group_by))

@@ -55,7 +55,7 @@ class Fingerprint:
 
 
 @dataclass(frozen=True)
-class LookAlikes:
+class NearIdentical:
     """Indices of images that show the same picture. `near` leaves out what is already in `exact`."""
 
     exact: tuple[tuple[int, ...], ...]  # sets of equal pixels, each ascending
@@ -66,18 +66,18 @@ class LookAlikes:
         return [(same[0], other) for same in self.exact for other in same[1:]] + list(self.near)
 
 
-def find_look_alikes(prints: Sequence[Fingerprint], *, near: bool) -> LookAlikes:
+def find_near_identical(prints: Sequence[Fingerprint], *, near: bool) -> NearIdentical:
     """Exact duplicates among `prints`, and near-identical pairs where `near`."""
     by_pixels: dict[str, list[int]] = {}
     for index, print_ in enumerate(prints):
         by_pixels.setdefault(print_.pixels, []).append(index)
     exact = tuple(tuple(same) for same in by_pixels.values() if len(same) > 1)
     if not near or len(by_pixels) < 2:
-        return LookAlikes(exact, ())
+        return NearIdentical(exact, ())
     # One of each set of equals: a placeholder that occurs a thousand times would give half a million pairs.
     firsts = np.array([same[0] for same in by_pixels.values()])
     pairs = near_pairs(np.stack([prints[index].thumbnail for index in firsts]))
-    return LookAlikes(exact, tuple((int(firsts[i]), int(firsts[j])) for i, j in pairs))
+    return NearIdentical(exact, tuple((int(firsts[i]), int(firsts[j])) for i, j in pairs))
 
 
 def near_pairs(thumbnails: NDArray[np.uint8]) -> list[tuple[int, int]]:

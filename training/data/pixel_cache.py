@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from phototriage.images.input_config import InputRule
+from phototriage.images.input_config import InputConfig
 from training.data.batches import batches
 from training.data.dataset import Dataset
 
@@ -17,7 +17,7 @@ BATCH = 64
 LINE_SECONDS = 5.0
 
 
-def cached_pixels(data: Dataset, rule: InputRule, path: Path, *, workers: int) -> NDArray[np.uint8]:
+def cached_pixels(data: Dataset, rule: InputConfig, path: Path, *, workers: int) -> NDArray[np.uint8]:
     """uint8 (N, H, W, C), in the order of the records, as serving would feed them; mapped from the file `path`.
 
     The file is written under a temporary name and renamed when it is whole. One of another shape is made again; that

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from phototriage.images.input_config import InputRule
+from phototriage.images.input_config import InputConfig
 from training.data.dataset import Dataset
 from training.data.pixel_cache import cached_pixels
 from training.sources.layouts import Entry
@@ -42,8 +42,8 @@ class SmallCopies:
         return self.source.strays
 
     @property
-    def finds_look_alikes(self) -> bool:
-        return self.source.finds_look_alikes
+    def finds_near_identical(self) -> bool:
+        return self.source.finds_near_identical
 
     def read(self, index: int) -> bytes:
         return self.source.read(self.places[index])
@@ -57,7 +57,7 @@ class SmallCopies:
 
 def with_small_copies(data: Dataset, side: int, path: Path, *, workers: int) -> Dataset:
     """The same set, whose images, for augmentation, are side × side copies; mapped from the file `path`."""
-    rule = InputRule(height=side, width=side, colour="rgb", resize="bicubic", antialias=True, aspect="stretch")
+    rule = InputConfig(height=side, width=side, colour="rgb", resize="bicubic", antialias=True, aspect="stretch")
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = cached_pixels(data, rule, path, workers=workers)
     return replace(data, source=SmallCopies(data.source, data.places, pixels), places=tuple(range(len(data))))

@@ -11,9 +11,9 @@ from sklearn.isotonic import isotonic_regression
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from phototriage.difficulty import predictor
-from phototriage.difficulty.config import DifficultyRule, Formula, ReferenceNetworks, SignalWeight
+from phototriage.difficulty.config import DifficultyConfig, Formula, ReferenceNetworks, SignalWeight
 from phototriage.difficulty.predictor import Difficulty
-from phototriage.difficulty.signals import SIGNALS, Floats, LatentMap, Seen, log_odds, signals
+from phototriage.difficulty.signals import SIGNALS, Floats, LatentMap, SignalInputs, log_odds, signals
 from training.difficulty.metrics import auroc, mean_auroc
 from training.sources.files import DataError
 
@@ -50,7 +50,7 @@ class HeldOut:
     """The images that a score is fitted on: what the models gave for them, their labels (n,), the mistakes (S, n) of
     reference networks that haven't seen them, and a fold (n,) for each, in which near-identical ones are together."""
 
-    seen: Seen
+    seen: SignalInputs
     labels: NDArray[np.int64]
     wrong: Flags
     folds: NDArray[np.int64]
@@ -159,7 +159,7 @@ def fit(held_out: HeldOut, latent_map: LatentMap, workload: float, fitted_on: Fi
     boost = choose_boost(found, held_out)
     formula = weigh(found, held_out.wrong, boost)
     hardest = float(np.quantile(predictor.score(formula, found), 1 - workload))
-    rule = DifficultyRule(
+    rule = DifficultyConfig(
         autoencoder=fitted_on.autoencoder,
         autoencoder_version=fitted_on.autoencoder_version,
         formula=formula,

@@ -28,7 +28,7 @@ from phototriage.common.errors import PhototriageError
 from phototriage.common.progress import Progress
 from phototriage.difficulty.config import FILE_NAME, ReferenceNetworks
 from phototriage.difficulty.predictor import Difficulty, write
-from phototriage.difficulty.signals import Seen
+from phototriage.difficulty.signals import SignalInputs
 from phototriage.images.pixels import resize
 from phototriage.images.upright import whole
 from phototriage.models import manifest
@@ -36,7 +36,7 @@ from phototriage.models.autoencoder import Autoencoder
 from phototriage.models.manifest import Manifest, Metric
 from phototriage.models.runtime import OnnxModel, load_autoencoder, load_model
 from phototriage.settings import Settings
-from phototriage.triage.assessment import joined, see, views
+from phototriage.triage.assessment import concatenated, model_inputs, signal_inputs
 from training.data.dataset import NO_LABEL, Dataset
 from training.data.loading import load
 from training.difficulty import metrics as difficulty_metrics
@@ -68,15 +68,19 @@ class Truth(NamedTuple):
     val: NDArray[np.float32]
 
 
-def see_all(classifier: OnnxModel, autoencoder: Autoencoder, data: Dataset, rows: Sequence[int]) -> Seen:
+def all_signal_inputs(
+    classifier: OnnxModel, autoencoder: Autoencoder, data: Dataset, rows: Sequence[int]
+) -> SignalInputs:
     """What serving would see of these images."""
     progress = Progress(len(rows))
     found = []
     for start in range(0, len(rows), BATCH):
-        shown = [views(classifier, autoencoder, [whole(data.image(int(row)))]) for row in rows[start : start + BATCH]]
-        found.append(see(classifier, autoencoder, joined(shown)))
+        shown = [
+            model_inputs(classifier, autoencoder, [whole(data.image(int(row)))]) for row in rows[start : start + BATCH]
+        ]
+        found.append(signal_inputs(classifier, autoencoder, concatenated(shown)))
         progress.step(len(shown))
-    return Seen(*(np.concatenate(column) for column in zip(*found, strict=True)))
+    return SignalInputs(*(np.concatenate(column) for column in zip(*found, strict=True)))
 
 
 def latents(autoencoder: Autoencoder, data: Dataset, rows: Sequence[int]) -> NDArray[np.float32]:
@@ -172,7 +176,7 @@ def fit_score(given: argparse.Namespace) -> tuple[Manifest, list[Metric]]:
     latent = latents(autoencoder, data, train)
     latent_map = fit_latent_map(latent, labels["train"], truth.train)
     held_out = HeldOut(
-        see_all(classifier, autoencoder, data, val), labels["val"], wrong, data.folds(FOLDS)[rows["val"]]
+        all_signal_inputs(classifier, autoencoder, data, val), labels["val"], wrong, data.folds(FOLDS)[rows["val"]]
     )
     fitted_on = FittedOn(
         autoencoder=autoencoder.name,

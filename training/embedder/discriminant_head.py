@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from phototriage.images.input_config import InputRule
+from phototriage.images.input_config import InputConfig
 from training.data.photos import Photos
 from training.embedder.views import answers_for
 from training.networks.embedder import Embedder, discriminant
@@ -33,7 +33,7 @@ def head_shots(photos: Photos, seed: int, most: int) -> list[Shot]:
 def fit_head(
     network: Embedder,
     photos: Photos,
-    rule: InputRule,
+    rule: InputConfig,
     *,
     device: torch.device,
     workers: int,
@@ -55,7 +55,7 @@ def fit_head(
 
 
 def trunk_features(
-    network: Embedder, photos: Photos, numbers: Sequence[int], rule: InputRule, *, device: torch.device, workers: int
+    network: Embedder, photos: Photos, numbers: Sequence[int], rule: InputConfig, *, device: torch.device, workers: int
 ) -> NDArray[np.float32]:
     """The trunk's last maps, averaged over the image, of unit length: (n, 1280)."""
 
@@ -71,7 +71,7 @@ def labelled_pairs(
     photos: Photos,
     numbers: Sequence[int],
     kinds: Sequence[str],
-    rule: InputRule,
+    rule: InputConfig,
     *,
     device: torch.device,
     workers: int,

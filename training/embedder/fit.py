@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from phototriage import duplicates
-from phototriage.duplicates.layout_rescoring import SecondLook
-from phototriage.images.input_config import InputRule
+from phototriage.duplicates.layout_rescoring import LayoutRescoring
+from phototriage.images.input_config import InputConfig
 from training.data.batches import to_pixels
 from training.data.photos import Photos
 from training.embedder.losses import EmbeddingLoss, Stage
@@ -100,7 +100,7 @@ class EmbedderFit:
         network: Embedder,
         photos: Photos,
         validation: PairSets,
-        rule: InputRule,
+        rule: InputConfig,
         settings: EmbedderSettings,
         *,
         device: torch.device,
@@ -147,7 +147,7 @@ class EmbedderFit:
             self.network.load_state_dict(self.best)
         return [EmbedderEpoch(**one) for one in self.history]
 
-    def rule_of(self, epoch: int) -> InputRule:
+    def rule_of(self, epoch: int) -> InputConfig:
         small = epoch < self.settings.small_epochs
         side = {"height": self.settings.small_size, "width": self.settings.small_size}
         return self.rule.model_copy(update=side) if small else self.rule
@@ -218,7 +218,7 @@ class EmbedderFit:
         table[numbers] = np.where(places >= 0, np.asarray(numbers)[places], -1)
         return table
 
-    def embed(self, shots: Sequence[Shot], rule: InputRule, network: nn.Module) -> NDArray[np.float32]:
+    def embed(self, shots: Sequence[Shot], rule: InputConfig, network: nn.Module) -> NDArray[np.float32]:
         """Embeddings (n, D) of the shots."""
         return answers_for(
             network,
@@ -261,7 +261,7 @@ class EmbedderFit:
         self._save()
         self.watcher.epoch(result)
 
-    def _validate(self, network: nn.Module, pairs: Sequence[Pair], rule: InputRule) -> tuple[float, float]:
+    def _validate(self, network: nn.Module, pairs: Sequence[Pair], rule: InputConfig) -> tuple[float, float]:
         """Best F1 and average precision."""
         similarities = similarities_of(pairs, lambda shots: self.embed(shots, rule, network))
         same = np.array([pair.same for pair in pairs])
@@ -297,9 +297,11 @@ class EmbedderFit:
 
 
 def similarities_of(
-    pairs: Sequence[Pair], embed: Callable[[Sequence[Shot]], NDArray[np.float32]], look: SecondLook | None = None
+    pairs: Sequence[Pair],
+    embed: Callable[[Sequence[Shot]], NDArray[np.float32]],
+    rescoring: LayoutRescoring | None = None,
 ) -> NDArray[np.float64]:
-    """Similarity (n,) of each pair; each distinct shot is embedded once, with its layout if there is a second look."""
+    """Similarity (n,) of each pair; each distinct shot is embedded once, with its layout if there is re-scoring."""
     places: dict[Shot, int] = {}
     for pair in pairs:
         for shot in (pair.left, pair.right):
@@ -308,4 +310,4 @@ def similarities_of(
     left, right = (
         np.array([places[shot] for shot in side]) for side in zip(*((p.left, p.right) for p in pairs), strict=True)
     )
-    return duplicates.similarities(embeddings[left], embeddings[right], look)
+    return duplicates.similarities(embeddings[left], embeddings[right], rescoring)

@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 from phototriage.duplicates import layout
-from phototriage.duplicates.layout_rescoring import SecondLook
+from phototriage.duplicates.layout_rescoring import LayoutRescoring
 from phototriage.models.manifest import Data, Decision, Metric
 from training.classifier.options import hardware
 from training.data.photos import Photos, load_photos
@@ -41,11 +41,11 @@ from training.pairs.thresholds import choose_folds, parse_aim, tune
 START, LAST_HEAD = "start.pt", "head.pt"
 LAST_HEAD_PHOTOS, LAST_HEAD_SHRINKAGE = 6000, 0.3  # chosen on validation photos of the shipped embedder
 # Near the best fit to reposts and look-alikes of the shipped embedder's train photos, among some hundred combinations.
-SECOND_LOOK = SecondLook(floor=0.8, weight=0.7, doubt=0.16, doubt_from=0.2, doubt_most=0.95)
+SECOND_LOOK = LayoutRescoring(floor=0.8, weight=0.7, doubt=0.16, doubt_from=0.2, doubt_most=0.95)
 
 
 class Similarities(NamedTuple):
-    """Of pairs (n,): the cosine, and what a second look makes of it."""
+    """Of pairs (n,): the cosine, and what layout re-scoring makes of it."""
 
     plain: NDArray[np.float64]
     looked: NDArray[np.float64]
@@ -144,7 +144,7 @@ class Job:
         return sum(self.figures(validation).values())
 
     def figures(self, validation: PairSets) -> dict[str, float]:
-        """Best F1 and average precision of both sets, with a second look, by the network as it is now."""
+        """Best F1 and average precision of both sets, with layout re-scoring, by the network as it is now."""
         found = {}
         for name, pairs in validation._asdict().items():
             similarities, same = self._similarities(pairs).looked, np.array([pair.same for pair in pairs])
@@ -186,7 +186,7 @@ class Job:
         return choose_folds(groups, np.array([pair.same for pair in pairs]))
 
     def decide(self, validation: PairSets, folds: NDArray[np.int64]) -> tuple[Decision, list[Metric]]:
-        """The threshold from all validation pairs, with a second look if that pays, and what comes of it."""
+        """The threshold from all validation pairs, with layout re-scoring if that pays, and what comes of it."""
         pairs = [*validation.everyday, *validation.hard]
         same = np.array([pair.same for pair in pairs])
         found = self._similarities(pairs)
@@ -199,7 +199,7 @@ class Job:
             self.options.aim,
             data=f"{self.photos.name}, val",
             sha256=self.photos.sha256,
-            second_look=SECOND_LOOK if pays else None,
+            layout_rescoring=SECOND_LOOK if pays else None,
         )
         metrics = []
         edge = len(validation.everyday)

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from phototriage.images.input_config import InputRule
+from phototriage.images.input_config import InputConfig
 from phototriage.models.manifest import Name
 from training.classifier.options import recorded_command, use_bf16
 from training.embedder.fit import EmbedderSettings
@@ -38,9 +38,9 @@ class EmbedderOptions(BaseModel):
     fit: EmbedderSettings
 
     @property
-    def rule(self) -> InputRule:
+    def rule(self) -> InputConfig:
         """How the network is fed: squares, nothing left out."""
-        return InputRule(
+        return InputConfig(
             height=self.size, width=self.size, colour="rgb", resize="bicubic", antialias=True, aspect="stretch"
         )
 

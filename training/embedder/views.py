@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from phototriage.duplicates import layout
-from phototriage.images.input_config import InputRule
+from phototriage.images.input_config import InputConfig
 from phototriage.images.pixels import resize
 from training.data.batches import to_pixels
 from training.data.photos import Photos
@@ -105,7 +105,7 @@ def _perhaps_mirrored(steps: Steps, rng: Rng) -> Steps:
 class _Shots(TorchDataset[Tensor]):
     photos: Photos
     shots: Sequence[Shot]
-    rule: InputRule
+    rule: InputConfig
 
     def __len__(self) -> int:
         return len(self.shots)
@@ -116,7 +116,7 @@ class _Shots(TorchDataset[Tensor]):
 
 
 def shot_batches(
-    photos: Photos, shots: Sequence[Shot], rule: InputRule, *, batch_size: int, workers: int
+    photos: Photos, shots: Sequence[Shot], rule: InputConfig, *, batch_size: int, workers: int
 ) -> Iterator[Tensor]:
     """uint8 (n, 3, H, W) pixels of the shots in their order, resized as in serving."""
     yield from DataLoader(_Shots(photos, shots, rule), batch_size=batch_size, num_workers=workers)
@@ -127,7 +127,7 @@ def answers_for(
     answer: Callable[[Tensor], Tensor],
     photos: Photos,
     shots: Sequence[Shot],
-    rule: InputRule,
+    rule: InputConfig,
     *,
     device: torch.device,
     workers: int,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from phototriage.duplicates import layout
-from phototriage.duplicates.layout_rescoring import SecondLook
+from phototriage.duplicates.layout_rescoring import LayoutRescoring
 from phototriage.models.manifest import Manifest, Metric
 
 CARD = "CARD.md"
@@ -140,23 +140,26 @@ def _of_kind(manifest: Manifest) -> dict[str, str]:
     )
     return {
         "embedding": f"{manifest.width} numbers, of unit length",
-        "second look": _told_look(manifest.second_look),
+        "layout re-scoring": _told_look(manifest.layout_rescoring),
         "duplicates from a similarity of": f"{decision.threshold}, for {tuning.aim}",
         "tuned on": f"{tuning.data}: {tuning.pairs:,} pairs, {tuning.duplicates:,} of them duplicates; on "
         f"{tuning.folds} held-out folds {figures}",
     }
 
 
-def _told_look(look: SecondLook | None) -> str:
-    if look is None:
+def _told_look(rescoring: LayoutRescoring | None) -> str:
+    if rescoring is None:
         return "none: the similarity is the cosine"
     told = (
-        f"{layout.DIMENSION} more numbers for the layout, which from an agreement of {look.floor} on raises the "
-        f"cosine, by up to {look.weight} of what it lacks to 1"
+        f"{layout.DIMENSION} more numbers for the layout, which from an agreement of {rescoring.floor} on raises the "
+        f"cosine, by up to {rescoring.weight} of what it lacks to 1"
     )
-    if not look.doubt:
+    if not rescoring.doubt:
         return told
-    return f"{told}, and lowers it between agreements of {look.doubt_from} and 1, by {look.doubt} at {look.doubt_most}"
+    return (
+        f"{told}, and lowers it between agreements of {rescoring.doubt_from} and 1, by {rescoring.doubt} at "
+        f"{rescoring.doubt_most}"
+    )
 
 
 def _row(metric: Metric) -> str:

@@ -16,11 +16,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from phototriage.saliency.featout_config import FeatOutRule
+from phototriage.saliency.featout_config import FeatOutConfig
 from phototriage.saliency.masks import FLAT, ROUNDING, lattice_counts, square_half_side
 
 
-def patches_at(epoch: int, epochs: int, rule: FeatOutRule) -> int:
+def patches_at(epoch: int, epochs: int, rule: FeatOutConfig) -> int:
     """How many patches epoch `epoch` (from 0) of `epochs` removes: none in the first, `rule.patches` in the last,
     linear between and at least one after the first. The single variant has one after the first."""
     if epoch == 0:
@@ -60,7 +60,7 @@ def smooth_maps(gradients: Tensor) -> Tensor:
     return F.avg_pool2d(magnitude, 3, stride=1, padding=1, count_include_pad=False)[:, 0]
 
 
-def strengths(maps: Tensor, rule: FeatOutRule) -> Tensor:
+def strengths(maps: Tensor, rule: FeatOutConfig) -> Tensor:
     """Maps (N, H, W) to strengths (N, H, W) in [0, 1] with which each pixel is replaced by the fill; 0 for flat
     maps."""
     if rule.variant == "single":
@@ -88,7 +88,7 @@ def _argmax(maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return values.view(-1, 1, 1), (index // width).view(-1, 1, 1), (index % width).view(-1, 1, 1)
 
 
-def _square_strengths(maps: Tensor, rule: FeatOutRule) -> Tensor:
+def _square_strengths(maps: Tensor, rule: FeatOutConfig) -> Tensor:
     rows, columns = _grids(maps)
     reach = square_half_side(maps.shape[1], maps.shape[2], rule)
     _, row, column = _argmax(maps)
@@ -96,7 +96,7 @@ def _square_strengths(maps: Tensor, rule: FeatOutRule) -> Tensor:
     return (inside & _has_peak(maps).view(-1, 1, 1)).to(maps.dtype)
 
 
-def _disk_strengths(maps: Tensor, rule: FeatOutRule) -> Tensor:
+def _disk_strengths(maps: Tensor, rule: FeatOutConfig) -> Tensor:
     height, width = maps.shape[1:]
     rows, columns = _grids(maps)
     exclusion = rule.exclusion_share * height * width / (rule.patches * math.pi)
@@ -136,7 +136,7 @@ def box_blur(pixels: Tensor, side: int) -> Tensor:
     return pixels
 
 
-def fill_for(pixels: Tensor, rule: FeatOutRule) -> Tensor:
+def fill_for(pixels: Tensor, rule: FeatOutConfig) -> Tensor:
     """What removed parts become: the image's blur, its mean colour, or black. Broadcasts to (N, C, H, W)."""
     if rule.fill == "blur":
         side = max(3, 2 * round((rule.blur_share * math.sqrt(pixels.shape[2] * pixels.shape[3]) - 1) / 2) + 1)
@@ -146,7 +146,7 @@ def fill_for(pixels: Tensor, rule: FeatOutRule) -> Tensor:
     return torch.zeros_like(pixels[:, :, :1, :1])
 
 
-def remove(pixels: Tensor, strength: Tensor, rule: FeatOutRule) -> Tensor:
+def remove(pixels: Tensor, strength: Tensor, rule: FeatOutConfig) -> Tensor:
     """Pixels (N, C, H, W) with each pixel moved to the fill by its strength (N, H, W)."""
     return torch.lerp(pixels, fill_for(pixels, rule).expand_as(pixels), strength[:, None].to(pixels.dtype))
 
@@ -156,7 +156,7 @@ class FeatOut:
     """What the training loop applies to a batch. `probability`: the share of images that is treated; the others
     stay clean, as in Random Erasing, and cost no saliency pass."""
 
-    rule: FeatOutRule
+    rule: FeatOutConfig
     probability: float
 
     def __call__(

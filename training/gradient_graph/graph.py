@@ -18,7 +18,7 @@ from onnx import TensorProto, helper
 from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from phototriage.images.input_config import InputRule
+from phototriage.images.input_config import InputConfig
 from training.gradient_graph.heads import HeadWriter
 from training.gradient_graph.layers import Pads, UnsupportedLayer, Value
 
@@ -27,7 +27,7 @@ IR_VERSION = 10  # the newest that ONNX Runtime 1.20 reads
 PASSED_THROUGH = (nn.Dropout, nn.Identity)  # they do nothing in evaluation
 
 
-def build_onnx(network: nn.Module, rule: InputRule, output: str = "logits") -> onnx.ModelProto:
+def build_onnx(network: nn.Module, rule: InputConfig, output: str = "logits") -> onnx.ModelProto:
     """The ONNX model of a network (N, C, H, W) in [0, 1] → (N, K), in evaluation mode: a classifier's logits or an
     embedder's embedding, called `output`.
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from phototriage.images.input_config import InputRule
+from phototriage.images.input_config import InputConfig
 from phototriage.models.manifest import Metric
 from training.data.batches import batches, to_pixels
 from training.data.dataset import Dataset
@@ -29,7 +29,7 @@ def predict(
     network: nn.Module,
     data: Dataset,
     indices: Sequence[int],
-    rule: InputRule,
+    rule: InputConfig,
     *,
     device: torch.device,
     workers: int = 0,

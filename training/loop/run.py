@@ -14,9 +14,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import nn
 
 from phototriage.common.errors import PhototriageError
-from phototriage.images.input_config import InputRule
+from phototriage.images.input_config import InputConfig
 from phototriage.models.manifest import Data, Decision, Metric, Name, Training
-from phototriage.saliency.featout_config import FeatOutRule
+from phototriage.saliency.featout_config import FeatOutConfig
 from training.networks.autoencoder import Autoencoder, AutoencoderSpec
 from training.networks.classifier import Classifier, NetworkSpec
 from training.networks.embedder import Embedder, EmbedderSpec
@@ -37,7 +37,7 @@ class _Run(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: Name
-    input: InputRule
+    input: InputConfig
     metrics: tuple[Metric, ...]
     data: Data
     training: Training
@@ -47,7 +47,7 @@ class ClassifierRun(_Run):
     kind: Literal["classifier"] = "classifier"
     network: NetworkSpec
     labels: tuple[str, ...]
-    featout: FeatOutRule | None
+    featout: FeatOutConfig | None
 
 
 class EmbedderRun(_Run):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from phototriage.common.errors import PhototriageError
-from phototriage.duplicates.layout_rescoring import SecondLook
+from phototriage.duplicates.layout_rescoring import LayoutRescoring
 from phototriage.models.manifest import Decision, Measured, Tuning
 from training.data.splits import share
 from training.loop.evaluation import wilson
@@ -68,9 +68,9 @@ def tune(
     *,
     data: str,
     sha256: str,
-    second_look: SecondLook | None = None,
+    layout_rescoring: LayoutRescoring | None = None,
 ) -> Decision:
-    """The decision for pairs with these similarities (n,), which the second look is part of if there is one.
+    """The decision for pairs with these similarities (n,), which layout re-scoring is part of if there is one.
 
     folds (n, 2): the fold of either side's photo group. The threshold of a fold is chosen on the pairs that have no
     photo in it, and is held against those that have both in it; pairs between two folds only help to choose. The
@@ -102,7 +102,7 @@ def tune(
         slope=round(float(model.coef_[0, 0]), 4),
         intercept=round(float(model.intercept_[0]), 4),
         prior=round(float(same.mean()), 5),
-        second_look=second_look,
+        layout_rescoring=layout_rescoring,
         tuning=Tuning(
             data=data,
             sha256=sha256,

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from phototriage.images.input_config import InputRule
+from phototriage.images.input_config import InputConfig
 from training.classifier.fit import Epoch, Fit, FitSettings
 from training.classifier.progress import duration
 from training.data.dataset import Dataset
@@ -48,8 +48,8 @@ class ReferenceSettings(BaseModel):
         return self.size * 3 // 2
 
     @property
-    def rule(self) -> InputRule:
-        return InputRule(
+    def rule(self) -> InputConfig:
+        return InputConfig(
             height=self.size, width=self.size, colour="rgb", resize="bicubic", antialias=True, aspect="stretch"
         )
 

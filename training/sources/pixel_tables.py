@@ -49,7 +49,7 @@ class PixelSource:
     tables: tuple[Pixels, ...]
     strays: tuple[tuple[str, str], ...] = ()
     # Centred silhouettes of 28 × 28 resemble each other by nature: only equal pixels make a duplicate.
-    finds_look_alikes: bool = False
+    finds_near_identical: bool = False
 
     def read(self, index: int) -> bytes:
         """The image as a PNG, so that it goes the same way as any file."""

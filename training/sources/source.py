@@ -34,7 +34,7 @@ class Source(Protocol):
     def strays(self) -> tuple[tuple[str, str], ...]: ...
 
     @property
-    def finds_look_alikes(self) -> bool: ...
+    def finds_near_identical(self) -> bool: ...
 
     def read(self, index: int) -> bytes:
         """The bytes of an image file."""
@@ -60,7 +60,7 @@ class ImageSource:
     files: Files
     names: tuple[str, ...]
     limits: ImageLimits
-    finds_look_alikes: bool = True
+    finds_near_identical: bool = True
 
     def read(self, index: int) -> bytes:
         return self.files.read(self.names[index], self.limits.max_bytes)

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from phototriage.common.progress import Progress
-from phototriage.images.input_config import InputRule
+from phototriage.images.input_config import InputConfig
 from phototriage.images.pixels import resize
 from training.studies.backbone_graphs import Floats, Images, Runner
 from training.studies.erasing import occlusion, to_mean
@@ -22,7 +22,7 @@ BATCH = 8  # larger batches take longer an image: their maps leave the cache
 def describe(
     images: Iterable[Image.Image],
     count: int,
-    runners: Mapping[str, tuple[InputRule, Runner]],
+    runners: Mapping[str, tuple[InputConfig, Runner]],
     change: Callable[[Images, int], Images] = lambda pixels, start: pixels,
 ) -> dict[str, Floats]:
     """What each runner gives for `count` images, each drawn once. `change` alters the pixels of a batch, given the
@@ -33,7 +33,7 @@ def describe(
         waiting.append(image)
         if len(waiting) < BATCH and place < count - 1:
             continue
-        fed: dict[InputRule, Images] = {}
+        fed: dict[InputConfig, Images] = {}
         for name, (rule, run) in runners.items():
             if rule not in fed:
                 pixels = np.stack([resize(each, rule).pixels for each in waiting])

@@ -9,7 +9,7 @@ import onnx
 
 from phototriage.common.errors import ModelFolderError
 from phototriage.duplicates import layout
-from phototriage.images.input_config import InputRule
+from phototriage.images.input_config import InputConfig
 from phototriage.models import manifest
 from phototriage.models.forward_graph import forward_only
 from phototriage.models.manifest import MODEL_FILE, Manifest
@@ -59,10 +59,10 @@ class Models(NamedTuple):
             return transplanted(self.embedding, self.logits)
         return self.published if name == "published" else self.embedding
 
-    def runners(self, settings: Settings) -> dict[str, tuple[InputRule, Runner]]:
+    def runners(self, settings: Settings) -> dict[str, tuple[InputConfig, Runner]]:
         """What is computed of photos, by name: features `trunk@side`, logits and layouts `…@side`."""
         own, other = self.classifier.input, self.embedder.input
-        found: dict[str, tuple[InputRule, Runner]] = {}
+        found: dict[str, tuple[InputConfig, Runner]] = {}
         for rule in (own, other):
             side = rule.height
             found[f"logits@{side}"] = rule, first_of(fed_with(self.logits, side), settings)

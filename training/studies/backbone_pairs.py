@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from benchmarks.duplicate_report import table
 from benchmarks.intervals import RESAMPLES, resamples
 from phototriage import duplicates
-from phototriage.duplicates.layout_rescoring import SecondLook
+from phototriage.duplicates.layout_rescoring import LayoutRescoring
 from training.data.photos import Photos
 from training.data.splits import folds
 from training.embedder.discriminant_head import HEAD_VIEWS
@@ -81,16 +81,16 @@ def fit_layer(features: Floats, dimension: int) -> Layer:
     return Layer(*discriminant(views, dimension, LAST_HEAD_SHRINKAGE))
 
 
-def pair_arm(name: str, seen: Floats, placed: Floats, truth: Truth, look: SecondLook | None) -> PairArm:
-    """From embeddings and layouts of the uploads; with the second look if that pays, as a training decides it."""
+def pair_arm(name: str, seen: Floats, placed: Floats, truth: Truth, rescoring: LayoutRescoring | None) -> PairArm:
+    """From embeddings and layouts of the uploads; with layout re-scoring if that pays, as a training decides it."""
     left, right = truth.sides.T
     plain = duplicates.similarities(seen[left], seen[right])
-    if look is None:
+    if rescoring is None:
         return PairArm(name, plain)
     rows = np.hstack([seen, placed])
-    looked = duplicates.similarities(rows[left], rows[right], look)
+    looked = duplicates.similarities(rows[left], rows[right], rescoring)
     pays = best_f1(looked, truth.same) > best_f1(plain, truth.same)
-    return PairArm(name, looked) if pays else PairArm(f"{name}, no second look", plain)
+    return PairArm(name, looked) if pays else PairArm(f"{name}, no layout re-scoring", plain)
 
 
 def pair_arms(
@@ -110,12 +110,14 @@ def pair_arms(
         key, taps = f"{trunk}@{side}", shipped.weights.shape[1]
         chosen = layer or fit_layer(views[key][:, :taps], models.embedder.width)
         seen = chosen.embed(uploads[key][:, :taps])
-        arms.append(pair_arm(f"{name}, {side} px", seen, uploads[f"layout@{side}"], truth, models.embedder.second_look))
+        arms.append(
+            pair_arm(f"{name}, {side} px", seen, uploads[f"layout@{side}"], truth, models.embedder.layout_rescoring)
+        )
         print(arms[-1].name, file=sys.stderr)
     return arms
 
 
-def judged(similarities: NDArray[np.float64], truth: Truth, aim: str) -> tuple[Flags, list[float]]:
+def decided(similarities: NDArray[np.float64], truth: Truth, aim: str) -> tuple[Flags, list[float]]:
     """Which pairs are called duplicates, each by the threshold that is best for the pairs made for photos of other
     folds; and these thresholds, ascending.
 

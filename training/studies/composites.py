@@ -1,6 +1,6 @@
 """Do an autoencoder's losses and latents find images that are made of two? An honest version of a published benchmark.
 
-    python -m training.studies.mixed_images --data fashion-mnist/ --name mixed_fashion [--colour grey] [--seeds 5]
+    python -m training.studies.composites --data fashion-mnist/ --name mixed_fashion [--colour grey] [--seeds 5]
 
 For each recipe (`half`: two halves; `maximum`: the brighter pixel of two; `normalised_sum`: the published one, whose
 leak shows) and each random seed an autoencoder learns train images of which `--prevalence` are mixes, without being
@@ -33,7 +33,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from phototriage.common.errors import PhototriageError
-from phototriage.images.input_config import InputRule
+from phototriage.images.input_config import InputConfig
 from training.autoencoder.fit import AutoencoderFit, AutoencoderSettings
 from training.autoencoder.trajectory import Floats, Recorder, Trajectory, metrics
 from training.classifier.options import hardware, use_bf16
@@ -148,7 +148,7 @@ def _pca_error(pca: PCA, images: NDArray[np.uint8]) -> Floats:
     return found
 
 
-def judge(score: Floats, is_mix: NDArray[np.bool_]) -> tuple[float, float, float]:
+def figures_of(score: Floats, is_mix: NDArray[np.bool_]) -> tuple[float, float, float]:
     """FIGURES of a score (n,)."""
     ceiling = spearman_ceiling(float(is_mix.mean()))
     correlation = float(spearmanr(score, is_mix).statistic) if np.ptp(score) > 0 else 0.0
@@ -170,7 +170,7 @@ def measure(given: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
     kept = ("size", "latent", "width", "colour", "epochs", "train_images", "test_images", "prevalence", "on")
     settings = {name: getattr(given, name) for name in kept} | {"data": data.sha256}
     claim_folder(folder, json.dumps(settings, indent=2, sort_keys=True), restart=given.restart)
-    rule = InputRule(
+    rule = InputConfig(
         height=given.size, width=given.size, colour=given.colour, resize="bilinear", antialias=True, aspect="stretch"
     )
     images = cached_pixels(data, rule, folder / "pixels.npy", workers=given.workers)
@@ -184,8 +184,8 @@ def measure(given: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
                 trajectory = learn(sides, given, seed)
                 asked = scores_of(sides, trajectory)
                 name, trivial = best_trivial(sides.test)
-                figures = {scorer: judge(score, sides.test.is_mix) for scorer, score in asked.items()}
-                figures[f"{TRIVIAL}{name}"] = judge(trivial, sides.test.is_mix)
+                figures = {scorer: figures_of(score, sides.test.is_mix) for scorer, score in asked.items()}
+                figures[f"{TRIVIAL}{name}"] = figures_of(trivial, sides.test.is_mix)
                 if seed == 0:
                     save_pictures(asked, trivial, sides.test, folder, recipe)
                 part = path.with_suffix(".part")
@@ -212,7 +212,7 @@ def table(rows: Sequence[Mapping[str, Sequence[float]]]) -> str:
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m training.studies.mixed_images", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m training.studies.composites", description=__doc__.split("\n")[0])
     add = parser.add_argument
     add("--data", type=Path, required=True, help="images; classes are ignored")
     add("--name", required=True, help="of the folder below runs/")

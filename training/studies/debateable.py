@@ -26,7 +26,7 @@ from PIL import Image, ImageDraw, ImageOps
 from torch import Tensor, nn
 
 from phototriage.common.errors import PhototriageError
-from phototriage.images.input_config import InputRule
+from phototriage.images.input_config import InputConfig
 from training.classifier.options import hardware
 from training.data.dataset import Dataset
 from training.data.loading import load
@@ -143,7 +143,7 @@ def run(given: argparse.Namespace) -> str:
     data.require_all_classes(("train", given.on))
     folder: Path = given.runs / given.name
     folder.mkdir(parents=True, exist_ok=True)
-    rule = InputRule(height=SIDE, width=SIDE, colour="rgb", resize="bicubic", antialias=True, aspect="stretch")
+    rule = InputConfig(height=SIDE, width=SIDE, colour="rgb", resize="bicubic", antialias=True, aspect="stretch")
     images = cached_pixels(data, rule, folder / f"pixels_{data.sha256[:16]}.npy", workers=given.workers)
     pixels = torch.from_numpy(np.array(images.transpose(0, 3, 1, 2), order="C")).float() / 255
     learned, asked = data.indices("train"), data.indices(given.on)

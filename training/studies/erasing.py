@@ -26,8 +26,8 @@ from scipy.stats import t as student
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from phototriage.images.input_config import InputRule
-from phototriage.saliency.featout_config import FeatOutRule
+from phototriage.images.input_config import InputConfig
+from phototriage.saliency.featout_config import FeatOutConfig
 from phototriage.saliency.masks import summarise
 from training.classifier.fit import Fit, FitSettings
 from training.classifier.linear_probe import features, take_up
@@ -56,7 +56,7 @@ class Study:
     """What all folds and arms share."""
 
     data: Dataset
-    rule: InputRule
+    rule: InputConfig
     fit: FitSettings
     device: torch.device
     workers: int
@@ -65,7 +65,7 @@ class Study:
     features: NDArray[np.float32]
 
     def settings(self, arm: Arm) -> FitSettings:
-        return self.fit.model_copy(update={"erasing": arm, "featout": FeatOutRule() if arm == "featout" else None})
+        return self.fit.model_copy(update={"erasing": arm, "featout": FeatOutConfig() if arm == "featout" else None})
 
     def start(self, fold: int) -> Classifier:
         """The fold's common start: packaged trunk, head by logistic regression on the fold's training images."""
@@ -212,7 +212,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     data = load(given.data)
     device = torch.device(given.device)
-    rule = InputRule(
+    rule = InputConfig(
         height=given.size, width=given.size, colour="rgb", resize="bicubic", antialias=True, aspect="stretch"
     )
     fit = FitSettings(
@@ -242,7 +242,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def kept_features(
-    path: Path, data: Dataset, rule: InputRule, device: torch.device, workers: int, bf16: bool
+    path: Path, data: Dataset, rule: InputConfig, device: torch.device, workers: int, bf16: bool
 ) -> NDArray[np.float32]:
     """Frozen-trunk features of every image, from the file if an earlier run left it."""
     if path.exists():

@@ -27,7 +27,7 @@ from scipy.stats import rankdata
 from torch import Tensor
 
 from phototriage.common.errors import PhototriageError
-from phototriage.images.input_config import InputRule
+from phototriage.images.input_config import InputConfig
 from training.classifier.options import hardware, use_bf16
 from training.classifier.progress import duration
 from training.data.label_noise import found_in_budget, margin_doubt, with_noise
@@ -119,7 +119,7 @@ def measure(given: argparse.Namespace) -> list[dict[str, dict[str, float]]]:
     kept = ("size", "epochs", "train_images", "noise", "rate")
     settings = {name: getattr(given, name) for name in kept} | {"data": data.sha256}
     claim_folder(folder, json.dumps(settings, indent=2, sort_keys=True), restart=given.restart)
-    rule = InputRule(
+    rule = InputConfig(
         height=given.size, width=given.size, colour="grey", resize="bilinear", antialias=True, aspect="stretch"
     )
     images = cached_pixels(data, rule, folder / "pixels.npy", workers=given.workers)

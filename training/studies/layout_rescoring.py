@@ -1,6 +1,6 @@
 """What should agreement in layout do to the cosine? Every combination of a grid, fitted to reposts and look-alikes.
 
-    python -m training.studies.second_look --data photos.tar --model exported_models/near_duplicates [--val-keys …]
+    python -m training.studies.layout_rescoring --data photos.tar --model exported_models/near_duplicates [--val-keys …]
 
 Takes the train photos only. For each combination a logistic regression on the similarity tells reposts of a photo
 from its look-alikes; the table gives the mean log loss, the least first, and that of the bare cosine.
@@ -22,7 +22,7 @@ from sklearn.linear_model import LogisticRegression
 from phototriage import duplicates
 from phototriage.common.errors import ModelFolderError, PhototriageError
 from phototriage.duplicates import layout
-from phototriage.duplicates.layout_rescoring import SecondLook
+from phototriage.duplicates.layout_rescoring import LayoutRescoring
 from phototriage.models.runtime import load_model
 from phototriage.settings import Settings
 from training.data.photos import Photos, load_photos
@@ -51,13 +51,13 @@ class Signals(NamedTuple):
     same: NDArray[np.bool_]
 
 
-def combinations() -> list[SecondLook]:
+def combinations() -> list[LayoutRescoring]:
     """Of the grid, each that differs from the others."""
     found = []
     for values in product(*GRID.values()):
         fields = dict(zip(GRID, values, strict=True))
         if fields["doubt"] or all(fields[name] == GRID[name][0] for name in DOUBTS):
-            found.append(SecondLook.model_validate(fields))
+            found.append(LayoutRescoring.model_validate(fields))
     return found
 
 
@@ -94,8 +94,8 @@ def signals(views: NDArray[np.float32], groups: NDArray[np.int64]) -> Signals:
 def embed_views(folder: Path, photos: Photos, numbers: Sequence[int], seed: int, workers: int) -> NDArray[np.float32]:
     """(n, VIEWS, D) of the photos, as served: as it is, an everyday repost, two hard ones."""
     model = load_model(folder, Settings())
-    if model.manifest.second_look is None:
-        raise ModelFolderError(f"{folder.name} takes no second look")
+    if model.manifest.layout_rescoring is None:
+        raise ModelFolderError(f"{folder.name} has no layout re-scoring")
     rng = np.random.default_rng((seed, 3))
     shots = []
     for number in numbers:
@@ -112,23 +112,27 @@ def embed_views(folder: Path, photos: Photos, numbers: Sequence[int], seed: int,
 def table(found: Signals, rows: int = ROWS) -> str:
     """Markdown: the bare cosine, the best without doubt, and the best of all, with how much a pair costs in nats."""
     losses = [
-        (log_loss(look.similarity(found.cosine, found.agreement), found.same), place, look)
-        for place, look in enumerate(combinations())
+        (log_loss(rescoring.similarity(found.cosine, found.agreement), found.same), place, rescoring)
+        for place, rescoring in enumerate(combinations())
     ]
     losses.sort(key=lambda row: row[:2])
     without = next(row for row in losses if not row[2].doubt)
     lines = [f"| {' | '.join(GRID)} | log loss |", f"|{' --- |' * (len(GRID) + 1)}"]
     lines.append(f"|{' – |' * len(GRID)} {log_loss(found.cosine, found.same):.5f} |")
-    for loss, _, look in (without, *losses[:rows]):
-        values = [f"{getattr(look, name):g}" if look.doubt or name not in DOUBTS else "–" for name in GRID]
+    for loss, _, rescoring in (without, *losses[:rows]):
+        values = [f"{getattr(rescoring, name):g}" if rescoring.doubt or name not in DOUBTS else "–" for name in GRID]
         lines.append(f"| {' | '.join(values)} | {loss:.5f} |")
     return "\n".join(lines)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m training.studies.second_look", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m training.studies.layout_rescoring", description=__doc__.split("\n")[0]
+    )
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="the photos of the embedder's training")
-    parser.add_argument("--model", type=Path, required=True, help="folder of an exported embedder with a second look")
+    parser.add_argument(
+        "--model", type=Path, required=True, help="folder of an exported embedder with layout re-scoring"
+    )
     parser.add_argument("--group-by", metavar="REGEX", help="as in the training")
     parser.add_argument("--val-keys", metavar="REGEX", help="as in the training")
     parser.add_argument("--leave-out", metavar="REGEX", help="as in the training")

@@ -1,6 +1,6 @@
 """Can one pass of one trunk answer what two trunks do: the class, and the embedding for near-duplicates?
 
-    python -m training.studies.shared_trunk --classes cats_dogs.tar --photos caltech101.tar house_photos.tar
+    python -m training.studies.shared_backbone --classes cats_dogs.tar --photos caltech101.tar house_photos.tar
         [--classifier exported_models/cats_dogs] [--embedder exported_models/near_duplicates]
 
 E0: both models as shipped. E1: the class by a logistic regression on the embedder's trunk. E2: the embedding from the
@@ -27,7 +27,7 @@ import torch
 
 from benchmarks.intervals import RESAMPLES
 from phototriage.common.errors import PhototriageError
-from phototriage.images.input_config import InputRule
+from phototriage.images.input_config import InputConfig
 from phototriage.settings import Settings
 from training.classifier.options import hardware
 from training.data.loading import load
@@ -45,11 +45,13 @@ from training.studies.backbone_costs import cost_table, stage_table
 from training.studies.backbone_features import describe, hidden, kept
 from training.studies.backbone_graphs import Floats, Images, Runner, common_stages, stages_of
 from training.studies.backbone_models import TRUNKS, Models, published
-from training.studies.backbone_pairs import Truth, judged, pair_arms, pair_table, uploads_of
+from training.studies.backbone_pairs import Truth, decided, pair_arms, pair_table, uploads_of
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m training.studies.shared_trunk", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m training.studies.shared_backbone", description=__doc__.split("\n")[0]
+    )
     add = parser.add_argument
     add("--classes", type=Path, required=True, help="the images of the classifier's training")
     add("--photos", type=Path, nargs="+", required=True, help="the photos of the embedder's training")
@@ -129,7 +131,7 @@ class Study:
         views = self.kept("views", lambda: self.shown(shots, trunks))
         described = self.kept("pairs", lambda: self.shown(uploads, (*trunks, "layout")))
         arms = pair_arms(self.models, views, described, truth)
-        found = {aim: [judged(arm.similarities, truth, aim) for arm in arms] for aim in (self.options.aim, "f1")}
+        found = {aim: [decided(arm.similarities, truth, aim) for arm in arms] for aim in (self.options.aim, "f1")}
         called = {aim: [flags for flags, _ in each] for aim, each in found.items()}
         limits = [
             f"{arm.name}: "
@@ -147,7 +149,7 @@ class Study:
     def shown(self, shots: Sequence[Shot], leads: Sequence[str]) -> dict[str, Floats]:
         return describe((shot.of(self.photos) for shot in shots), len(shots), self.some(*leads))
 
-    def some(self, *leads: str) -> dict[str, tuple[InputRule, Runner]]:
+    def some(self, *leads: str) -> dict[str, tuple[InputConfig, Runner]]:
         """The runners whose names begin so."""
         return {name: run for name, run in self.runners.items() if name.startswith(leads)}
 

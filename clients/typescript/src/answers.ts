@@ -14,24 +14,24 @@ export type Part = NonNullable<QueryOf<"triage">["include"]>[number];
 /** `include` names the parts; without it the server chooses those that it has models for. */
 export type TriageQuery<P extends Part = Part> = Omit<QueryOf<"triage">, "include"> & { include?: readonly P[] };
 
-export type ClassifyAnswer = Schemas["ClassifyAnswer"];
-export type DifficultyAnswer = Schemas["DifficultyAnswer"];
-export type DuplicatesAnswer = Schemas["DuplicatesAnswer"];
-export type EmbedAnswer = Schemas["EmbedAnswer"];
+export type ClassifyResponse = Schemas["ClassifyResponse"];
+export type DifficultyResponse = Schemas["DifficultyResponse"];
+export type DuplicatesResponse = Schemas["DuplicatesResponse"];
+export type EmbedResponse = Schemas["EmbedResponse"];
 export type Embedding = Schemas["Embedding"];
 export type Health = Schemas["Health"];
 export type ModelInfo = Schemas["ModelInfo"];
-export type ModelsAnswer = Schemas["ModelsAnswer"];
+export type ModelsResponse = Schemas["ModelsResponse"];
 export type Problem = Schemas["Problem"];
-export type ReloadAnswer = Schemas["ReloadAnswer"];
-export type SaliencyAnswer = Schemas["SaliencyAnswer"];
-export type TriageAnswer = Schemas["TriageAnswer"];
+export type ReloadResponse = Schemas["ReloadResponse"];
+export type SaliencyResponse = Schemas["SaliencyResponse"];
+export type TriageResponse = Schemas["TriageResponse"];
 
 /** Parts that were asked for by name: all of them are there, or a problem came in place of the answer. */
-export type Triaged<P extends Part> = { [Name in P]: NonNullable<TriageAnswer[Name]> };
+export type Triaged<P extends Part> = { [Name in P]: NonNullable<TriageResponse[Name]> };
 
 /** One image of a batch: its place, its name, and either its parts or, in `error`, why there are none. */
-export type BatchItem<Parts = TriageAnswer> = { index: number; filename: string } & (
+export type BatchItem<Parts = TriageResponse> = { index: number; filename: string } & (
   | (Parts & { error?: undefined })
   | ({ [Name in Part]?: undefined } & { error: Problem })
 );

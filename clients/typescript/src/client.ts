@@ -1,22 +1,22 @@
 import createFetchClient, { type Client as FetchClient } from "openapi-fetch";
 import type {
   BatchItem,
-  ClassifyAnswer,
+  ClassifyResponse,
   ClassifyQuery,
-  DifficultyAnswer,
+  DifficultyResponse,
   DifficultyQuery,
-  DuplicatesAnswer,
+  DuplicatesResponse,
   DuplicatesQuery,
-  EmbedAnswer,
+  EmbedResponse,
   EmbedQuery,
   Embedding,
   Health,
-  ModelsAnswer,
+  ModelsResponse,
   Part,
-  ReloadAnswer,
-  SaliencyAnswer,
+  ReloadResponse,
+  SaliencyResponse,
   SaliencyQuery,
-  TriageAnswer,
+  TriageResponse,
   TriageQuery,
   Triaged,
 } from "./answers.js";
@@ -82,19 +82,19 @@ export class Client {
   }
 
   /** What is in this photo? */
-  async classify(image: Image, query: ClassifyQuery = {}, options: CallOptions = {}): Promise<ClassifyAnswer> {
+  async classify(image: Image, query: ClassifyQuery = {}, options: CallOptions = {}): Promise<ClassifyResponse> {
     const sent = raw(image);
     return this.#call(options, (by) => this.#http.POST("/v1/classify", { params: { query }, ...sent, ...by }));
   }
 
   /** How hard is this photo, and why? */
-  async difficulty(image: Image, query: DifficultyQuery = {}, options: CallOptions = {}): Promise<DifficultyAnswer> {
+  async difficulty(image: Image, query: DifficultyQuery = {}, options: CallOptions = {}): Promise<DifficultyResponse> {
     const sent = raw(image);
     return this.#call(options, (by) => this.#http.POST("/v1/difficulty", { params: { query }, ...sent, ...by }));
   }
 
   /** What did the model look at? The mask in base64, with what it says. */
-  async saliency(image: Image, query: SaliencyQuery = {}, options: CallOptions = {}): Promise<SaliencyAnswer> {
+  async saliency(image: Image, query: SaliencyQuery = {}, options: CallOptions = {}): Promise<SaliencyResponse> {
     const sent = raw(image);
     return this.#call(options, (by) => this.#http.POST("/v1/saliency", { params: { query }, ...sent, ...by }));
   }
@@ -107,7 +107,7 @@ export class Client {
   }
 
   /** What is this photo to be known by? `duplicates` takes the embedding in place of the photo. */
-  async embed(image: Image, query: EmbedQuery = {}, options: CallOptions = {}): Promise<EmbedAnswer> {
+  async embed(image: Image, query: EmbedQuery = {}, options: CallOptions = {}): Promise<EmbedResponse> {
     const sent = raw(image);
     return this.#call(options, (by) => this.#http.POST("/v1/embed", { params: { query }, ...sent, ...by }));
   }
@@ -118,7 +118,7 @@ export class Client {
     b: Image | Embedding,
     query: DuplicatesQuery = {},
     options: CallOptions = {},
-  ): Promise<DuplicatesAnswer> {
+  ): Promise<DuplicatesResponse> {
     const body = form<"duplicates">(pairForm(a, b));
     return this.#call(options, (by) => this.#http.POST("/v1/duplicates", { params: { query }, body, ...by }));
   }
@@ -129,8 +129,8 @@ export class Client {
     query: TriageQuery<P> & { include: readonly P[] },
     options?: CallOptions,
   ): Promise<Triaged<P>>;
-  triage(image: Image, query?: TriageQuery, options?: CallOptions): Promise<TriageAnswer>;
-  async triage(image: Image, query: TriageQuery = {}, options: CallOptions = {}): Promise<TriageAnswer> {
+  triage(image: Image, query?: TriageQuery, options?: CallOptions): Promise<TriageResponse>;
+  async triage(image: Image, query: TriageQuery = {}, options: CallOptions = {}): Promise<TriageResponse> {
     const sent = raw(image);
     const params = { query: listed(query) };
     return this.#call(options, (by) => this.#http.POST("/v1/triage", { params, ...sent, ...by }));
@@ -151,12 +151,12 @@ export class Client {
   }
 
   /** Which models are served? */
-  async models(options: CallOptions = {}): Promise<ModelsAnswer> {
+  async models(options: CallOptions = {}): Promise<ModelsResponse> {
     return this.#call(options, (by) => this.#http.GET("/v1/models", by));
   }
 
   /** Take up what has changed in the models directory. Needs a key. It is sent again only where nothing was done. */
-  async reload(options: CallOptions = {}): Promise<ReloadAnswer> {
+  async reload(options: CallOptions = {}): Promise<ReloadResponse> {
     return this.#call(options, (by) => this.#http.POST("/v1/models/reload", by), false);
   }
 

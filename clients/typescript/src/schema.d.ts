@@ -246,22 +246,14 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
-        /** BatchAnswer */
-        BatchAnswer: {
-            /**
-             * Results
-             * @description In the order of the images sent
-             */
-            results: components["schemas"]["BatchItem"][];
-        };
         /**
          * BatchItem
          * @description An image's answers, or why there are none.
          */
         BatchItem: {
-            classify?: components["schemas"]["ClassifyAnswer"];
-            difficulty?: components["schemas"]["DifficultyAnswer"];
-            embed?: components["schemas"]["EmbedAnswer"];
+            classify?: components["schemas"]["ClassifyResponse"];
+            difficulty?: components["schemas"]["DifficultyResponse"];
+            embed?: components["schemas"]["EmbedResponse"];
             /** @description In place of all parts */
             error?: components["schemas"]["Problem"];
             /**
@@ -274,10 +266,18 @@ export interface components {
              * @description Place among the images sent, from 0 on
              */
             index: number;
-            saliency?: components["schemas"]["SaliencyAnswer"];
+            saliency?: components["schemas"]["SaliencyResponse"];
         };
-        /** ClassifyAnswer */
-        ClassifyAnswer: {
+        /** BatchResponse */
+        BatchResponse: {
+            /**
+             * Results
+             * @description In the order of the images sent
+             */
+            results: components["schemas"]["BatchItem"][];
+        };
+        /** ClassifyResponse */
+        ClassifyResponse: {
             /**
              * Confidence
              * @description Its probability
@@ -315,8 +315,8 @@ export interface components {
          * Decision
          * @description When two embeddings are of duplicates.
          *
-         *     From the similarity `threshold` on they are. The similarity is their cosine, or where there is a second look what
-         *     that makes of it. The probability is 1 / (1 + exp(−(slope · similarity + intercept))), where a share `prior` of all
+         *     From the similarity `threshold` on they are. The similarity is their cosine, or what layout re-scoring makes
+         *     of it. The probability is 1 / (1 + exp(−(slope · similarity + intercept))), where a share `prior` of all
          *     pairs are duplicates, as among those that it was tuned on.
          */
         Decision: {
@@ -325,50 +325,18 @@ export interface components {
             /** Prior */
             prior: number;
             /** @default null */
-            second_look?: components["schemas"]["SecondLook"] | null;
+            second_look?: components["schemas"]["LayoutRescoring"] | null;
             /** Slope */
             slope: number;
             /** Threshold */
             threshold: number;
             tuning: components["schemas"]["Tuning"];
         };
-        /** DifficultyAnswer */
-        DifficultyAnswer: {
-            /**
-             * Components
-             * @description Every signal, the higher the harder
-             */
-            components: {
-                [key: string]: number;
-            };
-            /** @description The classifier; its manifest names the autoencoder */
-            model: components["schemas"]["ModelName"];
-            /**
-             * Percentile
-             * @description Of the score, among held-out images
-             */
-            percentile: number;
-            /**
-             * Reasons
-             * @description The strongest first; none for an ordinary image
-             */
-            reasons: components["schemas"]["ReasonAnswer"][];
-            /**
-             * Review
-             * @description Whether it is among the hardest, of which the manifest says how many
-             */
-            review: boolean;
-            /**
-             * Score
-             * @description Probability that a reference network that hasn't seen the image errs
-             */
-            score: number;
-        };
         /**
-         * DifficultyRule
+         * DifficultyConfig
          * @description The score is the probability that a reference network errs.
          */
-        DifficultyRule: {
+        DifficultyConfig: {
             /** Autoencoder */
             autoencoder: string;
             /** Autoencoder Version */
@@ -390,8 +358,67 @@ export interface components {
             /** Workload */
             workload: number;
         };
-        /** DuplicatesAnswer */
-        DuplicatesAnswer: {
+        /**
+         * DifficultyReason
+         * @description Why an image is hard: a kind of reason that it is in the hardest tenth of held-out images by, or a label that the
+         *     classifier doesn't share.
+         */
+        DifficultyReason: {
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "ambiguous" | "unusual" | "low_quality" | "likely_mislabelled";
+            /**
+             * Percentile
+             * @description Of the kind, among held-out images
+             */
+            percentile: number;
+            /**
+             * Signal
+             * @description What says so the most: a component, or the probability of all other labels
+             */
+            signal: string;
+            /**
+             * Value
+             * @description Of that signal
+             */
+            value: number;
+        };
+        /** DifficultyResponse */
+        DifficultyResponse: {
+            /**
+             * Components
+             * @description Every signal, the higher the harder
+             */
+            components: {
+                [key: string]: number;
+            };
+            /** @description The classifier; its manifest names the autoencoder */
+            model: components["schemas"]["ModelName"];
+            /**
+             * Percentile
+             * @description Of the score, among held-out images
+             */
+            percentile: number;
+            /**
+             * Reasons
+             * @description The strongest first; none for an ordinary image
+             */
+            reasons: components["schemas"]["DifficultyReason"][];
+            /**
+             * Review
+             * @description Whether it is among the hardest, of which the manifest says how many
+             */
+            review: boolean;
+            /**
+             * Score
+             * @description Probability that a reference network that hasn't seen the image errs
+             */
+            score: number;
+        };
+        /** DuplicatesResponse */
+        DuplicatesResponse: {
             /** @description With explain=true only */
             explanation?: components["schemas"]["Explanation"];
             /**
@@ -423,8 +450,8 @@ export interface components {
              */
             threshold_source: "tuned" | "request";
         };
-        /** EmbedAnswer */
-        EmbedAnswer: {
+        /** EmbedResponse */
+        EmbedResponse: {
             /** @description To be sent to /v1/duplicates in place of the image */
             embedding: components["schemas"]["Embedding"];
             model: components["schemas"]["ModelName"];
@@ -449,19 +476,19 @@ export interface components {
         /** Explanation */
         Explanation: {
             /** @description null where an embedding was sent */
-            a: components["schemas"]["MaskAnswer"] | null;
+            a: components["schemas"]["SaliencyMask"] | null;
             /** @description null where an embedding was sent */
-            b: components["schemas"]["MaskAnswer"] | null;
+            b: components["schemas"]["SaliencyMask"] | null;
         };
         /**
-         * FeatOutRule
+         * FeatOutConfig
          * @description One rule for training and serving; it travels in the model's manifest.
          *
          *     variant `multi`: `patches` disks, centres outside each other's exclusion disks; radius and strength of each
          *     grow with the map's intensity at its centre. `single`: one square of full strength around the maximum.
          *     Shares are shares of the image's area, so they hold at every size and for every number of patches.
          */
-        FeatOutRule: {
+        FeatOutConfig: {
             /**
              * Blur Share
              * @default 0.17857142857142858
@@ -531,13 +558,13 @@ export interface components {
             status: "alive" | "ready";
         };
         /**
-         * InputRule
+         * InputConfig
          * @description Size, filter, aspect policy and colours of a model's `uint8 (N, height, width, channels)` input.
          *
          *     aspect: `stretch` resizes the whole image to the input, `crop` takes the largest centred window of the
          *     input's proportions, `pad` fits the whole image in and fills the rest with white.
          */
-        InputRule: {
+        InputConfig: {
             /**
              * Antialias
              * @constant
@@ -571,25 +598,46 @@ export interface components {
             probability: number;
         };
         /**
-         * MaskAnswer
-         * @description What in one image the embeddings' cosine hangs on: the gradient of it, as /v1/saliency shows a label's.
+         * LayoutRescoring
+         * @description similarity = cosine + share · (1 − cosine) − doubt · suspicion, at least −1.
+         *
+         *     `share` goes from 0 at an agreement of `floor` to `weight` at 1: two pictures of one layout are nearly always one.
+         *     `suspicion` goes from 0 at an agreement of `doubt_from` to 1 at `doubt_most`, and back to 0 at 1: a copy has either
+         *     the same layout or, cropped or turned, quite another one, while two that agree by half are look-alikes, and have to
+         *     be the more similar otherwise.
          */
-        MaskAnswer: {
+        LayoutRescoring: {
             /**
-             * Height
-             * @description Of the upright image and of the mask, in pixels
+             * Doubt
+             * @default 0
              */
-            height: number;
+            doubt?: number;
             /**
-             * Mask Png
-             * @description 8-bit grey PNG in base64
+             * Doubt From
+             * @default 0.2
              */
-            mask_png: string;
+            doubt_from?: number;
             /**
-             * Width
-             * @description Of the upright image and of the mask, in pixels
+             * Doubt Most
+             * @default 0.95
              */
-            width: number;
+            doubt_most?: number;
+            /**
+             * Floor
+             * @default 0.7
+             */
+            floor?: number;
+            /**
+             * Layout
+             * @default luma_cosines_8
+             * @constant
+             */
+            layout?: "luma_cosines_8";
+            /**
+             * Weight
+             * @default 0.4
+             */
+            weight?: number;
         };
         /**
          * Measured
@@ -644,8 +692,8 @@ export interface components {
             /** Description */
             description: string;
             /** @description How hard images are told, and what that was fitted to */
-            difficulty: components["schemas"]["DifficultyRule"] | null;
-            featout: components["schemas"]["FeatOutRule"] | null;
+            difficulty: components["schemas"]["DifficultyConfig"] | null;
+            featout: components["schemas"]["FeatOutConfig"] | null;
             /**
              * Files
              * @description SHA-256 by file name
@@ -653,7 +701,7 @@ export interface components {
             files: {
                 [key: string]: string;
             };
-            input: components["schemas"]["InputRule"];
+            input: components["schemas"]["InputConfig"];
             /** Kind */
             kind: string;
             /** Labels */
@@ -678,8 +726,8 @@ export interface components {
             /** Version */
             version: string;
         };
-        /** ModelsAnswer */
-        ModelsAnswer: {
+        /** ModelsResponse */
+        ModelsResponse: {
             /** Models */
             models: components["schemas"]["ModelInfo"][];
         };
@@ -697,23 +745,6 @@ export interface components {
             role: "logits" | "gradient" | "embedding" | "latent" | "reconstruction_error";
             /** Shape */
             shape: (number | string)[];
-        };
-        /**
-         * PatchAnswer
-         * @description A part that FeatOut removes, in pixels of the upright image.
-         */
-        PatchAnswer: {
-            /** Column */
-            column: number;
-            /**
-             * Intensity
-             * @description Of the smoothed map at the centre, over its maximum
-             */
-            intensity: number;
-            /** Radius */
-            radius: number;
-            /** Row */
-            row: number;
         };
         /**
          * Problem
@@ -739,33 +770,6 @@ export interface components {
              * @default about:blank
              */
             type?: string;
-        };
-        /**
-         * ReasonAnswer
-         * @description Why an image is hard: a kind of reason that it is in the hardest tenth of held-out images by, or a label that the
-         *     classifier doesn't share.
-         */
-        ReasonAnswer: {
-            /**
-             * Kind
-             * @enum {string}
-             */
-            kind: "ambiguous" | "unusual" | "low_quality" | "likely_mislabelled";
-            /**
-             * Percentile
-             * @description Of the kind, among held-out images
-             */
-            percentile: number;
-            /**
-             * Signal
-             * @description What says so the most: a component, or the probability of all other labels
-             */
-            signal: string;
-            /**
-             * Value
-             * @description Of that signal
-             */
-            value: number;
         };
         /**
          * ReferenceNetworks
@@ -801,8 +805,8 @@ export interface components {
              */
             name: string | null;
         };
-        /** ReloadAnswer */
-        ReloadAnswer: {
+        /** ReloadResponse */
+        ReloadResponse: {
             /**
              * Models
              * @description All that are served now
@@ -818,8 +822,46 @@ export interface components {
             /** Taken Up */
             taken_up: components["schemas"]["TakenUp"][];
         };
-        /** SaliencyAnswer */
-        SaliencyAnswer: {
+        /**
+         * SaliencyMask
+         * @description What in one image the embeddings' cosine hangs on: the gradient of it, as /v1/saliency shows a label's.
+         */
+        SaliencyMask: {
+            /**
+             * Height
+             * @description Of the upright image and of the mask, in pixels
+             */
+            height: number;
+            /**
+             * Mask Png
+             * @description 8-bit grey PNG in base64
+             */
+            mask_png: string;
+            /**
+             * Width
+             * @description Of the upright image and of the mask, in pixels
+             */
+            width: number;
+        };
+        /**
+         * SaliencyPatch
+         * @description A part that FeatOut removes, in pixels of the upright image.
+         */
+        SaliencyPatch: {
+            /** Column */
+            column: number;
+            /**
+             * Intensity
+             * @description Of the smoothed map at the centre, over its maximum
+             */
+            intensity: number;
+            /** Radius */
+            radius: number;
+            /** Row */
+            row: number;
+        };
+        /** SaliencyResponse */
+        SaliencyResponse: {
             /**
              * Height
              * @description Of the upright image and of the mask, in pixels
@@ -840,8 +882,8 @@ export interface components {
              * Patches
              * @description What FeatOut would remove, the strongest first
              */
-            patches: components["schemas"]["PatchAnswer"][];
-            summary: components["schemas"]["SummaryAnswer"];
+            patches: components["schemas"]["SaliencyPatch"][];
+            summary: components["schemas"]["SaliencySummary"];
             /** Target */
             target: string;
             /**
@@ -856,64 +898,10 @@ export interface components {
             width: number;
         };
         /**
-         * SecondLook
-         * @description similarity = cosine + share · (1 − cosine) − doubt · suspicion, at least −1.
-         *
-         *     `share` goes from 0 at an agreement of `floor` to `weight` at 1: two pictures of one layout are nearly always one.
-         *     `suspicion` goes from 0 at an agreement of `doubt_from` to 1 at `doubt_most`, and back to 0 at 1: a copy has either
-         *     the same layout or, cropped or turned, quite another one, while two that agree by half are look-alikes, and have to
-         *     be the more similar otherwise.
-         */
-        SecondLook: {
-            /**
-             * Doubt
-             * @default 0
-             */
-            doubt?: number;
-            /**
-             * Doubt From
-             * @default 0.2
-             */
-            doubt_from?: number;
-            /**
-             * Doubt Most
-             * @default 0.95
-             */
-            doubt_most?: number;
-            /**
-             * Floor
-             * @default 0.7
-             */
-            floor?: number;
-            /**
-             * Layout
-             * @default luma_cosines_8
-             * @constant
-             */
-            layout?: "luma_cosines_8";
-            /**
-             * Weight
-             * @default 0.4
-             */
-            weight?: number;
-        };
-        /**
-         * SignalWeight
-         * @description A signal is taken as (value − mean) / deviation, at most FARTHEST from 0, times `weight`.
-         */
-        SignalWeight: {
-            /** Deviation */
-            deviation: number;
-            /** Mean */
-            mean: number;
-            /** Weight */
-            weight: number;
-        };
-        /**
-         * SummaryAnswer
+         * SaliencySummary
          * @description How the smoothed gradient is spread over the model's input.
          */
-        SummaryAnswer: {
+        SaliencySummary: {
             /**
              * Entropy
              * @description Of the map as a distribution, over that of an even one
@@ -929,6 +917,18 @@ export interface components {
              * @description What the strongest tenth of the pixels holds
              */
             top_tenth_share: number;
+        };
+        /**
+         * SignalWeight
+         * @description A signal is taken as (value − mean) / deviation, at most FARTHEST from 0, times `weight`.
+         */
+        SignalWeight: {
+            /** Deviation */
+            deviation: number;
+            /** Mean */
+            mean: number;
+            /** Weight */
+            weight: number;
         };
         /**
          * TakenUp
@@ -966,14 +966,14 @@ export interface components {
             };
         };
         /**
-         * TriageAnswer
+         * TriageResponse
          * @description The parts that were asked for, from one decode.
          */
-        TriageAnswer: {
-            classify?: components["schemas"]["ClassifyAnswer"];
-            difficulty?: components["schemas"]["DifficultyAnswer"];
-            embed?: components["schemas"]["EmbedAnswer"];
-            saliency?: components["schemas"]["SaliencyAnswer"];
+        TriageResponse: {
+            classify?: components["schemas"]["ClassifyResponse"];
+            difficulty?: components["schemas"]["DifficultyResponse"];
+            embed?: components["schemas"]["EmbedResponse"];
+            saliency?: components["schemas"]["SaliencyResponse"];
         };
         /**
          * Tuning
@@ -1154,7 +1154,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ClassifyAnswer"];
+                    "application/json": components["schemas"]["ClassifyResponse"];
                 };
             };
             /** @description The request is malformed (`malformed_request`) */
@@ -1260,7 +1260,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["DifficultyAnswer"];
+                    "application/json": components["schemas"]["DifficultyResponse"];
                 };
             };
             /** @description The request is malformed (`malformed_request`) */
@@ -1369,7 +1369,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["DuplicatesAnswer"];
+                    "application/json": components["schemas"]["DuplicatesResponse"];
                 };
             };
             /** @description The request is malformed (`malformed_request`) */
@@ -1473,7 +1473,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["EmbedAnswer"];
+                    "application/json": components["schemas"]["EmbedResponse"];
                 };
             };
             /** @description The request is malformed (`malformed_request`) */
@@ -1566,7 +1566,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ModelsAnswer"];
+                    "application/json": components["schemas"]["ModelsResponse"];
                 };
             };
             /** @description The request is malformed (`malformed_request`) */
@@ -1614,7 +1614,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ReloadAnswer"];
+                    "application/json": components["schemas"]["ReloadResponse"];
                 };
             };
             /** @description The request is malformed (`malformed_request`) */
@@ -1677,7 +1677,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["SaliencyAnswer"];
+                    "application/json": components["schemas"]["SaliencyResponse"];
                     "image/png": Blob;
                 };
             };
@@ -1794,7 +1794,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["TriageAnswer"];
+                    "application/json": components["schemas"]["TriageResponse"];
                 };
             };
             /** @description The request is malformed (`malformed_request`) */
@@ -1908,7 +1908,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["BatchAnswer"];
+                    "application/json": components["schemas"]["BatchResponse"];
                 };
             };
             /** @description The request is malformed (`malformed_request`) */

@@ -8,15 +8,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from phototriage.images.input_config import InputRule
-from phototriage.saliency.featout_config import FeatOutRule
+from phototriage.images.input_config import InputConfig
+from phototriage.saliency.featout_config import FeatOutConfig
 from tests.shapes import shapes_folder
 from training.classifier.fit import Epoch, Fit, FitSettings
 from training.data.loading import Dataset, load
 from training.networks.classifier import Classifier, NetworkSpec
 
-RULE = InputRule(height=32, width=32, colour="rgb", resize="bicubic", antialias=True, aspect="stretch")
-FEATOUT = FitSettings(epochs=3, batch_size=16, rate=3e-3, average=0.8, erasing="featout", featout=FeatOutRule())
+RULE = InputConfig(height=32, width=32, colour="rgb", resize="bicubic", antialias=True, aspect="stretch")
+FEATOUT = FitSettings(epochs=3, batch_size=16, rate=3e-3, average=0.8, erasing="featout", featout=FeatOutConfig())
 
 
 class Silent:

@@ -7,12 +7,12 @@ import pytest
 import torch
 from PIL import Image
 
-from phototriage.images.input_config import InputRule
+from phototriage.images.input_config import InputConfig
 from phototriage.images.pixels import resize
 from tests.drawings import drawing
 from training.data.augmentation import Augmentation, random_erasing
 
-RULE = InputRule(height=32, width=32, colour="rgb", resize="bicubic", antialias=True, aspect="stretch")
+RULE = InputConfig(height=32, width=32, colour="rgb", resize="bicubic", antialias=True, aspect="stretch")
 IDENTITY = Augmentation(smallest_crop=1, aspect=1, flip=False, tone=0)
 
 

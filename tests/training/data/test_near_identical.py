@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
 from tests.drawings import drawing
-from training.data.near_identical import Fingerprint, find_look_alikes, near_pairs
+from training.data.near_identical import Fingerprint, find_near_identical, near_pairs
 
 
 def thumbnails(*images: Image.Image) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
@@ -58,7 +58,7 @@ def test_one_coloured_images_do_not_chain() -> None:
 def test_equal_pixels_need_equal_sizes_and_no_contrast() -> None:
     white = [Image.new("RGB", size, "white") for size in ((4, 2), (2, 4), (4, 2))]
     prints = [Fingerprint.of(image) for image in [*white, Image.new("L", (4, 2), 255)]]
-    found = find_look_alikes(prints, near=True)
+    found = find_near_identical(prints, near=True)
     assert found.exact == ((0, 2, 3),)
     assert found.near == ()
     assert found.edges == [(0, 2), (0, 3)]
@@ -66,6 +66,6 @@ def test_equal_pixels_need_equal_sizes_and_no_contrast() -> None:
 
 def test_exact_copies_are_compared_once() -> None:
     image, other = drawing(1), drawing(1).resize((70, 70))
-    found = find_look_alikes([Fingerprint.of(i) for i in (image, other, image, other)], near=True)
+    found = find_near_identical([Fingerprint.of(i) for i in (image, other, image, other)], near=True)
     assert found.exact == ((0, 2), (1, 3))
     assert found.near == ((0, 1),)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from phototriage.images.input_config import InputRule
+from phototriage.images.input_config import InputConfig
 from phototriage.images.pixels import ImageLimits, prepare
 from tests.drawings import drawing, encoded, write_folder
 from training.data import pixel_cache
@@ -16,8 +16,8 @@ from training.data.loading import load
 from training.data.pixel_cache import cached_pixels
 
 
-def rule(side: int) -> InputRule:
-    return InputRule(height=side, width=side, colour="rgb", resize="bicubic", antialias=True, aspect="stretch")
+def rule(side: int) -> InputConfig:
+    return InputConfig(height=side, width=side, colour="rgb", resize="bicubic", antialias=True, aspect="stretch")
 
 
 @pytest.fixture

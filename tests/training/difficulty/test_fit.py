@@ -9,7 +9,7 @@ import pytest
 
 from phototriage.difficulty.config import ReferenceNetworks
 from phototriage.difficulty.predictor import log_odds_of
-from phototriage.difficulty.signals import SIGNALS, LatentMap, Seen, log_odds, reference_lean, signals, softmax
+from phototriage.difficulty.signals import SIGNALS, LatentMap, SignalInputs, log_odds, reference_lean, signals, softmax
 from training.difficulty import metrics as difficulty_metrics
 from training.difficulty.fit import (
     COST,
@@ -35,11 +35,11 @@ FITTED_ON = FittedOn(
 N = 600
 
 
-def drawn(seed: int = 0) -> tuple[Seen, np.ndarray[tuple[int, ...], np.dtype[np.bool_]]]:
+def drawn(seed: int = 0) -> tuple[SignalInputs, np.ndarray[tuple[int, ...], np.dtype[np.bool_]]]:
     """Images whose reconstruction error alone decides how often four networks err about them."""
     rng = np.random.default_rng(seed)
     l1 = rng.random(N)
-    seen = Seen(
+    seen = SignalInputs(
         logits=rng.normal(size=(N, 2)).astype(np.float32),
         latent=rng.random((N, 3)).astype(np.float32),
         l1=l1.astype(np.float32),
@@ -55,7 +55,7 @@ LATENT_MAP = LatentMap(
 )
 
 
-def held_out(seen: Seen, wrong: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> HeldOut:
+def held_out(seen: SignalInputs, wrong: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> HeldOut:
     return HeldOut(seen, seen.logits.argmax(1).astype(np.int64), wrong, np.arange(N) % 5)
 
 
@@ -72,12 +72,12 @@ def test_the_score_is_calibrated_and_sends_the_workload_to_review() -> None:
     seen, wrong = drawn()
     found, _ = fit(held_out(seen, wrong), LATENT_MAP, 0.2, FITTED_ON)
     assert found.rule.doubt_boost == 0  # the classifier makes no mistakes of its own
-    judged = found.judge(seen)
-    scores = np.array([one.score for one in judged])
+    predictions = found.predict(seen)
+    scores = np.array([one.score for one in predictions])
     assert scores.mean() == pytest.approx(wrong.mean(), abs=0.01)
     high = scores > np.quantile(scores, 0.75)
     assert scores[high].mean() == pytest.approx(wrong[:, high].mean(), abs=0.06)
-    assert np.mean([one.review for one in judged]) == pytest.approx(0.2, abs=0.01)
+    assert np.mean([one.review for one in predictions]) == pytest.approx(0.2, abs=0.01)
     assert found.rule.images == N
 
 

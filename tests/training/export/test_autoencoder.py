@@ -14,7 +14,7 @@ from phototriage.models import golden, manifest
 from phototriage.models.model_set import Models, load_models
 from phototriage.models.runtime import load_autoencoder, load_model
 from phototriage.settings import Settings
-from phototriage.triage import answers
+from phototriage.triage import responses
 from tests.drawings import drawing, encoded, write_folder
 from tests.tiny_models import write_model
 from training.autoencoder.job import main as train
@@ -74,7 +74,7 @@ def test_it_is_served_beside_a_classifier_and_answers_nothing_by_itself(models: 
     served = load_models(Settings(provider="cpu", threads=1, models_directory=tmp_path))
     assert list(served.by_name) == ["tiny"]
     assert list(served.autoencoders) == ["mine"]
-    listed = {info.name: info for info in answers.list_models(served).models}
+    listed = {info.name: info for info in responses.list_models(served).models}
     assert (listed["mine"].kind, listed["mine"].default) == ("autoencoder", False)
     with pytest.raises(UnknownModel):
         served.get("mine")

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from phototriage.saliency.featout_config import FeatOutRule
+from phototriage.saliency.featout_config import FeatOutConfig
 from phototriage.saliency.masks import featout_strength, smooth_map
 from tests.featout_cases import Case, cases
 from training.featout.featout import (
@@ -23,8 +23,8 @@ from training.featout.featout import (
 from training.networks.classifier import Classifier, NetworkSpec
 
 ALL_RULES = [
-    FeatOutRule(variant="single"),
-    *(FeatOutRule(patches=n, removal_share=share) for n in (1, 3, 8) for share in (0.1, 0.35)),
+    FeatOutConfig(variant="single"),
+    *(FeatOutConfig(patches=n, removal_share=share) for n in (1, 3, 8) for share in (0.1, 0.35)),
 ]
 
 
@@ -40,7 +40,7 @@ def test_strengths_of_hand_worked_maps(case: Case) -> None:
 
 
 @pytest.mark.parametrize("rule", ALL_RULES, ids=str)
-def test_torch_and_core_agree_on_a_batch_of_random_maps(rule: FeatOutRule) -> None:
+def test_torch_and_core_agree_on_a_batch_of_random_maps(rule: FeatOutConfig) -> None:
     maps = torch.rand(6, 33, 41, generator=torch.Generator().manual_seed(1))
     maps[3] = 0.25  # flat, among others
     expected = np.stack([featout_strength(one.numpy(), rule) for one in maps])
@@ -88,23 +88,23 @@ def test_box_blur_is_the_mean_over_existing_pixels() -> None:
 def test_removal_moves_pixels_to_the_fill_by_their_strength() -> None:
     pixels = torch.full((1, 1, 2, 2), 0.8)
     strength = torch.tensor([[[0.0, 0.5], [1.0, 0.25]]])
-    result = remove(pixels, strength, FeatOutRule(fill="black"))
+    result = remove(pixels, strength, FeatOutConfig(fill="black"))
     torch.testing.assert_close(result[0, 0], torch.tensor([[0.8, 0.4], [0.0, 0.6]]))
 
 
 def test_removed_pixels_take_the_mean_colour() -> None:
     pixels = torch.tensor([[[[0.0, 1.0]], [[0.2, 0.4]]]])  # (1, 2 channels, 1, 2): means .5 and .3
-    result = remove(pixels, torch.ones(1, 1, 2), FeatOutRule(fill="mean"))
+    result = remove(pixels, torch.ones(1, 1, 2), FeatOutConfig(fill="mean"))
     torch.testing.assert_close(result, torch.tensor([[[[0.5, 0.5]], [[0.3, 0.3]]]]))
 
 
 @pytest.mark.parametrize(("epochs", "expected"), [(1, [0]), (2, [0, 5]), (5, [0, 1, 2, 4, 5]), (6, [0, 1, 2, 3, 4, 5])])
 def test_patches_grow_linearly_from_a_clean_first_epoch(epochs: int, expected: list[int]) -> None:
-    assert [patches_at(epoch, epochs, FeatOutRule(patches=5)) for epoch in range(epochs)] == expected
+    assert [patches_at(epoch, epochs, FeatOutConfig(patches=5)) for epoch in range(epochs)] == expected
 
 
 def test_the_single_variant_has_one_patch_after_a_clean_first_epoch() -> None:
-    assert [patches_at(epoch, 3, FeatOutRule(variant="single")) for epoch in range(3)] == [0, 1, 1]
+    assert [patches_at(epoch, 3, FeatOutConfig(variant="single")) for epoch in range(3)] == [0, 1, 1]
 
 
 def test_only_images_that_the_network_has_right_are_treated() -> None:
@@ -114,7 +114,7 @@ def test_only_images_that_the_network_has_right_are_treated() -> None:
         predicted = network(pixels).argmax(1)
     labels = predicted.clone()
     labels[::2] = (labels[::2] + 1) % 3
-    featout = FeatOut(FeatOutRule(), probability=1.0)
+    featout = FeatOut(FeatOutConfig(), probability=1.0)
     result = featout(network, pixels, labels, 5, torch.Generator().manual_seed(5))
     changed = (result != pixels).flatten(1).any(1)
     assert changed.tolist() == [False, True] * 4
@@ -124,5 +124,5 @@ def test_probability_and_a_clean_epoch_leave_images_unchanged() -> None:
     network, pixels = small_network(), torch.rand(3, 3, 32, 32)
     labels = torch.zeros(3, dtype=torch.long)
     generator = torch.Generator().manual_seed(6)
-    assert FeatOut(FeatOutRule(), 0.0)(network, pixels, labels, 5, generator) is pixels
-    assert FeatOut(FeatOutRule(), 1.0)(network, pixels, labels, 0, generator) is pixels
+    assert FeatOut(FeatOutConfig(), 0.0)(network, pixels, labels, 5, generator) is pixels
+    assert FeatOut(FeatOutConfig(), 1.0)(network, pixels, labels, 0, generator) is pixels

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from phototriage.images.input_config import InputRule
+from phototriage.images.input_config import InputConfig
 from phototriage.models.forward_graph import forward_only
 from phototriage.models.golden import correlation
 from training.data.drawn_images import drawn_images
@@ -39,8 +39,8 @@ def one_torch_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def rule_of(side: int, grey: bool = False) -> InputRule:
-    rgb = InputRule(height=side, width=side, colour="rgb", resize="bilinear", antialias=True, aspect="stretch")
+def rule_of(side: int, grey: bool = False) -> InputConfig:
+    rgb = InputConfig(height=side, width=side, colour="rgb", resize="bilinear", antialias=True, aspect="stretch")
     return rgb.model_copy(update={"colour": "grey"}) if grey else rgb
 
 

@@ -36,10 +36,10 @@ def test_the_study_prints_tables_and_leaves_pictures(tmp_path: Path, capsys: pyt
 
 def test_figures_of_a_perfect_and_of_a_constant_score() -> None:
     is_mix = np.arange(100) < 20
-    auroc, precision, correlation = mixed_images.judge(is_mix + np.linspace(0, 0.5, 100), is_mix)
+    auroc, precision, correlation = mixed_images.figures_of(is_mix + np.linspace(0, 0.5, 100), is_mix)
     assert (auroc, precision) == pytest.approx((1, 1))
     assert correlation == pytest.approx(1, abs=0.01)
-    assert mixed_images.judge(np.zeros(100), is_mix) == (0.5, 0.2, 0)
+    assert mixed_images.figures_of(np.zeros(100), is_mix) == (0.5, 0.2, 0)
 
 
 def test_between_by_hand() -> None:

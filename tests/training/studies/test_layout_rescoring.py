@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from phototriage.duplicates.layout_rescoring import SecondLook
+from phototriage.duplicates.layout_rescoring import LayoutRescoring
 from tests.drawings import drawing, encoded, write_folder
 from tests.tiny_models import decision, write_embedder
 from training.studies.layout_rescoring import Signals, combinations, log_loss, main, table
@@ -15,7 +15,7 @@ from training.studies.layout_rescoring import Signals, combinations, log_loss, m
 
 def test_each_combination_comes_once() -> None:
     found = combinations()
-    assert len({look.model_dump_json() for look in found}) == len(found) == 5 * 4 * (1 + 5 * 3 * 2)
+    assert len({rescoring.model_dump_json() for rescoring in found}) == len(found) == 5 * 4 * (1 + 5 * 3 * 2)
 
 
 def test_the_loss_of_a_similarity_that_tells_all_or_nothing() -> None:
@@ -40,11 +40,11 @@ def test_the_best_comes_first_and_doubt_where_it_pays() -> None:
 
 def test_from_photos_to_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     photos = write_folder(tmp_path / "photos", {f"{i:02}.png": encoded(drawing(i)) for i in range(20)})
-    write_embedder(tmp_path / "looking", decision=decision(second_look=SecondLook()))
+    write_embedder(tmp_path / "looking", decision=decision(layout_rescoring=LayoutRescoring()))
     arguments = ["--data", str(photos), "--workers", "0", "--val-keys", r"/0\d", "--model"]
     assert main([*arguments, str(tmp_path / "looking")]) == 0
     told = capsys.readouterr().out
     assert "90 pairs of 10 train photos, 30 of one photo" in told
     write_embedder(tmp_path / "plain")
     assert main([*arguments, str(tmp_path / "plain")]) == 1
-    assert "takes no second look" in capsys.readouterr().err
+    assert "has no layout re-scoring" in capsys.readouterr().err

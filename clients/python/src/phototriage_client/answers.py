@@ -31,14 +31,14 @@ class LabelProbability(_Answer):
     probability: float
 
 
-class ClassifyAnswer(_Answer):
+class ClassifyResponse(_Answer):
     model: ModelName
     label: str = Field(description="The most probable label")
     confidence: float = Field(description="Its probability")
     probabilities: list[LabelProbability] = Field(description="The most probable first")
 
 
-class ReasonAnswer(_Answer):
+class DifficultyReason(_Answer):
     """Why an image is hard."""
 
     kind: Literal["ambiguous", "unusual", "low_quality", "likely_mislabelled"]
@@ -47,16 +47,16 @@ class ReasonAnswer(_Answer):
     percentile: float = Field(description="Of the kind, 0 to 100, among held-out images")
 
 
-class DifficultyAnswer(_Answer):
+class DifficultyResponse(_Answer):
     model: ModelName
     score: float = Field(description="Probability, 0 to 1, that a reference network errs")
     percentile: float = Field(description="Of the score, 0 to 100, among held-out images")
     review: bool = Field(description="Whether it is among the hardest, of which the manifest says how many")
-    reasons: list[ReasonAnswer] = Field(description="The strongest first; none for an ordinary image")
+    reasons: list[DifficultyReason] = Field(description="The strongest first; none for an ordinary image")
     components: dict[str, float] = Field(description="Every signal, the higher the harder")
 
 
-class PatchAnswer(_Answer):
+class SaliencyPatch(_Answer):
     """A part that FeatOut removes, in pixels of the upright image."""
 
     row: float
@@ -65,7 +65,7 @@ class PatchAnswer(_Answer):
     intensity: float = Field(description="Of the smoothed map at the centre, over its maximum")
 
 
-class SummaryAnswer(_Answer):
+class SaliencySummary(_Answer):
     """How the smoothed gradient is spread over the model's input; all from 0 to 1."""
 
     entropy: float = Field(description="Of the map as a distribution, over that of an even one")
@@ -84,41 +84,41 @@ class _Mask(_Answer):
         return base64.b64decode(self.mask_png)
 
 
-class SaliencyAnswer(_Mask):
+class SaliencyResponse(_Mask):
     model: ModelName
     target: str
     method: Method
-    patches: list[PatchAnswer] = Field(description="What FeatOut would remove, the strongest first")
-    summary: SummaryAnswer
+    patches: list[SaliencyPatch] = Field(description="What FeatOut would remove, the strongest first")
+    summary: SaliencySummary
     trained_with_featout: bool | None = Field(
         default=None, description="With method=featout only: whether its settings are those that the model trained with"
     )
 
 
-class EmbedAnswer(_Answer):
+class EmbedResponse(_Answer):
     model: ModelName
     embedding: Embedding = Field(description="To be kept, and sent to `duplicates` in place of the image")
 
 
-class TriageAnswer(_Answer):
+class TriageResponse(_Answer):
     """The parts that were asked for, from one decode."""
 
-    classify: ClassifyAnswer | None = None
-    difficulty: DifficultyAnswer | None = None
-    saliency: SaliencyAnswer | None = None
-    embed: EmbedAnswer | None = None
+    classify: ClassifyResponse | None = None
+    difficulty: DifficultyResponse | None = None
+    saliency: SaliencyResponse | None = None
+    embed: EmbedResponse | None = None
 
 
-class MaskAnswer(_Mask):
+class SaliencyMask(_Mask):
     """What in one image the embeddings' cosine hangs on."""
 
 
 class Explanation(_Answer):
-    a: MaskAnswer | None = Field(description="None where an embedding was sent")
-    b: MaskAnswer | None = Field(description="None where an embedding was sent")
+    a: SaliencyMask | None = Field(description="None where an embedding was sent")
+    b: SaliencyMask | None = Field(description="None where an embedding was sent")
 
 
-class DuplicatesAnswer(_Answer):
+class DuplicatesResponse(_Answer):
     model: ModelName
     is_duplicate: bool = Field(description="Whether the similarity reaches the threshold")
     similarity: float = Field(description="Cosine of the two embeddings, raised where their layouts agree")
@@ -129,7 +129,7 @@ class DuplicatesAnswer(_Answer):
     explanation: Explanation | None = Field(default=None, description="With explain=True only")
 
 
-class ModelsAnswer(_Answer):
+class ModelsResponse(_Answer):
     models: list[ModelInfo]
 
     def default(self, kind: str) -> ModelInfo:
@@ -157,7 +157,7 @@ class Refused(_Answer):
     detail: str
 
 
-class ReloadAnswer(_Answer):
+class ReloadResponse(_Answer):
     taken_up: list[TakenUp]
     removed: list[str] = Field(description="Models whose folder is gone")
     refused: list[Refused]
@@ -183,12 +183,12 @@ class BatchItem(_Answer):
 
     index: int = Field(description="Place among the images sent, from 0 on")
     filename: str
-    classify: ClassifyAnswer | None = None
-    difficulty: DifficultyAnswer | None = None
-    saliency: SaliencyAnswer | None = None
-    embed: EmbedAnswer | None = None
+    classify: ClassifyResponse | None = None
+    difficulty: DifficultyResponse | None = None
+    saliency: SaliencyResponse | None = None
+    embed: EmbedResponse | None = None
     error: ProblemDetails | None = Field(default=None, description="In place of all parts")
 
 
-class BatchAnswer(_Answer):
+class BatchResponse(_Answer):
     results: list[BatchItem] = Field(description="In the order of the images sent")

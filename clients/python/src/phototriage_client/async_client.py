@@ -66,17 +66,17 @@ class AsyncClient:
 
     async def classify(
         self, image: ImageSource, *, model: str | None = None, top_k: int | None = None
-    ) -> answers.ClassifyAnswer:
+    ) -> answers.ClassifyResponse:
         """What is in this photo?"""
         return await self._ask(calls.classify(await _picture(image), model, top_k))
 
     async def difficulty(
         self, image: ImageSource, *, model: str | None = None, label: str | None = None
-    ) -> answers.DifficultyAnswer:
+    ) -> answers.DifficultyResponse:
         """How hard is it, and why? `label` is what the caller takes it for."""
         return await self._ask(calls.difficulty(await _picture(image), model, label))
 
-    async def embed(self, image: ImageSource, *, model: str | None = None) -> answers.EmbedAnswer:
+    async def embed(self, image: ImageSource, *, model: str | None = None) -> answers.EmbedResponse:
         """What is it to be known by?"""
         return await self._ask(calls.embed(await _picture(image), model))
 
@@ -88,7 +88,7 @@ class AsyncClient:
         model: str | None = None,
         threshold: float | None = None,
         explain: bool = False,
-    ) -> answers.DuplicatesAnswer:
+    ) -> answers.DuplicatesResponse:
         """Are these two one photo? An embedding of `embed` takes an image's place."""
         return await self._ask(calls.duplicates(await _side(a), await _side(b), model, threshold, explain))
 
@@ -99,7 +99,7 @@ class AsyncClient:
         method: Method | None = None,
         target: str | None = None,
         model: str | None = None,
-    ) -> answers.SaliencyAnswer:
+    ) -> answers.SaliencyResponse:
         """What did the model look at?"""
         return await self._ask(calls.saliency(await _picture(image), method, target, model))
 
@@ -125,7 +125,7 @@ class AsyncClient:
         label: str | None = None,
         method: Method | None = None,
         target: str | None = None,
-    ) -> answers.TriageAnswer:
+    ) -> answers.TriageResponse:
         """All of these at once, from one decode; without `include` classify, difficulty and embed."""
         options = TriageOptions(include, classifier, embedder, top_k, label, method, target)
         return await self._ask(calls.triage(await _picture(image), options))
@@ -141,26 +141,26 @@ class AsyncClient:
         label: str | None = None,
         method: Method | None = None,
         target: str | None = None,
-    ) -> answers.BatchAnswer:
+    ) -> answers.BatchResponse:
         """The same about a few images in one request, within its limits and its deadline. For many: `triage_many`."""
         options = TriageOptions(include, classifier, embedder, top_k, label, method, target)
         return await self._ask(calls.triage_batch([await _picture(image) for image in images], options))
 
     def classify_many(
         self, images: Images, *, model: str | None = None, top_k: int | None = None, concurrency: int = 8
-    ) -> AsyncGenerator[Item[answers.ClassifyAnswer], None]:
+    ) -> AsyncGenerator[Item[answers.ClassifyResponse], None]:
         """As `triage_many`."""
         return self._many(images, partial(calls.classify, model=model, top_k=top_k), concurrency)
 
     def difficulty_many(
         self, images: Images, *, model: str | None = None, concurrency: int = 8
-    ) -> AsyncGenerator[Item[answers.DifficultyAnswer], None]:
+    ) -> AsyncGenerator[Item[answers.DifficultyResponse], None]:
         """As `triage_many`."""
         return self._many(images, partial(calls.difficulty, model=model), concurrency)
 
     def embed_many(
         self, images: Images, *, model: str | None = None, concurrency: int = 8
-    ) -> AsyncGenerator[Item[answers.EmbedAnswer], None]:
+    ) -> AsyncGenerator[Item[answers.EmbedResponse], None]:
         """As `triage_many`."""
         return self._many(images, partial(calls.embed, model=model), concurrency)
 
@@ -172,7 +172,7 @@ class AsyncClient:
         target: str | None = None,
         model: str | None = None,
         concurrency: int = 8,
-    ) -> AsyncGenerator[Item[answers.SaliencyAnswer], None]:
+    ) -> AsyncGenerator[Item[answers.SaliencyResponse], None]:
         """As `triage_many`."""
         return self._many(images, partial(calls.saliency, method=method, target=target, model=model), concurrency)
 
@@ -186,7 +186,7 @@ class AsyncClient:
         top_k: int | None = None,
         method: Method | None = None,
         concurrency: int = 8,
-    ) -> AsyncGenerator[Item[answers.TriageAnswer], None]:
+    ) -> AsyncGenerator[Item[answers.TriageResponse], None]:
         """An item an image, in their order, with an answer or an error; one never stops the others.
 
         A request each, `concurrency` at once. At most twice so many images are taken ahead of the items, so `images`
@@ -195,11 +195,11 @@ class AsyncClient:
         options = TriageOptions(include, classifier, embedder, top_k, method=method)
         return self._many(images, partial(calls.triage, options=options), concurrency)
 
-    async def models(self) -> answers.ModelsAnswer:
+    async def models(self) -> answers.ModelsResponse:
         """Which models are served?"""
         return await self._ask(calls.models())
 
-    async def reload(self) -> answers.ReloadAnswer:
+    async def reload(self) -> answers.ReloadResponse:
         """Have the server take up what has changed in its models directory. It is repeated only where the server can't
         have begun."""
         return await self._ask(calls.reload())

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 import httpx
 
 from phototriage_client import answers
-from phototriage_client.answers import EmbedAnswer, Method, Part
+from phototriage_client.answers import EmbedResponse, Method, Part
 from phototriage_client.embedding import Embedding
 from phototriage_client.picture import Picture
 from phototriage_client.replies import json_of, png_of, text_of
@@ -52,22 +52,24 @@ class Call(Generic[T]):
         }
 
 
-def classify(picture: Picture, model: str | None = None, top_k: int | None = None) -> Call[answers.ClassifyAnswer]:
-    return _of_one("/v1/classify", picture, json_of(answers.ClassifyAnswer), model=model, top_k=top_k)
+def classify(picture: Picture, model: str | None = None, top_k: int | None = None) -> Call[answers.ClassifyResponse]:
+    return _of_one("/v1/classify", picture, json_of(answers.ClassifyResponse), model=model, top_k=top_k)
 
 
-def difficulty(picture: Picture, model: str | None = None, label: str | None = None) -> Call[answers.DifficultyAnswer]:
-    return _of_one("/v1/difficulty", picture, json_of(answers.DifficultyAnswer), model=model, label=label)
+def difficulty(
+    picture: Picture, model: str | None = None, label: str | None = None
+) -> Call[answers.DifficultyResponse]:
+    return _of_one("/v1/difficulty", picture, json_of(answers.DifficultyResponse), model=model, label=label)
 
 
-def embed(picture: Picture, model: str | None = None) -> Call[EmbedAnswer]:
-    return _of_one("/v1/embed", picture, json_of(EmbedAnswer), model=model)
+def embed(picture: Picture, model: str | None = None) -> Call[EmbedResponse]:
+    return _of_one("/v1/embed", picture, json_of(EmbedResponse), model=model)
 
 
 def saliency(
     picture: Picture, method: Method | None = None, target: str | None = None, model: str | None = None
-) -> Call[answers.SaliencyAnswer]:
-    read = json_of(answers.SaliencyAnswer)
+) -> Call[answers.SaliencyResponse]:
+    read = json_of(answers.SaliencyResponse)
     return _of_one("/v1/saliency", picture, read, method=method, target=target, model=model)
 
 
@@ -96,19 +98,19 @@ class TriageOptions:
         return _query(**vars(self) | {"include": joined})
 
 
-def triage(picture: Picture, options: TriageOptions) -> Call[answers.TriageAnswer]:
-    read = json_of(answers.TriageAnswer)
+def triage(picture: Picture, options: TriageOptions) -> Call[answers.TriageResponse]:
+    read = json_of(answers.TriageResponse)
     return Call("POST", "/v1/triage", read, options.query, picture.content)
 
 
-def triage_batch(pictures: Sequence[Picture], options: TriageOptions) -> Call[answers.BatchAnswer]:
+def triage_batch(pictures: Sequence[Picture], options: TriageOptions) -> Call[answers.BatchResponse]:
     form = [_part("images", picture) for picture in pictures]
-    return Call("POST", "/v1/triage/batch", json_of(answers.BatchAnswer), options.query, form=form)
+    return Call("POST", "/v1/triage/batch", json_of(answers.BatchResponse), options.query, form=form)
 
 
 def duplicates(
     a: Side, b: Side, model: str | None = None, threshold: float | None = None, explain: bool = False
-) -> Call[answers.DuplicatesAnswer]:
+) -> Call[answers.DuplicatesResponse]:
     form = [
         _part(f"image_{name}", side)
         if isinstance(side, Picture)
@@ -116,15 +118,15 @@ def duplicates(
         for name, side in (("a", a), ("b", b))
     ]
     query = _query(model=model, threshold=threshold, explain="true" if explain else None)
-    return Call("POST", "/v1/duplicates", json_of(answers.DuplicatesAnswer), query, form=form)
+    return Call("POST", "/v1/duplicates", json_of(answers.DuplicatesResponse), query, form=form)
 
 
-def models() -> Call[answers.ModelsAnswer]:
-    return Call("GET", "/v1/models", json_of(answers.ModelsAnswer))
+def models() -> Call[answers.ModelsResponse]:
+    return Call("GET", "/v1/models", json_of(answers.ModelsResponse))
 
 
-def reload() -> Call[answers.ReloadAnswer]:
-    read = json_of(answers.ReloadAnswer)
+def reload() -> Call[answers.ReloadResponse]:
+    read = json_of(answers.ReloadResponse)
     return Call("POST", "/v1/models/reload", read, repeatable=False, seconds=RELOAD_SECONDS)
 
 

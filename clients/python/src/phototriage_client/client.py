@@ -72,17 +72,17 @@ class Client:
 
     def classify(
         self, image: ImageSource, *, model: str | None = None, top_k: int | None = None
-    ) -> answers.ClassifyAnswer:
+    ) -> answers.ClassifyResponse:
         """What is in this photo?"""
         return self._ask(calls.classify(read_picture(image), model, top_k))
 
     def difficulty(
         self, image: ImageSource, *, model: str | None = None, label: str | None = None
-    ) -> answers.DifficultyAnswer:
+    ) -> answers.DifficultyResponse:
         """How hard is it, and why? `label` is what the caller takes it for."""
         return self._ask(calls.difficulty(read_picture(image), model, label))
 
-    def embed(self, image: ImageSource, *, model: str | None = None) -> answers.EmbedAnswer:
+    def embed(self, image: ImageSource, *, model: str | None = None) -> answers.EmbedResponse:
         """What is it to be known by?"""
         return self._ask(calls.embed(read_picture(image), model))
 
@@ -94,7 +94,7 @@ class Client:
         model: str | None = None,
         threshold: float | None = None,
         explain: bool = False,
-    ) -> answers.DuplicatesAnswer:
+    ) -> answers.DuplicatesResponse:
         """Are these two one photo? An embedding of `embed` takes an image's place."""
         return self._ask(calls.duplicates(_side(a), _side(b), model, threshold, explain))
 
@@ -105,7 +105,7 @@ class Client:
         method: Method | None = None,
         target: str | None = None,
         model: str | None = None,
-    ) -> answers.SaliencyAnswer:
+    ) -> answers.SaliencyResponse:
         """What did the model look at?"""
         return self._ask(calls.saliency(read_picture(image), method, target, model))
 
@@ -131,7 +131,7 @@ class Client:
         label: str | None = None,
         method: Method | None = None,
         target: str | None = None,
-    ) -> answers.TriageAnswer:
+    ) -> answers.TriageResponse:
         """All of these at once, from one decode; without `include` classify, difficulty and embed."""
         options = TriageOptions(include, classifier, embedder, top_k, label, method, target)
         return self._ask(calls.triage(read_picture(image), options))
@@ -147,26 +147,26 @@ class Client:
         label: str | None = None,
         method: Method | None = None,
         target: str | None = None,
-    ) -> answers.BatchAnswer:
+    ) -> answers.BatchResponse:
         """The same about a few images in one request, within its limits and its deadline. For many: `triage_many`."""
         options = TriageOptions(include, classifier, embedder, top_k, label, method, target)
         return self._ask(calls.triage_batch([read_picture(image) for image in images], options))
 
     def classify_many(
         self, images: Iterable[ImageSource], *, model: str | None = None, top_k: int | None = None, concurrency: int = 8
-    ) -> Generator[Item[answers.ClassifyAnswer], None, None]:
+    ) -> Generator[Item[answers.ClassifyResponse], None, None]:
         """As `triage_many`."""
         return self._many(images, partial(calls.classify, model=model, top_k=top_k), concurrency)
 
     def difficulty_many(
         self, images: Iterable[ImageSource], *, model: str | None = None, concurrency: int = 8
-    ) -> Generator[Item[answers.DifficultyAnswer], None, None]:
+    ) -> Generator[Item[answers.DifficultyResponse], None, None]:
         """As `triage_many`."""
         return self._many(images, partial(calls.difficulty, model=model), concurrency)
 
     def embed_many(
         self, images: Iterable[ImageSource], *, model: str | None = None, concurrency: int = 8
-    ) -> Generator[Item[answers.EmbedAnswer], None, None]:
+    ) -> Generator[Item[answers.EmbedResponse], None, None]:
         """As `triage_many`."""
         return self._many(images, partial(calls.embed, model=model), concurrency)
 
@@ -178,7 +178,7 @@ class Client:
         target: str | None = None,
         model: str | None = None,
         concurrency: int = 8,
-    ) -> Generator[Item[answers.SaliencyAnswer], None, None]:
+    ) -> Generator[Item[answers.SaliencyResponse], None, None]:
         """As `triage_many`."""
         return self._many(images, partial(calls.saliency, method=method, target=target, model=model), concurrency)
 
@@ -192,7 +192,7 @@ class Client:
         top_k: int | None = None,
         method: Method | None = None,
         concurrency: int = 8,
-    ) -> Generator[Item[answers.TriageAnswer], None, None]:
+    ) -> Generator[Item[answers.TriageResponse], None, None]:
         """An item an image, in their order, with an answer or an error; one never stops the others.
 
         A request each, `concurrency` at once. At most twice so many images are taken ahead of the items, so `images`
@@ -201,11 +201,11 @@ class Client:
         options = TriageOptions(include, classifier, embedder, top_k, method=method)
         return self._many(images, partial(calls.triage, options=options), concurrency)
 
-    def models(self) -> answers.ModelsAnswer:
+    def models(self) -> answers.ModelsResponse:
         """Which models are served?"""
         return self._ask(calls.models())
 
-    def reload(self) -> answers.ReloadAnswer:
+    def reload(self) -> answers.ReloadResponse:
         """Have the server take up what has changed in its models directory. It is repeated only where the server can't
         have begun."""
         return self._ask(calls.reload())

@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from phototriage_client.answers import DuplicatesAnswer, ModelName
+from phototriage_client.answers import DuplicatesResponse, ModelName
 from phototriage_client.embedding import Embedding
-from phototriage_client.manifests import ModelInfo, SecondLook
+from phototriage_client.manifests import LayoutRescoring, ModelInfo
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,11 +66,11 @@ class Comparer:
             return 1 / (1 + math.exp(-exponent))
         return math.exp(exponent) / (1 + math.exp(exponent))
 
-    def compare(self, a: Embedding, b: Embedding, threshold: float | None = None) -> DuplicatesAnswer:
+    def compare(self, a: Embedding, b: Embedding, threshold: float | None = None) -> DuplicatesResponse:
         """Raises ValueError as `stack` does."""
         similarity = float(self.similarities(self.stack([a]), self.stack([b]))[0])
         limit = self.threshold if threshold is None else threshold
-        return DuplicatesAnswer(
+        return DuplicatesResponse(
             model=self.model,
             is_duplicate=similarity >= limit,
             similarity=similarity,
@@ -117,7 +117,9 @@ def _products(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.floa
     return found
 
 
-def _look_again(look: SecondLook, cosines: NDArray[np.float64], agreement: NDArray[np.float64]) -> NDArray[np.float64]:
+def _look_again(
+    look: LayoutRescoring, cosines: NDArray[np.float64], agreement: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Raise cosines where the layouts agree wholly, and lower them where they agree by half."""
     import numpy as np
 

@@ -14,7 +14,7 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-class InputRule(_Part):
+class InputConfig(_Part):
     """The rule by which upright pixels become the model's input."""
 
     height: int
@@ -33,7 +33,7 @@ class Output(_Part):
     shape: tuple[int | str, ...]
 
 
-class FeatOutRule(_Part):
+class FeatOutConfig(_Part):
     """What FeatOut removes from an image; shares are of its area."""
 
     variant: Literal["single", "multi"] = "multi"
@@ -70,7 +70,7 @@ class ReferenceNetworks(_Part):
     mistakes: float
 
 
-class DifficultyRule(_Part):
+class DifficultyConfig(_Part):
     """How a classifier's difficulty score is made, and what it was fitted to."""
 
     autoencoder: str
@@ -86,7 +86,7 @@ class DifficultyRule(_Part):
     images: int
 
 
-class SecondLook(_Part):
+class LayoutRescoring(_Part):
     """What two layouts' agreement does to the cosine of their embeddings; `Comparer` applies it."""
 
     layout: Literal["luma_cosines_8"] = "luma_cosines_8"
@@ -126,7 +126,7 @@ class Decision(_Part):
     slope: float
     intercept: float
     prior: float
-    second_look: SecondLook | None = None
+    second_look: LayoutRescoring | None = None
     tuning: Tuning
 
 
@@ -169,11 +169,11 @@ class ModelInfo(_Part):
     default: bool
     description: str
     files: dict[str, str]
-    input: InputRule
+    input: InputConfig
     outputs: tuple[Output, ...]
     labels: tuple[str, ...]
-    featout: FeatOutRule | None
-    difficulty: DifficultyRule | None
+    featout: FeatOutConfig | None
+    difficulty: DifficultyConfig | None
     decision: Decision | None
     metrics: tuple[Metric, ...]
     data: Data

@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phototriage.common.metrics import timed
-from phototriage.difficulty.predictor import Judgement
+from phototriage.difficulty.predictor import DifficultyPrediction
 from phototriage.difficulty.signals import softmax
 from phototriage.images import grey_png
 from phototriage.images.geometry import Geometry, to_upright
 from phototriage.models.model_set import Models
 from phototriage.models.runtime import OnnxModel
 from phototriage.models.sessions import Floats
-from phototriage.saliency.featout_config import FeatOutRule
+from phototriage.saliency.featout_config import FeatOutConfig
 from phototriage.saliency.masks import (
     Patch,
     Summary,
@@ -29,18 +29,18 @@ from phototriage.saliency.masks import (
 )
 from phototriage.triage import embedding
 from phototriage.triage.schemas import (
-    ClassifyAnswer,
-    DifficultyAnswer,
-    EmbedAnswer,
+    ClassifyResponse,
+    DifficultyReason,
+    DifficultyResponse,
+    EmbedResponse,
     LabelProbability,
     Method,
     ModelInfo,
     ModelName,
-    ModelsAnswer,
-    PatchAnswer,
-    ReasonAnswer,
-    SaliencyAnswer,
-    SummaryAnswer,
+    ModelsResponse,
+    SaliencyPatch,
+    SaliencyResponse,
+    SaliencySummary,
 )
 
 
@@ -49,30 +49,30 @@ def name_of(model: OnnxModel) -> ModelName:
     return ModelName(name=model.name, version=model.manifest.version)
 
 
-def classify_answer(model: OnnxModel, logits: Floats, top_k: int | None = None) -> ClassifyAnswer:
+def classify_response(model: OnnxModel, logits: Floats, top_k: int | None = None) -> ClassifyResponse:
     """logits (K,) of an image; the `top_k` most probable labels are listed, or all."""
     probabilities = softmax(logits)
     best = np.argsort(-probabilities, kind="stable")[: top_k or len(probabilities)]
     listed = [LabelProbability(label=model.labels[i], probability=float(probabilities[i])) for i in best]
-    return ClassifyAnswer(
+    return ClassifyResponse(
         model=name_of(model), label=listed[0].label, confidence=listed[0].probability, probabilities=listed
     )
 
 
-def difficulty_answer(classifier: OnnxModel, judged: Judgement) -> DifficultyAnswer:
-    return DifficultyAnswer(
+def difficulty_response(classifier: OnnxModel, prediction: DifficultyPrediction) -> DifficultyResponse:
+    return DifficultyResponse(
         model=name_of(classifier),
-        score=judged.score,
-        percentile=judged.percentile,
-        review=judged.review,
-        reasons=[ReasonAnswer(**vars(reason)) for reason in judged.reasons],
-        components=judged.components,
+        score=prediction.score,
+        percentile=prediction.percentile,
+        review=prediction.review,
+        reasons=[DifficultyReason(**vars(reason)) for reason in prediction.reasons],
+        components=prediction.components,
     )
 
 
-def embed_answer(model: OnnxModel, vector: Floats) -> EmbedAnswer:
+def embed_response(model: OnnxModel, vector: Floats) -> EmbedResponse:
     """vector (D,) of an image."""
-    return EmbedAnswer(model=name_of(model), embedding=embedding.encode(vector, name_of(model)))
+    return EmbedResponse(model=name_of(model), embedding=embedding.encode(vector, name_of(model)))
 
 
 @dataclass(frozen=True)
@@ -91,17 +91,17 @@ class Saliency:
         """The mask as 8-bit grey PNG."""
         return mask_png(self.mask)
 
-    def answer(self) -> SaliencyAnswer:
+    def answer(self) -> SaliencyResponse:
         height, width = self.mask.shape
-        return SaliencyAnswer(
+        return SaliencyResponse(
             model=self.model,
             target=self.target,
             method=self.method,
             width=width,
             height=height,
             mask_png=base64.b64encode(self.png()).decode("ascii"),
-            patches=[PatchAnswer(**vars(patch)) for patch in self.patches],
-            summary=SummaryAnswer(**vars(self.summary)),
+            patches=[SaliencyPatch(**vars(patch)) for patch in self.patches],
+            summary=SaliencySummary(**vars(self.summary)),
             trained_with_featout=self.trained_with_featout,
         )
 
@@ -109,7 +109,7 @@ class Saliency:
 def saliency_of(model: OnnxModel, target: str, gradient: Floats, geometry: Geometry, method: Method) -> Saliency:
     """gradient (H, W, C) of the target's logit at the model's input, which lies in the upright image so."""
     smooth = smooth_map(gradient)
-    rule = model.manifest.featout or FeatOutRule()
+    rule = model.manifest.featout or FeatOutConfig()
     featout = method == "featout"
     mask = strength_mask(featout_strength(smooth, rule)) if featout else gradient_mask(smooth)
     return Saliency(
@@ -139,11 +139,11 @@ def _upright_patches(patches: list[Patch], geometry: Geometry) -> list[Patch]:
     return upright
 
 
-def list_models(models: Models) -> ModelsAnswer:
+def list_models(models: Models) -> ModelsResponse:
     """Every manifest, with `default` telling which model does answer, whatever the manifest says of itself."""
     defaults = set(models.defaults.values())
     infos = []
     for manifest in models.manifests:
         fields = manifest.model_dump(exclude={"format", "default"})
         infos.append(ModelInfo(**fields, default=manifest.name in defaults))
-    return ModelsAnswer(models=infos)
+    return ModelsResponse(models=infos)
