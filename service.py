@@ -101,8 +101,8 @@ def start_api() -> HttpApi:
     from phototriage.common.memory import give_back_large_blocks
     from phototriage.common.metrics import forget_the_dead
     from phototriage.common.process import end_with_parent
-    from phototriage.models import providers
     from phototriage.models.model_set import load_models
+    from phototriage.runtime import providers
     from phototriage.server.access import KeyFileError
     from phototriage.server.http_api import HttpApi
 

@@ -27,7 +27,7 @@ from phototriage.common.errors import PhototriageError
 from phototriage.difficulty.config import DifficultyConfig
 from phototriage.difficulty.predictor import Difficulty, score
 from phototriage.difficulty.signals import SIGNALS, Floats, signals
-from phototriage.models.manifest import Manifest, Metric
+from phototriage.model_folder.manifest import Manifest, Metric
 from phototriage.models.model_set import Models, load_models
 from phototriage.settings import Settings
 from training.classifier.options import hardware

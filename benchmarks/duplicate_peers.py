@@ -24,7 +24,8 @@ from phototriage.common.errors import ModelFolderError
 from phototriage.duplicates.layout_rescoring import LayoutRescoring
 from phototriage.images.input_config import InputConfig
 from phototriage.images.pixels import resize
-from phototriage.models.runtime import load_model
+from phototriage.models import embedder as served
+from phototriage.models.loading import load_model
 from phototriage.settings import Settings
 from training.classifier.options import use_bf16
 from training.data.batches import to_pixels
@@ -121,7 +122,7 @@ def exported(folder: Path) -> Embedding:
     """A model folder, run as it is served. Raises ModelFolderError, also for another kind than an embedder."""
     model = load_model(folder, Settings())
     decision = model.manifest.decision
-    if decision is None:
+    if not isinstance(model, served.Embedder) or decision is None:
         raise ModelFolderError(f"{folder.name} is a {model.manifest.kind}, and only an embedder tells duplicates")
     return Embedding(model.name, model.embed, model.manifest.input, decision.threshold, decision.layout_rescoring)
 

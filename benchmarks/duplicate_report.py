@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.duplicate_scores import Column, Measured
 from benchmarks.intervals import Figure
-from phototriage.models.manifest import Metric
+from phototriage.model_folder.manifest import Metric
 
 Kinds = Mapping[tuple[bool, str], Figure]
 

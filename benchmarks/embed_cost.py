@@ -24,11 +24,11 @@ from benchmarks.turns import measure, ratios
 from phototriage.common.errors import PhototriageError
 from phototriage.images.input_config import InputConfig
 from phototriage.images.pixels import ImageLimits, prepare
-from phototriage.models.forward_graph import forward_only
-from phototriage.models.manifest import IMAGES, MODEL_FILE
+from phototriage.model_folder.manifest import IMAGES, MODEL_FILE
+from phototriage.models.loading import load_embedder
 from phototriage.models.model_set import Models
-from phototriage.models.runtime import load_model
-from phototriage.models.sessions import open_session
+from phototriage.runtime.forward_graph import forward_only
+from phototriage.runtime.sessions import open_session
 from phototriage.settings import Settings
 from phototriage.triage import pipeline
 from training.classifier.options import hardware
@@ -51,8 +51,8 @@ def lite0_classifier(rule: InputConfig) -> bytes:
 
 def calls(folder: Path, photo: bytes, settings: Settings) -> dict[str, Callable[[], object]]:
     """What is timed, by name. Raises ModelFolderError."""
-    model = load_model(folder, settings)
-    models = Models({model.name: model}, {"embedder": model.name})
+    model = load_embedder(folder, settings)
+    models = Models({}, {model.name: model}, {"embedder": model.name})
     rule, limits = model.manifest.input, ImageLimits()
     output = model.manifest.output("embedding").name
     forward = forward_only(onnx.load(folder / MODEL_FILE), (output,)).SerializeToString()

@@ -26,10 +26,10 @@ from typing import Literal
 
 import numpy as np
 
-from phototriage.models import manifest
-from phototriage.models.manifest import IMAGES, MODEL_FILE
-from phototriage.models.runtime import load_model
-from phototriage.models.sessions import open_session
+from phototriage.model_folder import manifest
+from phototriage.model_folder.manifest import IMAGES, MODEL_FILE
+from phototriage.models.loading import load_classifier
+from phototriage.runtime.sessions import open_session
 from phototriage.settings import Settings
 
 THREADS = 2
@@ -61,7 +61,7 @@ def runtime_call(kind: str, folder: Path) -> Callable[[], object]:
         forward = onnx.utils.Extractor(whole).extract_model([IMAGES], ["logits"]).SerializeToString()
         session = open_session(forward, "forward", settings)
         return lambda: session.run(["logits"], {IMAGES: images})
-    model = load_model(folder, settings)
+    model = load_classifier(folder, settings)
     if kind == "class":
         return lambda: model.logits(images)
     weights = np.eye(classes, dtype=np.float32)[:1]

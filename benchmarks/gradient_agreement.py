@@ -25,8 +25,8 @@ from torch import nn
 from phototriage.common.errors import PhototriageError
 from phototriage.images.input_config import InputConfig
 from phototriage.images.pixels import ImageLimits, prepare
-from phototriage.models.golden import correlation
-from phototriage.models.manifest import MODEL_FILE
+from phototriage.model_folder.golden import correlation
+from phototriage.model_folder.manifest import MODEL_FILE
 from training.classifier.options import hardware
 from training.data.loading import load
 from training.export.agreement import Images, compare

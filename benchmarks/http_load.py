@@ -35,8 +35,8 @@ from benchmarks.load_photos import SIZES, load_photos
 from benchmarks.load_rounds import Plan, closed, memory, opened, tolerance, triage
 from benchmarks.raw_loop import RawLoop
 from benchmarks.server_process import PEERS, PeerUnavailable, package_versions, peer_python, runtime_version
-from phototriage.models import manifest
-from phototriage.models.forward_graph import forward_only
+from phototriage.model_folder import manifest
+from phototriage.runtime.forward_graph import forward_only
 from phototriage.settings import available_cores
 
 RAW, PLAIN, CALL, WIDE_CALL = "raw loop", "plain loop", "raw call", "raw call on all cores"

@@ -41,7 +41,7 @@ from phototriage.index.lance_index import LanceIndex
 from phototriage.index.rows import Rows
 from phototriage.index.search import Asked, Neighbour, Wanted, search
 from phototriage.index.store import Store
-from phototriage.models.manifest import read
+from phototriage.model_folder.manifest import read
 from training.classifier.options import hardware
 from training.data.dataset import Dataset
 from training.data.loading import load

@@ -24,7 +24,8 @@ import torch
 from benchmarks.difficulty_cost import photos
 from benchmarks.turns import measure
 from phototriage.images.pixels import ImageLimits, prepare
-from phototriage.models.runtime import OnnxModel, load_model
+from phototriage.models.classifier import Classifier
+from phototriage.models.loading import load_classifier
 from phototriage.settings import Settings, available_cores
 from training.classifier.options import hardware
 
@@ -32,11 +33,11 @@ BATCHES = (1, 2, 4, 8)
 SIZE = "500×375"
 
 
-def load(folder: Path, threads: int, runs: int) -> OnnxModel:
-    return load_model(folder, Settings(provider="cpu", threads=threads * runs, model_runs=runs))
+def load(folder: Path, threads: int, runs: int) -> Classifier:
+    return load_classifier(folder, Settings(provider="cpu", threads=threads * runs, model_runs=runs))
 
 
-def count(model: OnnxModel, photo: bytes, seconds: float) -> int:
+def count(model: Classifier, photo: bytes, seconds: float) -> int:
     """Images that one thread gets done."""
     rule, done, end = model.manifest.input, 0, perf_counter() + seconds
     while perf_counter() < end:
@@ -45,7 +46,7 @@ def count(model: OnnxModel, photo: bytes, seconds: float) -> int:
     return done
 
 
-def in_threads(model: OnnxModel, photo: bytes, seconds: float, threads: int) -> float:
+def in_threads(model: Classifier, photo: bytes, seconds: float, threads: int) -> float:
     with ThreadPoolExecutor(threads) as pool:
         return sum(pool.map(lambda _: count(model, photo, seconds), range(threads))) / seconds
 

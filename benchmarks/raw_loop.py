@@ -17,18 +17,19 @@ from benchmarks.load_generator import Load
 from benchmarks.process_tree import cpu_seconds
 from phototriage.difficulty.signals import softmax
 from phototriage.images.pixels import ImageLimits, prepare
-from phototriage.models.runtime import OnnxModel, load_model
+from phototriage.models.classifier import Classifier
+from phototriage.models.loading import load_classifier
 from phototriage.settings import Settings
 
 Pixels = Callable[[bytes], NDArray[np.uint8]]
 
 
-def our_pixels(model: OnnxModel) -> Pixels:
+def our_pixels(model: Classifier) -> Pixels:
     """A file's bytes → (H, W, 3) as the service makes it."""
     return lambda data: prepare(data, model.manifest.input, ImageLimits()).pixels
 
 
-def plain_pixels(model: OnnxModel) -> Pixels:
+def plain_pixels(model: Classifier) -> Pixels:
     """A file's bytes → (H, W, 3) as a few lines of Pillow make it: whole decoding, and no check of anything."""
     size = (model.manifest.input.width, model.manifest.input.height)
 
@@ -91,7 +92,7 @@ class RawLoop:
 def _work(pipe: Connection, folder: Path, photos: Mapping[str, Sequence[bytes]], plain: bool, threads: int) -> None:
     """Until the pipe closes: a JPEG → its probabilities; (size, first photo, seconds) → times (n, 2) of each begin and
     end, on the clock that all processes have in common."""
-    model = load_model(folder, Settings(provider="cpu", threads=threads))
+    model = load_classifier(folder, Settings(provider="cpu", threads=threads))
     pixels = plain_pixels(model) if plain else our_pixels(model)
     pipe.send("ready")
     while True:

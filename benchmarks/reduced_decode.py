@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--least-side", type=int, default=1000)
     given = parser.parse_args(arguments)
     models = load_models(Settings(provider="cpu", models_directory=given.models))
-    classifier, embedder = models.get(None), models.get(None, "embedder")
+    classifier, embedder = models.classifier(), models.embedder()
     side = max(classifier.manifest.input.height, classifier.manifest.input.width)
 
     def answers(upright: Upright) -> tuple[float, np.ndarray]:

@@ -26,8 +26,8 @@ from phototriage.images import resampling
 from phototriage.images.box import Box
 from phototriage.images.pixels import ImageLimits, decode_for
 from phototriage.images.resampling import resample
-from phototriage.models.runtime import load_model
-from phototriage.models.sessions import Floats
+from phototriage.models.loading import load_model
+from phototriage.runtime.sessions import Floats
 from phototriage.settings import Settings
 from training.classifier.options import hardware
 

@@ -30,7 +30,7 @@ import torch
 from benchmarks.process_tree import machine_cpu_seconds, memory_bytes, tree
 from phototriage.difficulty.signals import softmax
 from phototriage.images.pixels import IMAGE_SUFFIXES, ImageLimits, prepare
-from phototriage.models.runtime import load_model
+from phototriage.models.loading import load_model
 from phototriage.scoring.image_files import read_file
 from phototriage.settings import Settings, available_cores
 from training.classifier.options import hardware

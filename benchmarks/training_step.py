@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from phototriage.models import manifest
+from phototriage.model_folder import manifest
 from phototriage.saliency.featout_config import FeatOutConfig
 from training.classifier.fit import FitSettings
 from training.classifier.options import hardware

@@ -24,16 +24,17 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from phototriage.common.errors import ModelFolderError
-from phototriage.models import manifest, providers
+from phototriage.model_folder import manifest
+from phototriage.model_folder.golden import ANSWER_TOLERANCE, LEAST_CORRELATION, correlation
 from phototriage.models.autoencoder import AUTOENCODER_ROLES, Autoencoder
-from phototriage.models.golden import ANSWER_TOLERANCE, LEAST_CORRELATION, correlation
-from phototriage.models.runtime import OnnxModel, load_any
+from phototriage.models.loading import load_any
+from phototriage.models.model_set import Loaded
+from phototriage.runtime import providers
 from phototriage.settings import Settings, available_cores
 from training.data.drawn_images import drawn_images
 
 Images = NDArray[np.uint8]
 Floats = NDArray[np.float32]
-Loaded = OnnxModel | Autoencoder
 
 DRAWN = 32
 BATCHES = (1, 16)
@@ -98,8 +99,7 @@ def calls(model: Loaded) -> dict[str, Callable[[Images], object]]:
     """What a server has the model do, by name."""
     if isinstance(model, Autoencoder):
         return {"reconstruct": model.run}
-    explained: OnnxModel = model
-    width = explained.manifest.width
+    explained, width = model, model.manifest.width
     return {
         "answer": explained.forward,
         "answer and gradient": lambda images: explained.explain(images, np.ones((len(images), width), np.float32)),

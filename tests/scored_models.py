@@ -18,8 +18,8 @@ from phototriage.difficulty import predictor
 from phototriage.difficulty.config import FILE_NAME, DifficultyConfig, Formula, ReferenceNetworks, SignalWeight
 from phototriage.difficulty.predictor import SCALES, STEPS, Difficulty
 from phototriage.difficulty.signals import LatentMap
-from phototriage.models import golden, manifest
-from phototriage.models.manifest import MODEL_FILE, Manifest, Output
+from phototriage.model_folder import golden, manifest
+from phototriage.model_folder.manifest import MODEL_FILE, Manifest, Output
 from tests.tiny_models import LABELS, SIDE_LENGTH, described, write_model
 
 CLASSIFIER, AUTOENCODER = "scored", "tiny_autoencoder"

@@ -11,8 +11,8 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from phototriage.models.golden import Golden
-from phototriage.models.manifest import MainRole, Manifest
+from phototriage.model_folder.golden import Golden
+from phototriage.model_folder.manifest import MainRole, Manifest
 from tests.tiny_models import LABELS, SIDE_LENGTH, decision, model_of, pattern, write_graph
 
 CHANNELS = 4

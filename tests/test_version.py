@@ -15,7 +15,7 @@ def test_the_version_is_the_projects() -> None:
 
 
 def test_onnx_runtime_is_told_to_keep_to_itself() -> None:
-    code = "import phototriage.models.runtime, os; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    code = "import phototriage.models.loading, os; print(os.environ['ORT_DISABLE_TELEMETRY'])"
     environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout == "1\n"

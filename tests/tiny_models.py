@@ -22,9 +22,9 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from phototriage.images.input_config import InputConfig
-from phototriage.models import golden, manifest
-from phototriage.models.golden import Golden
-from phototriage.models.manifest import MODEL_FILE, Data, Decision, Manifest, Measured, Output, Training, Tuning
+from phototriage.model_folder import golden, manifest
+from phototriage.model_folder.golden import Golden
+from phototriage.model_folder.manifest import MODEL_FILE, Data, Decision, Manifest, Measured, Output, Training, Tuning
 from phototriage.saliency.featout_config import FeatOutConfig
 
 LABELS = ("red", "green", "blue")

@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 from phototriage import duplicates
 from phototriage.common.errors import PhototriageError
 from phototriage.images.pixels import ImageLimits, decode, resize
-from phototriage.models import manifest
-from phototriage.models.manifest import Decision
-from phototriage.models.runtime import OnnxModel, load_model
+from phototriage.model_folder import manifest
+from phototriage.model_folder.manifest import Decision
+from phototriage.models.embedder import Embedder
+from phototriage.models.loading import load_model
 from phototriage.settings import Settings
 from training.data.near_identical import Fingerprint, find_near_identical
 from training.data.splits import connect
@@ -89,7 +90,7 @@ def read_table(path: Path) -> Table:
     return Table(tuple(images), tuple(rows), hashlib.sha256(content).hexdigest())
 
 
-def measure(table: Table, model: OnnxModel) -> tuple[NDArray[np.float64], list[str]]:
+def measure(table: Table, model: Embedder) -> tuple[NDArray[np.float64], list[str]]:
     """Similarity (n,) of each pair, each image embedded once as it would be served, and each image's photo group.
 
     Raises TuningError with the lines whose image can't be read.
@@ -177,7 +178,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         parse_aim(given.aim)
         model = load_model(folder, Settings(provider="cpu"))
-        if model.manifest.kind != "embedder":
+        if not isinstance(model, Embedder):
             raise TuningError(f"{given.model} is a {model.manifest.kind}; only an embedder has a threshold.")
         table = read_table(given.pairs)
         similarities, groups = measure(table, model)

@@ -15,7 +15,7 @@ from phototriage.common.progress import Progress
 from phototriage.common.tables import Table, TableError
 from phototriage.duplicates.pairs import Group, groups, near_pairs_of_many, similarity
 from phototriage.images.pixels import IMAGE_SUFFIXES, ImageLimits
-from phototriage.models.runtime import OnnxModel
+from phototriage.models.embedder import Embedder
 from phototriage.scoring.image_files import embed_files, find, reason
 from phototriage.triage.comparison import decide, decision_of
 
@@ -26,7 +26,7 @@ ANSWER_COLUMNS = ("duplicate", "similarity", "probability", "error")
 Row = list[object]
 
 
-def write_groups(folder: Path, output: Path, model: OnnxModel, threshold: float | None, limits: ImageLimits) -> bool:
+def write_groups(folder: Path, output: Path, model: Embedder, threshold: float | None, limits: ImageLimits) -> bool:
     """Write the groups of duplicates among the images below `folder`; `threshold` takes the place of the tuned one.
 
     Returns whether all images could be read; the others are told on stderr. Raises TableError.
@@ -58,7 +58,7 @@ def _group_rows(found: list[Group], paths: list[Path]) -> list[Row]:
     ]
 
 
-def write_answers(pairs: Path, output: Path, model: OnnxModel, threshold: float | None, limits: ImageLimits) -> bool:
+def write_answers(pairs: Path, output: Path, model: Embedder, threshold: float | None, limits: ImageLimits) -> bool:
     """Write a table of pairs with an answer in each row; `threshold` takes the place of the tuned one.
 
     Paths that are relative start at the table's folder. Each file is embedded once, however often it is named.
@@ -94,7 +94,7 @@ def _path_columns(table: Table, pairs: Path) -> list[int]:
 
 
 def _answer(
-    model: OnnxModel,
+    model: Embedder,
     threshold: float | None,
     vectors: Mapping[Path, NDArray[np.float32]],
     failures: Mapping[Path, str],

@@ -22,7 +22,7 @@ from phototriage.common.tables import TableError
 from phototriage.difficulty.predictor import MISLABELLED
 from phototriage.images.pixels import decode
 from phototriage.models.model_set import Models, load_models
-from phototriage.models.providers import ProviderUnavailable
+from phototriage.runtime.providers import ProviderUnavailable
 from phototriage.scoring.image_files import read_file, reason
 from phototriage.settings import HIDDEN, PREFIX, Settings, SettingsError, read_settings
 from phototriage.triage import pipeline, responses
@@ -194,7 +194,7 @@ def _saliency(options: argparse.Namespace, models: Models, settings: Settings) -
 def _bulk(options: argparse.Namespace, models: Models, settings: Settings) -> int:
     write = bulk.write_groups if options.command == "duplicates" else bulk.write_answers
     try:
-        model = models.get(options.model, "embedder")
+        model = models.embedder(options.model)
         whole = write(options.input, options.output, model, options.threshold, settings.image_limits)
     except (TableError, UnknownModel) as error:
         print(f"phototriage: {error}", file=sys.stderr)

@@ -14,7 +14,7 @@ from phototriage.common.errors import ModelFolderError, PhototriageError
 from phototriage.index.folder import model_of
 from phototriage.index.image_index import ImageIndex
 from phototriage.models.model_set import load_models
-from phototriage.models.providers import ProviderUnavailable
+from phototriage.runtime.providers import ProviderUnavailable
 from phototriage.scoring.image_files import read_file, reason
 from phototriage.scoring.image_references import problem_of_failure
 from phototriage.settings import Settings
@@ -73,7 +73,7 @@ def _query(options: argparse.Namespace, settings: Settings) -> int:
         print(f"phototriage: --count is {options.count}, and at least 1 is needed", file=sys.stderr)
         return CANT_START
     made_by = model_of(options.folder)
-    model = load_models(settings).get(made_by.name, "embedder")
+    model = load_models(settings).embedder(made_by.name)
     failed = False
     with ImageIndex.open(options.folder, model, read_only=True) as index:
         for path in options.files:

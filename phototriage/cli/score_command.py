@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from phototriage.common import tables
 from phototriage.common.errors import PhototriageError
 from phototriage.common.tables import TableError
-from phototriage.models import providers
-from phototriage.models.providers import ProviderUnavailable
+from phototriage.runtime import providers
+from phototriage.runtime.providers import ProviderUnavailable
 from phototriage.settings import Settings
 from phototriage.triage.pipeline import TriageRequest
 from phototriage.triage.schemas import Method, Part, TriageQuery

@@ -15,7 +15,7 @@ from phototriage.common.errors import IndexFolderError
 from phototriage.common.whole_folder import PART, sync
 from phototriage.duplicates import layout
 from phototriage.duplicates.layout_rescoring import RESCORING_FIELD, LayoutRescoring
-from phototriage.models.manifest import Manifest
+from phototriage.model_folder.manifest import Manifest
 
 DESCRIPTION, LOCK = "index.json", "lock"
 LENGTH_TOLERANCE = 1e-4  # of each part, whose length is 1; a model's are 1 within 1e-6

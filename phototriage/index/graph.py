@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from phototriage.common.whole_folder import whole_folder
 from phototriage.duplicates import layout
-from phototriage.models.manifest import sha256_of
+from phototriage.model_folder.manifest import sha256_of
 
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]

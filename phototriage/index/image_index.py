@@ -29,7 +29,7 @@ from phototriage.index.store import Store
 __all__ = ["Batch", "ImageIndex", "IndexFolderError", "IndexedModel", "Info", "NearestMatch", "Neighbour", "model_of"]
 
 if TYPE_CHECKING:
-    from phototriage.models.runtime import OnnxModel
+    from phototriage.models.embedder import Embedder
 
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
@@ -70,7 +70,7 @@ class ImageIndex:
     def open(
         cls,
         folder: Path,
-        model: OnnxModel | IndexedModel,
+        model: Embedder | IndexedModel,
         *,
         read_only: bool = False,
         exact: int = EXACT_ROWS,

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from phototriage.common.errors import IndexFolderError
 from phototriage.common.whole_folder import PART, whole_folder
-from phototriage.models.manifest import sha256_of
+from phototriage.model_folder.manifest import sha256_of
 
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]

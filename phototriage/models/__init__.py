@@ -1,20 +1,25 @@
-"""Model folders: the manifest, golden vectors, graphs and ONNX Runtime sessions, and the set of models that is served.
+"""Models ready to run (classifier, embedder, autoencoder), and the set of them that is served.
 
 `load_models` verifies every folder of the models directory, replays its golden vectors and warms it up.
 """
 
+from phototriage.model_folder.manifest import Manifest
 from phototriage.models.autoencoder import Autoencoder
-from phototriage.models.manifest import Manifest
+from phototriage.models.classifier import Classifier
+from phototriage.models.embedder import Embedder
+from phototriage.models.loading import load_any, load_autoencoder, load_classifier, load_embedder, load_model
 from phototriage.models.model_set import Models, load_models, load_needed
-from phototriage.models.runtime import OnnxModel, load_any, load_autoencoder, load_model
 
 __all__ = [
     "Autoencoder",
+    "Classifier",
+    "Embedder",
     "Manifest",
     "Models",
-    "OnnxModel",
     "load_any",
     "load_autoencoder",
+    "load_classifier",
+    "load_embedder",
     "load_model",
     "load_models",
     "load_needed",

@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from phototriage.models.batching import NO_DEADLINE
-from phototriage.models.manifest import IMAGES, Manifest, Role
-from phototriage.models.sessions import Floats, Images, Sessions, batcher, check_inputs
+from phototriage.model_folder.graph_check import check_inputs
+from phototriage.model_folder.manifest import IMAGES, Manifest, Role
+from phototriage.runtime.batching import NO_DEADLINE
+from phototriage.runtime.sessions import Floats, Images, Sessions, batcher
 from phototriage.settings import Settings
 
 AUTOENCODER_ROLES: tuple[Role, ...] = ("latent", "reconstruction_error")

@@ -7,10 +7,10 @@ import onnx
 from numpy.typing import NDArray
 
 from phototriage.duplicates import layout
-from phototriage.models.batching import NO_DEADLINE
-from phototriage.models.manifest import Manifest
-from phototriage.models.sessions import Sessions, batcher
-from phototriage.models.shared_stages import part
+from phototriage.model_folder.manifest import Manifest
+from phototriage.runtime.batching import NO_DEADLINE
+from phototriage.runtime.sessions import Sessions, batcher
+from phototriage.runtime.shared_stages import part
 from phototriage.settings import Settings
 
 
@@ -29,7 +29,7 @@ class EmbedderTail:
     def embed(
         self, shared: NDArray[np.float32], images: NDArray[np.uint8], deadline: float = NO_DEADLINE
     ) -> NDArray[np.float32]:
-        """`shared`: the tensor for `images` uint8 (N, H, W, C) 0–255 → embeddings float32 (N, D), as `OnnxModel.embed`
+        """`shared`: the tensor for `images` uint8 (N, H, W, C) 0–255 → embeddings float32 (N, D), as `Embedder.embed`
         gives them, within 1e-5. Raises DeadlineExceeded."""
         found: NDArray[np.float32] = self._run(shared, deadline=deadline)[0]
         return layout.append(found, images) if self._looks_twice else found

@@ -10,30 +10,33 @@ from typing import Literal, NamedTuple
 from phototriage.common.errors import ModelFolderError, UnknownModel
 from phototriage.difficulty import predictor
 from phototriage.difficulty.predictor import Difficulty
-from phototriage.models import manifest
+from phototriage.model_folder import manifest
+from phototriage.model_folder.manifest import Manifest
 from phototriage.models.autoencoder import Autoencoder
-from phototriage.models.manifest import Manifest
-from phototriage.models.runtime import OnnxModel, load_any
+from phototriage.models.classifier import Classifier
+from phototriage.models.embedder import Embedder
+from phototriage.models.loading import load_any
 from phototriage.settings import Settings
 
 Kind = Literal["classifier", "embedder"]
-Loaded = OnnxModel | Autoencoder
+Loaded = Classifier | Embedder | Autoencoder
 
 
 class DifficultyModels(NamedTuple):
     """What tells how hard an image is for a classifier."""
 
-    classifier: OnnxModel
+    classifier: Classifier
     autoencoder: Autoencoder
     difficulty: Difficulty
 
 
 @dataclass(frozen=True)
 class Models:
-    """What is served: models by name, which of each kind answers where none is named, the autoencoders, which answer
-    nothing by themselves, and the difficulty scores of classifiers that have one."""
+    """What is served: classifiers and embedders by name, which of each kind answers where none is named, the
+    autoencoders, which answer nothing by themselves, and the difficulty scores of classifiers that have one."""
 
-    by_name: Mapping[str, OnnxModel]
+    classifiers: Mapping[str, Classifier]
+    embedders: Mapping[str, Embedder]
     defaults: Mapping[Kind, str]
     autoencoders: Mapping[str, Autoencoder] = field(default_factory=dict)
     difficulties: Mapping[str, Difficulty] = field(default_factory=dict)
@@ -41,35 +44,46 @@ class Models:
     @property
     def all(self) -> list[Loaded]:
         """By name."""
-        return sorted([*self.by_name.values(), *self.autoencoders.values()], key=lambda one: one.name)
+        models: list[Loaded] = [*self.classifiers.values(), *self.embedders.values(), *self.autoencoders.values()]
+        return sorted(models, key=lambda model: model.name)
 
     @property
     def manifests(self) -> list[Manifest]:
         """Of all, by name."""
-        return [one.manifest for one in self.all]
+        return [model.manifest for model in self.all]
 
-    def get(self, name: str | None, kind: Kind = "classifier") -> OnnxModel:
-        """The model of that name, or the default of the kind. Raises UnknownModel, which lists what there is."""
-        names = [each for each, model in self.by_name.items() if model.manifest.kind == kind]
-        if not names:
+    def classifier(self, name: str | None = None) -> Classifier:
+        """The classifier of that name, or the default one. Raises UnknownModel, which lists what there is."""
+        return self.classifiers[self._named("classifier", self.classifiers, name)]
+
+    def embedder(self, name: str | None = None) -> Embedder:
+        """The embedder of that name, or the default one. Raises UnknownModel, which lists what there is."""
+        return self.embedders[self._named("embedder", self.embedders, name)]
+
+    def _named(self, kind: Kind, models: Mapping[str, Loaded], name: str | None) -> str:
+        if not models:
             raise UnknownModel(f"No {kind} is served here. Export one into the models directory and start again.")
         if name is None:
-            return self.by_name[self.defaults[kind]]
-        if name not in names:
-            raise UnknownModel(f"No {kind} is called {name[:64]!r}; there is {', '.join(names)}.")
-        return self.by_name[name]
+            return self.defaults[kind]
+        if name not in models:
+            raise UnknownModel(f"No {kind} is called {name[:64]!r}; there is {', '.join(models)}.")
+        return name
 
-    def for_difficulty(self, name: str | None) -> DifficultyModels:
+    def has_difficulty(self, name: str | None = None) -> bool:
+        """Whether the classifier of that name, or the default one, is there and has a difficulty score."""
+        return (self.defaults.get("classifier") if name is None else name) in self.difficulties
+
+    def for_difficulty(self, name: str | None = None) -> DifficultyModels:
         """The classifier of that name or the default one, and what tells what is hard for it. Raises UnknownModel."""
-        classifier = self.get(name)
-        found = self.difficulties.get(classifier.name)
-        if found is None:
+        classifier = self.classifier(name)
+        difficulty = self.difficulties.get(classifier.name)
+        if difficulty is None:
             scored = f"; there is {', '.join(self.difficulties)}" if self.difficulties else ""
             raise UnknownModel(
                 f"The classifier {classifier.name!r} has no difficulty score{scored}. Fit one: "
                 "python -m training.difficulty"
             )
-        return DifficultyModels(classifier, self.autoencoders[found.rule.autoencoder], found)
+        return DifficultyModels(classifier, self.autoencoders[difficulty.rule.autoencoder], difficulty)
 
 
 def load_difficulty(classifier: Manifest, folder: Path, autoencoders: Mapping[str, Autoencoder]) -> Difficulty | None:
@@ -135,13 +149,11 @@ def classifiers_last(folders: Sequence[Path]) -> list[Path]:
     return sorted(folders, key=is_classifier)
 
 
-def default_embedder(settings: Settings, loaded: Mapping[str, Loaded]) -> OnnxModel | None:
+def default_embedder(settings: Settings, loaded: Mapping[str, Loaded]) -> Embedder | None:
     """The default one of those that are loaded, if it is clear which that is."""
-    embedders = {
-        one.name: one for one in loaded.values() if isinstance(one, OnnxModel) and one.manifest.kind == "embedder"
-    }
+    embedders = {model.name: model for model in loaded.values() if isinstance(model, Embedder)}
     try:
-        name = choose_default([one.manifest for one in embedders.values()], settings.default_embedder, "embedder")
+        name = choose_default([each.manifest for each in embedders.values()], settings.default_embedder, "embedder")
     except ModelFolderError:  # told when all are put together
         return None
     return None if name is None else embedders[name]
@@ -170,21 +182,22 @@ def folders_of(settings: Settings) -> list[Path]:
 def assemble(settings: Settings, loaded: Mapping[str, Loaded]) -> Models:
     """Loaded models, by the names of their folders, as one set. Raises ModelFolderError where they don't fit
     together."""
-    models = {name: one for name, one in loaded.items() if isinstance(one, OnnxModel)}
-    autoencoders = {name: one for name, one in loaded.items() if isinstance(one, Autoencoder)}
+    classifiers = {name: model for name, model in loaded.items() if isinstance(model, Classifier)}
+    embedders = {name: model for name, model in loaded.items() if isinstance(model, Embedder)}
+    autoencoders = {name: model for name, model in loaded.items() if isinstance(model, Autoencoder)}
     difficulties = {
-        name: scored
-        for name, model in models.items()
-        if (scored := load_difficulty(model.manifest, settings.models_directory / name, autoencoders)) is not None
+        name: difficulty
+        for name, model in classifiers.items()
+        if (difficulty := load_difficulty(model.manifest, settings.models_directory / name, autoencoders)) is not None
     }
-    manifests = [model.manifest for model in models.values()]
-    wanted: dict[Kind, str | None] = {
+    manifests = [model.manifest for model in (*classifiers.values(), *embedders.values())]
+    configured: dict[Kind, str | None] = {
         "classifier": settings.default_classifier,
         "embedder": settings.default_embedder,
     }
-    chosen = {kind: choose_default(manifests, name, kind) for kind, name in wanted.items()}
+    chosen = {kind: choose_default(manifests, name, kind) for kind, name in configured.items()}
     defaults = {kind: name for kind, name in chosen.items() if name is not None}
-    return Models(models, defaults, autoencoders, difficulties)
+    return Models(classifiers, embedders, defaults, autoencoders, difficulties)
 
 
 def choose_default(manifests: list[Manifest], setting: str | None, kind: Kind) -> str | None:

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from phototriage.index.image_index import Batch, ImageIndex, IndexedModel
-from phototriage.models import manifest
+from phototriage.model_folder import manifest
 from phototriage.scoring.schema import NAME, NEAR_DUPLICATES, schema_of
 from phototriage.scoring.scorer import ScoringFailed, Started
 from phototriage.settings import Settings

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from phototriage.common.errors import PhototriageError, TooLarge, UnreadableFile
 from phototriage.common.progress import Progress
 from phototriage.images.pixels import IMAGE_SUFFIXES, ImageLimits
-from phototriage.models.runtime import OnnxModel
+from phototriage.models.embedder import Embedder
 from phototriage.triage.pipeline import prepare_for
 
 BATCH = 16  # images in memory at once
@@ -48,7 +48,7 @@ def find(folder: Path, report: Callable[[Path, OSError], None]) -> list[Path]:
 
 
 def embed_files(
-    model: OnnxModel, paths: Sequence[Path], limits: ImageLimits, progress: Progress, root: Path | None = None
+    model: Embedder, paths: Sequence[Path], limits: ImageLimits, progress: Progress, root: Path | None = None
 ) -> Embedded:
     """The embeddings of image files, in their order, with BATCH images in memory at once. `paths` that are relative
     start at `root`. Files that can't be read are left out and told of."""

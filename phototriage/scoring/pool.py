@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from phototriage.common.errors import PhototriageError
 from phototriage.common.process import end_with_parent
-from phototriage.models.providers import ProviderUnavailable
+from phototriage.runtime.providers import ProviderUnavailable
 from phototriage.scoring.scorer import Scorer, ScoringFailed, Shard, Started
 from phototriage.settings import Settings, available_cores
 from phototriage.triage.pipeline import TriageRequest

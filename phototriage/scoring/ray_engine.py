@@ -20,7 +20,7 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from phototriage.common.errors import PhototriageError
-from phototriage.models.providers import ProviderUnavailable
+from phototriage.runtime.providers import ProviderUnavailable
 from phototriage.scoring.image_references import bytes_in_memory
 from phototriage.scoring.parts import Parts, errors_in, part_of
 from phototriage.scoring.pool import Job

@@ -20,8 +20,8 @@ import pyarrow as pa
 from phototriage.common.errors import PhototriageError
 from phototriage.common.memory import give_back_large_blocks
 from phototriage.images.pixels import ImageLimits
-from phototriage.models import providers
 from phototriage.models.model_set import load_needed
+from phototriage.runtime import providers
 from phototriage.scoring.image_references import Item, problem_of_failure
 from phototriage.scoring.schema import Row, row_of, schema_of
 from phototriage.settings import Settings

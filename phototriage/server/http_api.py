@@ -22,6 +22,7 @@ from phototriage.images.pixels import ImageLimits
 from phototriage.models.model_set import Models
 from phototriage.server import drift, openapi
 from phototriage.server.form import File
+from phototriage.server.operations import OPERATIONS
 from phototriage.server.query import JSON, PNG, prefers_png, read_query, refuse_query
 from phototriage.server.router import READ_AT, Route, Router
 from phototriage.server.serving import Serving
@@ -58,23 +59,8 @@ class HttpApi:
         self._uploads = 0
         self._then: Callable[[], None] = lambda: None
         self._document = json.dumps(openapi.document()).encode()
-        routes = {
-            "/v1/classify": Route(self.classify, "POST"),
-            "/v1/difficulty": Route(self.difficulty, "POST"),
-            "/v1/saliency": Route(self.saliency, "POST"),
-            "/v1/embed": Route(self.embed, "POST"),
-            "/v1/duplicates": Route(self.duplicates, "POST"),
-            "/v1/triage": Route(self.triage, "POST"),
-            "/v1/triage/batch": Route(self.triage_batch, "POST"),
-            "/v1/models": Route(self.models, "GET"),
-            "/v1/models/reload": Route(self.reload, "POST"),
-            "/livez": Route(self.livez, "GET"),
-            "/healthz": Route(self.livez, "GET"),
-            "/readyz": Route(self.readyz, "GET"),
-            "/metrics": Route(self.metrics, "GET"),
-            "/docs.json": Route(self.docs, "GET"),
-        }
-        self._router = Router(routes)
+        # A handler has its operation's identifier as its name, so that no path is written twice.
+        self._router = Router({each.path: Route(getattr(self, each.identifier), each.method) for each in OPERATIONS})
         self._publishing: asyncio.TimerHandle | None = None
 
     @property
@@ -207,7 +193,7 @@ class HttpApi:
         refuse_query(request)
         return _json(responses.list_models(serving.models))
 
-    async def reload(self, request: Request) -> Response:
+    async def models_reload(self, request: Request) -> Response:
         serving = self._ready()
         serving.access.demand(request)
         refuse_query(request)
@@ -217,6 +203,9 @@ class HttpApi:
 
     async def livez(self, request: Request) -> Response:
         return _json(Health(status="alive"))
+
+    async def healthz(self, request: Request) -> Response:
+        return await self.livez(request)
 
     async def readyz(self, request: Request) -> Response:
         self._ready().check_ready()

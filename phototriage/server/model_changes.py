@@ -6,9 +6,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from phototriage.common.errors import ModelFolderError
-from phototriage.models import manifest
+from phototriage.model_folder import manifest
+from phototriage.models.classifier import Classifier
+from phototriage.models.embedder import Embedder
+from phototriage.models.loading import load_any
 from phototriage.models.model_set import Loaded, Models, assemble, classifiers_last, default_embedder, folders_of
-from phototriage.models.runtime import OnnxModel, load_any
 from phototriage.settings import Settings
 from phototriage.triage.schemas import ModelName, Refused, ReloadResponse, TakenUp
 
@@ -59,9 +61,9 @@ def read_again(settings: Settings, old: Models) -> Changes:
     return Changes(models, _answer(models, taken, removed, refused))
 
 
-def _fits(model: Loaded, embedder: OnnxModel | None) -> bool:
+def _fits(model: Loaded, embedder: Embedder | None) -> bool:
     """Whether a model that stays shares its first stages with that embedder, if it can."""
-    if not isinstance(model, OnnxModel):
+    if not isinstance(model, Classifier):
         return True
     can = embedder is not None and embedder.cut_with(model.manifest, model.digests) is not None
     return model.embedder is (embedder if can else None)

@@ -2,45 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel
 
 from phototriage import __doc__ as description
 from phototriage.common.errors import (
-    DeadlineExceeded,
-    ForeignEmbedding,
-    MalformedRequest,
     Overloaded,
     PhototriageError,
-    TooLarge,
-    Unauthorized,
-    UndecodableImage,
-    UnknownLabel,
-    UnknownModel,
-    UnsupportedImage,
 )
+from phototriage.server.operations import OPERATIONS, Errors, Operation
 from phototriage.server.uploads import EMBEDDING_PARTS, IMAGE_PARTS, IMAGES_PART, PART
 from phototriage.triage.schemas import (
     BatchItem,
-    BatchResponse,
-    ClassifyQuery,
-    ClassifyResponse,
-    DifficultyQuery,
-    DifficultyResponse,
-    DuplicatesQuery,
     DuplicatesResponse,
     Embedding,
-    EmbedResponse,
-    Health,
-    ModelQuery,
-    ModelsResponse,
     Problem,
-    ReloadResponse,
-    SaliencyQuery,
     SaliencyResponse,
-    TriageQuery,
     TriageResponse,
     schema_of,
 )
@@ -49,153 +27,18 @@ API_VERSION = "1"  # fields may be added to answers; what is renamed or removed 
 
 _LEAVE_OUT = {answer.__name__ for answer in (BatchItem, DuplicatesResponse, SaliencyResponse, TriageResponse)}
 
-Errors = tuple[type[PhototriageError], ...]
-
-_IMAGE_ERRORS: Errors = (
-    MalformedRequest,
-    Unauthorized,
-    UnknownModel,
-    TooLarge,
-    UnsupportedImage,
-    UndecodableImage,
-    Overloaded,
-    DeadlineExceeded,
-)
-# An image of a batch that can't be read is told beside the others.
-_BATCH_ERRORS: Errors = (
-    MalformedRequest,
-    Unauthorized,
-    UnknownModel,
-    TooLarge,
-    UnknownLabel,
-    Overloaded,
-    DeadlineExceeded,
-)
-
-
-@dataclass(frozen=True)
-class Operation:
-    """One method of one path. `answers` has a schema by media type; `query` is a model of the parameters."""
-
-    method: str
-    path: str
-    summary: str
-    answers: dict[str, type[BaseModel] | dict[str, Any]]
-    query: type[BaseModel] | None = None
-    takes: Literal["nothing", "image", "images", "pair"] = "nothing"
-    errors: Errors = field(default=())
-
-    @property
-    def identifier(self) -> str:
-        return self.path.removeprefix("/v1/").strip("/").removesuffix(".json").replace("/", "_")
-
 
 _SECURITY = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "Where the server has keys; health needs none"},
     "key": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same in another header"},
 }
-_BINARY = {"type": "string", "contentMediaType": "image/png"}
-_TEXT = {"type": "string"}
-
-OPERATIONS = (
-    Operation(
-        "post",
-        "/v1/classify",
-        "What is in this photo?",
-        {"application/json": ClassifyResponse},
-        ClassifyQuery,
-        takes="image",
-        errors=_IMAGE_ERRORS,
-    ),
-    Operation(
-        "post",
-        "/v1/difficulty",
-        "How hard is this photo, and why?",
-        {"application/json": DifficultyResponse},
-        DifficultyQuery,
-        takes="image",
-        errors=(*_IMAGE_ERRORS, UnknownLabel),
-    ),
-    Operation(
-        "post",
-        "/v1/saliency",
-        "What did the model look at? Accept chooses between the mask alone and the mask with what it says.",
-        {"application/json": SaliencyResponse, "image/png": _BINARY},
-        SaliencyQuery,
-        takes="image",
-        errors=(*_IMAGE_ERRORS, UnknownLabel),
-    ),
-    Operation(
-        "post",
-        "/v1/embed",
-        "What is this photo to be known by? The answer can take its place in /v1/duplicates.",
-        {"application/json": EmbedResponse},
-        ModelQuery,
-        takes="image",
-        errors=_IMAGE_ERRORS,
-    ),
-    Operation(
-        "post",
-        "/v1/duplicates",
-        "Are these two the same photo, if cropped, framed, recoloured or compressed anew?",
-        {"application/json": DuplicatesResponse},
-        DuplicatesQuery,
-        takes="pair",
-        errors=(*_IMAGE_ERRORS, ForeignEmbedding),
-    ),
-    Operation(
-        "post",
-        "/v1/triage",
-        "All of these at once, from one decode",
-        {"application/json": TriageResponse},
-        TriageQuery,
-        takes="image",
-        errors=(*_IMAGE_ERRORS, UnknownLabel),
-    ),
-    Operation(
-        "post",
-        "/v1/triage/batch",
-        "The same about several photos, in their order; one that can't be read never fails another",
-        {"application/json": BatchResponse},
-        TriageQuery,
-        takes="images",
-        errors=_BATCH_ERRORS,
-    ),
-    Operation(
-        "get",
-        "/v1/models",
-        "Which models are served?",
-        {"application/json": ModelsResponse},
-        errors=(MalformedRequest, Unauthorized, Overloaded),
-    ),
-    Operation(
-        "post",
-        "/v1/models/reload",
-        "Take up what has changed in the models directory, without dropping a request. Needs a key in any case.",
-        {"application/json": ReloadResponse},
-        errors=(MalformedRequest, Unauthorized, Overloaded),
-    ),
-    Operation("get", "/livez", "Does the process answer?", {"application/json": Health}),
-    Operation(
-        "get",
-        "/readyz",
-        "Are the models verified, replayed and warm?",
-        {"application/json": Health},
-        errors=(Overloaded,),
-    ),
-    Operation("get", "/healthz", "As /livez, under its older name", {"application/json": Health}),
-    Operation("get", "/metrics", "Prometheus metrics", {"text/plain": _TEXT}, errors=(Unauthorized,)),
-    Operation(
-        "get", "/docs.json", "This document", {"application/json": {"type": "object", "additionalProperties": True}}
-    ),
-)
 
 
 def document() -> dict[str, Any]:
     """The whole OpenAPI document."""
     paths: dict[str, dict[str, Any]] = {}
     for operation in OPERATIONS:
-        paths.setdefault(operation.path, {})[operation.method] = _operation(operation)
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation)
     answers = {model for operation in OPERATIONS for model in operation.answers.values() if isinstance(model, type)}
     return {
         "openapi": "3.1.0",

@@ -12,7 +12,7 @@ from typing import TypeVar
 from phototriage.common.errors import DeadlineExceeded, Overloaded
 from phototriage.common.metrics import observe
 from phototriage.common.process import current_core, leave_core
-from phototriage.models import in_flight
+from phototriage.runtime import in_flight
 
 T = TypeVar("T")
 

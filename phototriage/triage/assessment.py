@@ -12,7 +12,7 @@ from phototriage.difficulty.signals import SignalInputs
 from phototriage.images.pixels import resize
 from phototriage.images.upright import Upright
 from phototriage.models.autoencoder import Autoencoder
-from phototriage.models.runtime import OnnxModel
+from phototriage.models.classifier import Classifier
 
 
 class ModelInputs(NamedTuple):
@@ -23,7 +23,7 @@ class ModelInputs(NamedTuple):
     smallest_side: NDArray[np.int64]
 
 
-def model_inputs(classifier: OnnxModel, autoencoder: Autoencoder, images: Sequence[Upright]) -> ModelInputs:
+def model_inputs(classifier: Classifier, autoencoder: Autoencoder, images: Sequence[Upright]) -> ModelInputs:
     """Of images that `images.decode_for` gave for both."""
     rules = classifier.manifest.input, autoencoder.manifest.input
     large, small = (np.stack([resize(image, rule).pixels for image in images]) for rule in rules)
@@ -35,7 +35,7 @@ def concatenated(shown: Sequence[ModelInputs]) -> ModelInputs:
     return ModelInputs(*(np.concatenate(column) for column in zip(*shown, strict=True)))
 
 
-def signal_inputs(classifier: OnnxModel, autoencoder: Autoencoder, shown: ModelInputs) -> SignalInputs:
+def signal_inputs(classifier: Classifier, autoencoder: Autoencoder, shown: ModelInputs) -> SignalInputs:
     """What both models give."""
     logits = classifier.logits(shown.classifier)
     measured = autoencoder.measure(shown.autoencoder)

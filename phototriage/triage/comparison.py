@@ -16,10 +16,10 @@ from phototriage.common.metrics import timed
 from phototriage.duplicates.pairs import is_duplicate, margin, probability, similarity
 from phototriage.images.geometry import to_upright
 from phototriage.images.pixels import ImageLimits, Prepared
-from phototriage.models.batching import NO_DEADLINE
-from phototriage.models.manifest import Decision
+from phototriage.model_folder.manifest import Decision
+from phototriage.models.embedder import Embedder
 from phototriage.models.model_set import Models
-from phototriage.models.runtime import OnnxModel
+from phototriage.runtime.batching import NO_DEADLINE
 from phototriage.saliency.masks import gradient_mask, smooth_map
 from phototriage.triage import embedding
 from phototriage.triage.pipeline import DEFAULT_LIMITS, prepare_for
@@ -58,7 +58,7 @@ def duplicates(
     the embeddings' cosine, all zero where the two are equal. Raises UnknownModel and, with the name of the side, what
     `images.decode` and `embedding.decode` raise.
     """
-    chosen = models.get(model, "embedder")
+    chosen = models.embedder(model)
     given = {i: _decode(chosen, side) for i, side in enumerate((a, b)) if side.kind == "embedding"}
     prepared = {i: _prepare(chosen, side, limits) for i, side in enumerate((a, b)) if side.kind == "image"}
     with timed("model"):
@@ -67,11 +67,11 @@ def duplicates(
     if not explain:
         return answer
     equal = 1 - answer.similarity < LEAST_DIFFERENCE
-    masks = _explain(chosen, prepared, vectors, equal)
+    masks = _explain(chosen, prepared, vectors, equal, deadline)
     return answer.model_copy(update={"explanation": Explanation(a=masks.get(0), b=masks.get(1))})
 
 
-def decide(model: OnnxModel, similarity: float, threshold: float | None = None) -> DuplicatesResponse:
+def decide(model: Embedder, similarity: float, threshold: float | None = None) -> DuplicatesResponse:
     """What an embedder says of two images of that similarity."""
     decision = decision_of(model)
     limit = decision.threshold if threshold is None else threshold
@@ -86,7 +86,7 @@ def decide(model: OnnxModel, similarity: float, threshold: float | None = None) 
     )
 
 
-def decision_of(model: OnnxModel) -> Decision:
+def decision_of(model: Embedder) -> Decision:
     """An embedder's decision, without which no manifest of an embedder is read."""
     decision = model.manifest.decision
     if decision is None:
@@ -94,12 +94,12 @@ def decision_of(model: OnnxModel) -> Decision:
     return decision
 
 
-def _decode(model: OnnxModel, side: Side) -> NDArray[np.float32]:
+def _decode(model: Embedder, side: Side) -> NDArray[np.float32]:
     with _told_of(side):
         return embedding.decode(side.content, name_of(model), model.manifest.embedding_parts)
 
 
-def _prepare(model: OnnxModel, side: Side, limits: ImageLimits) -> Prepared:
+def _prepare(model: Embedder, side: Side, limits: ImageLimits) -> Prepared:
     with _told_of(side):
         return prepare_for(model, side.content, limits)
 
@@ -113,7 +113,7 @@ def _told_of(side: Side) -> Iterator[None]:
 
 
 def _vectors(
-    model: OnnxModel, prepared: dict[int, Prepared], given: dict[int, NDArray[np.float32]], deadline: float
+    model: Embedder, prepared: dict[int, Prepared], given: dict[int, NDArray[np.float32]], deadline: float
 ) -> Vectors:
     """The embeddings of both sides, those of images in one batch."""
     embedded = given
@@ -123,14 +123,16 @@ def _vectors(
     return [embedded[0], embedded[1]]
 
 
-def _explain(model: OnnxModel, prepared: dict[int, Prepared], vectors: Vectors, equal: bool) -> dict[int, SaliencyMask]:
+def _explain(
+    model: Embedder, prepared: dict[int, Prepared], vectors: Vectors, equal: bool, deadline: float
+) -> dict[int, SaliencyMask]:
     """Masks by side, all zero where the embeddings are `equal`. The weights of an image's outputs are the other
     image's embedding, so that their sum is the cosine."""
     if not prepared:
         return {}
     with timed("model"):
         weights = np.stack([vectors[1 - i][: model.manifest.width] for i in prepared])
-        _, gradients = model.explain(np.stack([each.pixels for each in prepared.values()]), weights)
+        _, gradients = model.explain(np.stack([each.pixels for each in prepared.values()]), weights, deadline)
     masks = {}
     for (i, each), gradient in zip(prepared.items(), gradients, strict=True):
         shown = np.zeros_like(gradient) if equal else gradient

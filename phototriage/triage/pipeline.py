@@ -18,11 +18,13 @@ from phototriage.difficulty.signals import SignalInputs
 from phototriage.images.geometry import Geometry
 from phototriage.images.pixels import ImageLimits, Prepared, decode_for, prepare, resize
 from phototriage.images.upright import Upright
-from phototriage.models.batching import NO_DEADLINE
+from phototriage.models.classifier import Classifier
+from phototriage.models.embedder import Embedder
 from phototriage.models.embedder_tail import EmbedderTail
+from phototriage.models.explained_graph import ExplainedGraph
 from phototriage.models.model_set import DifficultyModels, Kind, Models
-from phototriage.models.runtime import OnnxModel
-from phototriage.models.sessions import Floats
+from phototriage.runtime.batching import NO_DEADLINE
+from phototriage.runtime.sessions import Floats
 from phototriage.triage.responses import Saliency, classify_response, difficulty_response, embed_response, saliency_of
 from phototriage.triage.schemas import ClassifyResponse, DifficultyResponse, EmbedResponse, Method, Part, TriageResponse
 
@@ -63,9 +65,9 @@ class Plan:
 
     request: TriageRequest
     parts: tuple[Part, ...]
-    classifier: OnnxModel | None  # if any part needs its logits
+    classifier: Classifier | None  # if any part needs its logits
     difficulty_models: DifficultyModels | None
-    embedder: OnnxModel | None
+    embedder: Embedder | None
     label: int | None
     target: int | None
 
@@ -149,32 +151,30 @@ def make_plan(models: Models, request: TriageRequest) -> Plan:
     """Raises UnknownModel, UnknownLabel, MalformedRequest."""
     parts = _available(models, request) if request.include is None else request.include
     difficulty_models = models.for_difficulty(request.classifier) if "difficulty" in parts else None
-    classifier = models.get(request.classifier) if set(parts) - {"embed"} else None
-    embedder = models.get(request.embedder, "embedder") if "embed" in parts else None
+    classifier = models.classifier(request.classifier) if set(parts) - {"embed"} else None
+    embedder = models.embedder(request.embedder) if "embed" in parts else None
     label = target = None
     if classifier is not None:
         if request.top_k is not None:
             _check_top_k(request.top_k, classifier)
-        label = None if request.label is None else classifier.place_of(request.label)
-        target = None if request.target is None else classifier.place_of(request.target)
+        label = None if request.label is None else classifier.index_of(request.label)
+        target = None if request.target is None else classifier.index_of(request.target)
     return Plan(request, parts, classifier, difficulty_models, embedder, label, target)
 
 
 def _available(models: Models, request: TriageRequest) -> tuple[Part, ...]:
-    """Those of DEFAULT_PARTS that can be had; for a named model that isn't there, all, so that it is told."""
-    found = []
-    for part in DEFAULT_PARTS:
-        named = request.embedder if part == "embed" else request.classifier
-        try:
-            make_plan(models, TriageRequest((part,), classifier=request.classifier, embedder=request.embedder))
-        except UnknownModel:
-            if named is not None and part != "difficulty":
-                raise
-        else:
-            found.append(part)
-    if not found:
+    """Those of DEFAULT_PARTS that can be had. A part whose model is named, but isn't there, is among them, so that
+    `make_plan` raises."""
+    parts: list[Part] = []
+    if models.classifiers or request.classifier is not None:
+        parts.append("classify")
+        if models.has_difficulty(request.classifier):
+            parts.append("difficulty")
+    if models.embedders or request.embedder is not None:
+        parts.append("embed")
+    if not parts:
         raise UnknownModel("No model is served here that answers. Export one into the models directory.")
-    return tuple(found)
+    return tuple(parts)
 
 
 def kinds_of(parts: Collection[Part]) -> set[Kind]:
@@ -183,7 +183,7 @@ def kinds_of(parts: Collection[Part]) -> set[Kind]:
     return kinds | {"classifier"} if set(parts) - {"embed"} else kinds
 
 
-def _check_top_k(top_k: int, classifier: OnnxModel) -> None:
+def _check_top_k(top_k: int, classifier: Classifier) -> None:
     count = len(classifier.labels)
     if not 1 <= top_k <= count:
         raise MalformedRequest(f"top_k is {top_k}; {classifier.name} has {count} labels, so it goes from 1 to {count}.")
@@ -210,7 +210,7 @@ def run_models(
     return replace(_classifier_parts(plan, classifier, upright, deadline), embedding=vector())
 
 
-def _embed(embedder: OnnxModel, upright: Upright, deadline: float) -> Floats:
+def _embed(embedder: Embedder, upright: Upright, deadline: float) -> Floats:
     with timed("decode"):
         prepared = resize(upright, embedder.manifest.input)
     with timed("model"):
@@ -218,7 +218,7 @@ def _embed(embedder: OnnxModel, upright: Upright, deadline: float) -> Floats:
     return vector
 
 
-def _classifier_parts(plan: Plan, classifier: OnnxModel, upright: Upright, deadline: float) -> PipelineOutputs:
+def _classifier_parts(plan: Plan, classifier: Classifier, upright: Upright, deadline: float) -> PipelineOutputs:
     difficulty_models = plan.difficulty_models
     with timed("decode"):
         prepared = resize(upright, classifier.manifest.input)
@@ -238,10 +238,10 @@ def _classifier_parts(plan: Plan, classifier: OnnxModel, upright: Upright, deadl
             vector = plan.tail.embed(found.shared, images, deadline)[0]
         if difficulty_models is not None and small is not None:
             measured = difficulty_models.autoencoder.measure(small, deadline)
-            seen = SignalInputs(found.main, *measured, images, np.array([upright.smallest_side]))
+            seen = SignalInputs(found.logits, *measured, images, np.array([upright.smallest_side]))
             prediction = difficulty_models.difficulty.predict(seen, [plan.label])[0]
     gradient = None if found.gradient is None else found.gradient[0]
-    return PipelineOutputs(found.main[0], gradient, prepared.geometry, prediction, vector)
+    return PipelineOutputs(found.logits[0], gradient, prepared.geometry, prediction, vector)
 
 
 def respond(
@@ -288,7 +288,7 @@ def _there(value: T | None) -> T:
     return value
 
 
-def prepare_for(model: OnnxModel, data: bytes, limits: ImageLimits) -> Prepared:
+def prepare_for(model: ExplainedGraph, data: bytes, limits: ImageLimits) -> Prepared:
     """An image file's bytes as that model's input. Raises what `images.decode` raises."""
     with timed("decode"):
         return prepare(data, model.manifest.input, limits)

@@ -13,9 +13,11 @@ from phototriage.difficulty.predictor import DifficultyPrediction
 from phototriage.difficulty.signals import softmax
 from phototriage.images import grey_png
 from phototriage.images.geometry import Geometry, to_upright
+from phototriage.models.classifier import Classifier
+from phototriage.models.embedder import Embedder
+from phototriage.models.explained_graph import ExplainedGraph
 from phototriage.models.model_set import Models
-from phototriage.models.runtime import OnnxModel
-from phototriage.models.sessions import Floats
+from phototriage.runtime.sessions import Floats
 from phototriage.saliency.featout_config import FeatOutConfig
 from phototriage.saliency.masks import (
     Patch,
@@ -44,12 +46,12 @@ from phototriage.triage.schemas import (
 )
 
 
-def name_of(model: OnnxModel) -> ModelName:
+def name_of(model: ExplainedGraph) -> ModelName:
     """Which model answers."""
     return ModelName(name=model.name, version=model.manifest.version)
 
 
-def classify_response(model: OnnxModel, logits: Floats, top_k: int | None = None) -> ClassifyResponse:
+def classify_response(model: Classifier, logits: Floats, top_k: int | None = None) -> ClassifyResponse:
     """logits (K,) of an image; the `top_k` most probable labels are listed, or all."""
     probabilities = softmax(logits)
     best = np.argsort(-probabilities, kind="stable")[: top_k or len(probabilities)]
@@ -59,7 +61,7 @@ def classify_response(model: OnnxModel, logits: Floats, top_k: int | None = None
     )
 
 
-def difficulty_response(classifier: OnnxModel, prediction: DifficultyPrediction) -> DifficultyResponse:
+def difficulty_response(classifier: Classifier, prediction: DifficultyPrediction) -> DifficultyResponse:
     return DifficultyResponse(
         model=name_of(classifier),
         score=prediction.score,
@@ -70,7 +72,7 @@ def difficulty_response(classifier: OnnxModel, prediction: DifficultyPrediction)
     )
 
 
-def embed_response(model: OnnxModel, vector: Floats) -> EmbedResponse:
+def embed_response(model: Embedder, vector: Floats) -> EmbedResponse:
     """vector (D,) of an image."""
     return EmbedResponse(model=name_of(model), embedding=embedding.encode(vector, name_of(model)))
 
@@ -106,7 +108,7 @@ class Saliency:
         )
 
 
-def saliency_of(model: OnnxModel, target: str, gradient: Floats, geometry: Geometry, method: Method) -> Saliency:
+def saliency_of(model: Classifier, target: str, gradient: Floats, geometry: Geometry, method: Method) -> Saliency:
     """gradient (H, W, C) of the target's logit at the model's input, which lies in the upright image so."""
     smooth = smooth_map(gradient)
     rule = model.manifest.featout or FeatOutConfig()

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from phototriage.difficulty.config import DifficultyConfig
 from phototriage.images.input_config import InputConfig
-from phototriage.models.manifest import Data, Decision, Metric, Output, Training
+from phototriage.model_folder.manifest import Data, Decision, Metric, Output, Training
 from phototriage.saliency.featout_config import FeatOutConfig
 
 Method = Literal["gradient", "featout"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks import index_search
-from phototriage.models.manifest import read
+from phototriage.model_folder.manifest import read
 from tests.index.test_image_index import families
 
 pytest.importorskip("usearch")

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from phototriage.cli.bulk import write_answers, write_groups
 from phototriage.common.tables import TableError
 from phototriage.images.pixels import ImageLimits
+from phototriage.models.embedder import Embedder
 from phototriage.models.model_set import Models
-from phototriage.models.runtime import OnnxModel
 from tests.drawings import write_folder
 from tests.tiny_models import solid
 
@@ -26,8 +26,8 @@ NEAR = 1.3 / math.sqrt(3 * 0.59)  # cosine of red and reddish, and of green and 
 
 
 @pytest.fixture
-def embedder(models: Models) -> OnnxModel:
-    return models.get(None, "embedder")
+def embedder(models: Models) -> Embedder:
+    return models.embedder()
 
 
 def lines(path: Path) -> list[list[str]]:
@@ -41,14 +41,14 @@ def to_four(match: re.Match[str]) -> str:
 
 
 def groups_of(
-    folder: Path, embedder: OnnxModel, tmp_path: Path, threshold: float | None = None
+    folder: Path, embedder: Embedder, tmp_path: Path, threshold: float | None = None
 ) -> tuple[list[list[str]], bool]:
     whole = write_groups(folder, tmp_path / "groups.csv", embedder, threshold, LIMITS)
     assert [path.name for path in tmp_path.glob("groups.csv*")] == ["groups.csv"]
     return lines(tmp_path / "groups.csv"), whole
 
 
-def test_groups_of_a_folder(embedder: OnnxModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_groups_of_a_folder(embedder: Embedder, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = {"b/red.PNG": RED, "a/green.jpg": GREEN, "z.webp": GREENISH, "a/red, too.png": RED, "c.png": REDDISH}
     folder = write_folder(tmp_path / "photos", {**files, "black.png": BLACK})
     rows, whole = groups_of(folder, embedder, tmp_path)
@@ -67,7 +67,7 @@ def test_groups_of_a_folder(embedder: OnnxModel, tmp_path: Path, capsys: pytest.
     assert output.err.endswith(" images/s, 0:00 min left\n")
 
 
-def test_the_callers_threshold_takes_the_tuned_ones_place(embedder: OnnxModel, tmp_path: Path) -> None:
+def test_the_callers_threshold_takes_the_tuned_ones_place(embedder: Embedder, tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "photos", {"1.png": RED, "2.png": RED, "3.png": REDDISH, "4.png": BLACK})
     assert [row[1] for row in groups_of(folder, embedder, tmp_path, 0.98)[0][1:]] == ["1.png", "2.png"]
     # Reddish is (.5, −.3, −.5) from grey, black (−.5, −.5, −.5).
@@ -75,13 +75,13 @@ def test_the_callers_threshold_takes_the_tuned_ones_place(embedder: OnnxModel, t
     assert groups_of(folder, embedder, tmp_path, 0.2)[0][1][2:] == ["4", f"{least:.4f}"]
 
 
-def test_a_folder_without_duplicates_gives_an_empty_table(embedder: OnnxModel, tmp_path: Path) -> None:
+def test_a_folder_without_duplicates_gives_an_empty_table(embedder: Embedder, tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "photos", {"1.png": RED, "2.png": GREEN})
     assert groups_of(folder, embedder, tmp_path) == ([["group", "path", "size", "minimum_similarity"]], True)
 
 
 def test_unreadable_files_are_told_and_the_rest_is_grouped(
-    embedder: OnnxModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    embedder: Embedder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = write_folder(tmp_path / "photos", {"1.png": RED, "cut.png": RED[:-40], "note.jpg": b"hi", "2.png": RED})
     rows, whole = groups_of(folder, embedder, tmp_path)
@@ -93,12 +93,12 @@ def test_unreadable_files_are_told_and_the_rest_is_grouped(
     ]
 
 
-def test_only_unreadable_files(embedder: OnnxModel, tmp_path: Path) -> None:
+def test_only_unreadable_files(embedder: Embedder, tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "photos", {"cut.png": b""})
     assert groups_of(folder, embedder, tmp_path) == ([["group", "path", "size", "minimum_similarity"]], False)
 
 
-def test_hidden_files_other_suffixes_and_linked_folders_are_left_out(embedder: OnnxModel, tmp_path: Path) -> None:
+def test_hidden_files_other_suffixes_and_linked_folders_are_left_out(embedder: Embedder, tmp_path: Path) -> None:
     hidden = {".1.png": RED, ".cache/2.png": RED, "3.txt": RED, "png": RED, "4.png/5.png": RED}
     folder = write_folder(tmp_path / "photos", {**hidden, "6.tiff": RED})
     (folder / "loop").symlink_to(folder, target_is_directory=True)
@@ -108,7 +108,7 @@ def test_hidden_files_other_suffixes_and_linked_folders_are_left_out(embedder: O
 
 
 def test_groups_are_the_same_bytes_each_time_across_batches(
-    embedder: OnnxModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    embedder: Embedder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("phototriage.scoring.image_files.BATCH", 3)
     colours = [solid((level, 0, 40 * (level % 3))) for level in range(130, 256, 12)]
@@ -118,7 +118,7 @@ def test_groups_are_the_same_bytes_each_time_across_batches(
     assert len(first) > 4
 
 
-def test_what_can_not_be_grouped(embedder: OnnxModel, tmp_path: Path) -> None:
+def test_what_can_not_be_grouped(embedder: Embedder, tmp_path: Path) -> None:
     with pytest.raises(TableError, match="missing is no folder"):
         write_groups(tmp_path / "missing", tmp_path / "o.csv", embedder, None, LIMITS)
     with pytest.raises(TableError, match=r"holds no images: no file ends in \.bmp"):
@@ -137,7 +137,7 @@ def photos(tmp_path: Path) -> Path:
     )
 
 
-def answers_to(photos: Path, text: str, embedder: OnnxModel, threshold: float | None = None) -> list[list[str]]:
+def answers_to(photos: Path, text: str, embedder: Embedder, threshold: float | None = None) -> list[list[str]]:
     (photos / "pairs.csv").write_text(text, encoding="utf-8")
     write_answers(photos / "pairs.csv", photos / "out.csv", embedder, threshold, LIMITS)
     return lines(photos / "out.csv")
@@ -148,7 +148,7 @@ def probability(similarity: float) -> str:
 
 
 def test_pairs_are_answered_and_the_other_columns_kept(
-    photos: Path, embedder: OnnxModel, capsys: pytest.CaptureFixture[str]
+    photos: Path, embedder: Embedder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = f'id,path_b,is_same,path_a,note\n7,sub/s.png,1,r.png,"a, ""b"""\n8,{photos / "black.png"},0,r.png,\n'
     assert answers_to(photos, text, embedder) == [
@@ -159,14 +159,14 @@ def test_pairs_are_answered_and_the_other_columns_kept(
     assert capsys.readouterr().out.endswith("out.csv: pairs: 2, of 3 images; duplicates: 1; errors: 0\n")
 
 
-def test_pairs_by_the_callers_threshold(photos: Path, embedder: OnnxModel) -> None:
+def test_pairs_by_the_callers_threshold(photos: Path, embedder: Embedder) -> None:
     rows = answers_to(photos, "path_a,path_b\nr.png,black.png\nr.png,sub/s.png\n", embedder, 0.98)
     assert [row[2] for row in rows[1:]] == ["0", "0"]
     rows = answers_to(photos, "path_a,path_b\nr.png,black.png\n", embedder, 0.0)
     assert rows[1][2:4] == ["1", "0.3333"]
 
 
-def test_each_image_is_embedded_once(photos: Path, embedder: OnnxModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_image_is_embedded_once(photos: Path, embedder: Embedder, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
     embed = embedder.embed
 
@@ -181,7 +181,7 @@ def test_each_image_is_embedded_once(photos: Path, embedder: OnnxModel, monkeypa
     assert [row[3] for row in rows[1:]] == ["0.3333", "0.3333", "1.0000", f"{NEAR:.4f}"]
 
 
-def test_images_that_can_not_be_read_are_told_in_their_rows(photos: Path, embedder: OnnxModel) -> None:
+def test_images_that_can_not_be_read_are_told_in_their_rows(photos: Path, embedder: Embedder) -> None:
     text = "path_a,path_b\nr.png,missing.png\ncut.png,missing.png\nr.png,r.png\n,r.png\n"
     (photos / "pairs.csv").write_text(text)
     assert not write_answers(photos / "pairs.csv", photos / "out.csv", embedder, None, LIMITS)
@@ -194,7 +194,7 @@ def test_images_that_can_not_be_read_are_told_in_their_rows(photos: Path, embedd
     assert rows[3][5] == "path_a: Is a directory"
 
 
-def test_a_file_over_the_limit_is_told(photos: Path, embedder: OnnxModel) -> None:
+def test_a_file_over_the_limit_is_told(photos: Path, embedder: Embedder) -> None:
     (photos / "pairs.csv").write_text("path_a,path_b\nr.png,r.png\n")
     write_answers(photos / "pairs.csv", photos / "out.csv", embedder, None, ImageLimits(max_bytes=10))
     assert f"has {len(RED)} bytes, and the limit is 10" in lines(photos / "out.csv")[1][5]
@@ -214,7 +214,7 @@ def test_a_file_over_the_limit_is_told(photos: Path, embedder: OnnxModel) -> Non
         ("path_a,path_b\nr\0.png,r.png\n", "line 2 holds a NUL"),
     ],
 )
-def test_tables_that_do_not_fit(photos: Path, embedder: OnnxModel, text: str, told: str) -> None:
+def test_tables_that_do_not_fit(photos: Path, embedder: Embedder, text: str, told: str) -> None:
     with pytest.raises(TableError) as caught:
         answers_to(photos, text, embedder)
     assert "pairs.csv" in str(caught.value)

@@ -12,8 +12,8 @@ from phototriage_client import Comparer, Embedding, ModelInfo
 from phototriage import duplicates
 from phototriage.duplicates import layout
 from phototriage.duplicates.layout_rescoring import LayoutRescoring
+from phototriage.models.embedder import Embedder
 from phototriage.models.model_set import Models, load_models
-from phototriage.models.runtime import OnnxModel
 from phototriage.settings import Settings
 from phototriage.triage import embedding, responses
 from phototriage.triage.comparison import decide
@@ -37,8 +37,8 @@ def models(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture
-def served(models: Models) -> OnnxModel:
-    return models.get(None, "embedder")
+def served(models: Models) -> Embedder:
+    return models.embedder()
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def unit(rows: Vectors) -> Vectors:
     return found
 
 
-def pairs(served: OnnxModel) -> tuple[Vectors, Vectors]:
+def pairs(served: Embedder) -> tuple[Vectors, Vectors]:
     """Embeddings from equal to unlike, with layouts that agree, are mirrored, half agree or are plain."""
     random = np.random.default_rng(0)
     left, right = [], []
@@ -68,11 +68,11 @@ def pairs(served: OnnxModel) -> tuple[Vectors, Vectors]:
     return np.concatenate(left, axis=1), np.concatenate(right, axis=1)
 
 
-def kept(served: OnnxModel, vector: Vectors) -> Embedding:
+def kept(served: Embedder, vector: Vectors) -> Embedding:
     return Embedding.from_json(embedding.encode(vector, responses.name_of(served)).model_dump_json())
 
 
-def test_similarities_are_those_of_the_server(served: OnnxModel, comparer: Comparer) -> None:
+def test_similarities_are_those_of_the_server(served: Embedder, comparer: Comparer) -> None:
     left, right = pairs(served)
     expected = duplicates.similarities(left, right, served.manifest.layout_rescoring)
     found = comparer.similarities(
@@ -83,7 +83,7 @@ def test_similarities_are_those_of_the_server(served: OnnxModel, comparer: Compa
     assert np.array_equal(comparer.similarities(left[7], right), comparer.similarities(left[[7] * PAIRS], right))
 
 
-def test_answers_are_those_of_the_server(served: OnnxModel, comparer: Comparer) -> None:
+def test_answers_are_those_of_the_server(served: Embedder, comparer: Comparer) -> None:
     left, right = pairs(served)
     for i in range(0, 60, 7):
         similarity = duplicates.similarity(left[i], right[i], served.manifest.layout_rescoring)
@@ -94,7 +94,7 @@ def test_answers_are_those_of_the_server(served: OnnxModel, comparer: Comparer) 
             assert found == pytest.approx(expected, abs=1e-9)
 
 
-def test_an_embedding_that_is_not_this_models_is_refused(served: OnnxModel, comparer: Comparer) -> None:
+def test_an_embedding_that_is_not_this_models_is_refused(served: Embedder, comparer: Comparer) -> None:
     own = kept(served, pairs(served)[0][0])
     not_finite = embedding.encode(np.full(comparer.dimension, np.nan, np.float32), responses.name_of(served))
     for foreign, message in (

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from deploy.check_gpu import Agreement, Disagreement, compare, images_per_second
-from phototriage.models import providers
-from phototriage.models.runtime import load_any
+from phototriage.models.loading import load_any
+from phototriage.runtime import providers
 from phototriage.settings import Settings
 from tests.running_server import ROOT
 from tests.scored_models import write_autoencoder

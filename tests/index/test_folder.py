@@ -27,13 +27,13 @@ def test_an_index_of_another_version_or_model_is_refused(tmp_path: Path) -> None
 
 
 def test_the_description_comes_from_the_model(models: Models, tmp_path: Path) -> None:
-    embedder = models.get(None, "embedder")
+    embedder = models.embedder()
     with ImageIndex.open(tmp_path, embedder) as index:
         assert (index.info().model, index.info().version) == (embedder.name, embedder.manifest.version)
     found = IndexedModel.of(embedder.manifest, 0.5)
     assert (found.threshold, found.dimension) == (0.5, sum(embedder.manifest.embedding_parts))
     with pytest.raises(IndexFolderError, match="needs an embedder"):
-        IndexedModel.of(models.get(None).manifest)
+        IndexedModel.of(models.classifier().manifest)
 
 
 def test_parts_have_to_fit_layout_rescoring() -> None:

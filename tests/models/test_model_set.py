@@ -45,13 +45,13 @@ def test_only_what_answers_is_loaded(
     models = load_needed(settings(directory), kinds_of(parts), classifier, None)
     assert {one.name for one in models.all} == expected
     if "classify" in parts:
-        assert models.get(None).name == (classifier or "tiny")
+        assert models.classifier().name == (classifier or "tiny")
 
 
 def test_a_name_that_is_not_there_is_told_as_ever(directory: Path) -> None:
     models = load_needed(settings(directory), CLASSIFY, "nobody", None)
     with pytest.raises(UnknownModel, match=r"No classifier is called 'nobody'; there is tiny"):
-        models.get("nobody")
+        models.classifier("nobody")
 
 
 def test_two_without_a_default_are_refused_as_ever(directory: Path) -> None:

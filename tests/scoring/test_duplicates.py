@@ -136,6 +136,6 @@ def test_an_index_in_use_is_refused(today: Path, tmp_path: Path, capsys: pytest.
     from phototriage.models.model_set import load_models
     from phototriage.settings import read_settings
 
-    with ImageIndex.open(index, load_models(read_settings()).get(None, "embedder")):
+    with ImageIndex.open(index, load_models(read_settings()).embedder()):
         assert score(tmp_path / "copy", tmp_path / "other.parquet", "--index", str(index)) == 2
     assert str(index) in capsys.readouterr().err

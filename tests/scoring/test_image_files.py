@@ -34,7 +34,7 @@ def test_rows_follow_the_files_that_can_be_read(
     files = {"1.png": solid((255, 0, 0)), "2.png": b"", "3.png": b"x", "4.png": solid((0, 255, 0)), "5.png": b""}
     write_folder(tmp_path, files)
     paths = [Path(name) for name in (*files, "6.png")]
-    found = embed_files(models.get(None, "embedder"), paths, ImageLimits(), Progress(6), tmp_path)
+    found = embed_files(models.embedder(), paths, ImageLimits(), Progress(6), tmp_path)
     assert found.paths == [Path("1.png"), Path("4.png")]
     assert (found.vectors > 0).tolist() == [[True, False, False], [False, True, False]]
     assert list(found.failures) == [Path(name) for name in ("2.png", "3.png", "5.png", "6.png")]

@@ -129,7 +129,7 @@ def test_embed_gives_what_duplicates_takes(client: AsgiClient, models: Models) -
     assert response.status_code == 200
     assert response.headers["content-type"] == "application/json"
     answer = response.json()
-    version = models.get(None, "embedder").manifest.version
+    version = models.embedder().manifest.version
     assert answer["model"] == {"name": "tiny_embedder", "version": version}
     values = np.frombuffer(base64.b64decode(answer["embedding"].pop("values")), "<f4")
     np.testing.assert_allclose(values, np.array([1, -1, -1]) / math.sqrt(3), rtol=1e-6)
@@ -147,7 +147,7 @@ def test_duplicates_of_two_images(client: AsgiClient, models: Models) -> None:
     assert response.headers["cache-control"] == "no-store"
     answer = response.json()
     assert answer == {
-        "model": {"name": "tiny_embedder", "version": models.get(None, "embedder").manifest.version},
+        "model": {"name": "tiny_embedder", "version": models.embedder().manifest.version},
         "is_duplicate": False,
         "similarity": pytest.approx(1 / 3),
         "threshold": 0.9,
@@ -378,7 +378,7 @@ def test_a_bug_of_ours_is_a_problem_without_a_trace(
     def fail(*_: object) -> None:
         raise RuntimeError("secret")
 
-    monkeypatch.setattr(models.get(None), "run", fail)
+    monkeypatch.setattr(models.classifier(), "run", fail)
     response = post(AsgiClient(api, raise_errors=False), "/v1/classify")
     assert "secret" not in assert_problem(response, 500, "internal_error")["detail"]
 
@@ -391,7 +391,7 @@ def slow_api(settings: Settings, models: Models, **changes: Any) -> HttpApi:
 
 def test_past_the_deadline(settings: Settings, models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
     release = threading.Event()
-    monkeypatch.setattr(models.get(None), "run", lambda *_: release.wait(5))
+    monkeypatch.setattr(models.classifier(), "run", lambda *_: release.wait(5))
     api = slow_api(settings, models, deadline_seconds=0.1)
     response = post(AsgiClient(api), "/v1/classify")
     release.set()
@@ -453,13 +453,13 @@ def test_more_than_the_queue_holds_is_refused_and_the_rest_is_answered(
     settings: Settings, models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release = threading.Event()
-    run = models.get(None).run
+    run = models.classifier().run
 
     def wait(*given: Any) -> Any:
         release.wait(5)
         return run(*given)
 
-    monkeypatch.setattr(models.get(None), "run", wait)
+    monkeypatch.setattr(models.classifier(), "run", wait)
     api = slow_api(settings, models, threads=1)
 
     async def main() -> list[int]:

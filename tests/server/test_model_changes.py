@@ -27,9 +27,9 @@ def old(settings: Settings) -> Models:
 
 def test_nothing_new_leaves_every_model_in_memory(settings: Settings, old: Models) -> None:
     models, answer = read_again(settings, old)
-    assert models.get("tiny") is old.get("tiny")
+    assert models.classifier("tiny") is old.classifier("tiny")
     assert (answer.taken_up, answer.removed, answer.refused) == ([], [], [])
-    assert [(one.name, one.version) for one in answer.models] == [("tiny", old.get("tiny").manifest.version)]
+    assert [(one.name, one.version) for one in answer.models] == [("tiny", old.classifier("tiny").manifest.version)]
 
 
 def test_a_new_model_and_a_new_version_are_taken_up(settings: Settings, old: Models, tmp_path: Path) -> None:
@@ -38,12 +38,12 @@ def test_a_new_model_and_a_new_version_are_taken_up(settings: Settings, old: Mod
     written = write_model(tmp_path / "tiny", scale=20, default=True)
     models, answer = read_again(settings, old)
     assert [(one.name, one.replaced) for one in answer.taken_up] == [
-        ("tiny", old.get("tiny").manifest.version),
+        ("tiny", old.classifier("tiny").manifest.version),
         ("tiny_embedder", None),
     ]
     assert pipeline.classify(models, RED).model.version == written.version
     assert pipeline.classify(models, RED).confidence > pipeline.classify(old, RED).confidence
-    assert models.get(None, "embedder").name == "tiny_embedder"
+    assert models.embedder().name == "tiny_embedder"
 
 
 def test_a_model_whose_folder_is_gone_is_removed(settings: Settings, old: Models, tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_a_model_whose_folder_is_gone_is_removed(settings: Settings, old: Models
     shutil.rmtree(tmp_path / "other")
     models, answer = read_again(settings, models)
     assert answer.removed == ["other"]
-    assert list(models.by_name) == ["tiny"]
+    assert list(models.classifiers) == ["tiny"]
 
 
 def test_a_folder_that_can_not_be_trusted_leaves_the_old_version(
@@ -62,8 +62,8 @@ def test_a_folder_that_can_not_be_trusted_leaves_the_old_version(
         file.write(b"\0")
     write_model(tmp_path / "other", golden_scale=11)
     models, answer = read_again(settings, old)
-    assert models.get("tiny") is old.get("tiny")
-    assert list(models.by_name) == ["tiny"]
+    assert models.classifier("tiny") is old.classifier("tiny")
+    assert list(models.classifiers) == ["tiny"]
     assert [one.name for one in answer.refused] == ["other", "tiny"]
     assert "golden.npz" in answer.refused[0].detail
     assert "SHA-256" in answer.refused[1].detail

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
-from phototriage.models import manifest
+from phototriage.model_folder import manifest
 from tests.http_clients import MODES, Ask, Client, Crowd, Outcome, running, wait_until
 from tests.running_server import SECONDS, Server
 from tests.tiny_models import write_embedder, write_model

@@ -14,7 +14,7 @@ import pytest
 from phototriage.cli.command import main
 from phototriage.common.errors import ModelFolderError, UndecodableImage, UnknownLabel, UnknownModel
 from phototriage.difficulty.signals import SIGNALS
-from phototriage.models import manifest
+from phototriage.model_folder import manifest
 from phototriage.models.model_set import Models, load_models
 from phototriage.server.http_api import HttpApi
 from phototriage.settings import Settings

@@ -5,17 +5,26 @@ from __future__ import annotations
 import base64
 import io
 import math
+import time
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from phototriage.common.errors import ForeignEmbedding, MalformedRequest, TooLarge, UndecodableImage, UnknownModel
+from phototriage.common.errors import (
+    DeadlineExceeded,
+    ForeignEmbedding,
+    MalformedRequest,
+    TooLarge,
+    UndecodableImage,
+    UnknownModel,
+)
 from phototriage.images.pixels import ImageLimits
 from phototriage.models.model_set import Models
 from phototriage.triage import pipeline
-from phototriage.triage.comparison import Side, decide, duplicates
+from phototriage.triage.comparison import Side, duplicates
 from phototriage.triage.responses import name_of
 from phototriage.triage.schemas import SaliencyMask
 from tests.tiny_models import PEAK, solid
@@ -50,8 +59,24 @@ def test_similarities_of_colours(models: Models, other: bytes, expected: float) 
     assert (answer.threshold, answer.threshold_source) == (0.9, "tuned")
     assert answer.margin == pytest.approx(expected - 0.9, abs=1e-6)
     assert answer.probability == pytest.approx(1 / (1 + math.exp(8 - 10 * expected)), abs=1e-5)
-    assert answer.model == name_of(models.get(None, "embedder"))
+    assert answer.model == name_of(models.embedder())
     assert answer.explanation is None
+
+
+def test_an_explanation_does_not_begin_after_the_deadline(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+    embedder = models.embedder()
+    forward = embedder.forward
+
+    def slow(*given: Any) -> Any:
+        embeddings = forward(*given)
+        time.sleep(0.3)
+        return embeddings
+
+    monkeypatch.setattr(embedder, "forward", slow)
+    sides = image(RED), image(BLACK, "image_b")
+    with pytest.raises(DeadlineExceeded):
+        duplicates(models, *sides, explain=True, deadline=time.monotonic() + 0.2)
+    assert duplicates(models, *sides, deadline=time.monotonic() + 0.2).explanation is None
 
 
 def test_a_threshold_of_the_callers_is_told(models: Models) -> None:
@@ -76,7 +101,7 @@ def test_embeddings_stand_for_images(models: Models) -> None:
 
 
 def test_both_images_are_embedded_in_one_batch(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
-    embedder = models.get(None, "embedder")
+    embedder = models.embedder()
     shapes, embed = [], embedder.embed
     monkeypatch.setattr(embedder, "embed", lambda images, _: shapes.append(images.shape) or embed(images))  # type: ignore[func-returns-value]
     duplicates(models, image(RED), image(BLACK))
@@ -85,7 +110,7 @@ def test_both_images_are_embedded_in_one_batch(models: Models, monkeypatch: pyte
 
 
 def test_each_image_is_explained_by_the_other_ones_embedding(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
-    embedder = models.get(None, "embedder")
+    embedder = models.embedder()
     weights, explain = [], embedder.explain
     monkeypatch.setattr(embedder, "explain", lambda *inputs: weights.append(inputs[1]) or explain(*inputs))  # type: ignore[func-returns-value]
     duplicates(models, image(RED), image(BLACK), explain=True)
@@ -161,5 +186,3 @@ def test_limits_hold_for_either_side(models: Models) -> None:
 def test_classifiers_compare_nothing(models: Models) -> None:
     with pytest.raises(UnknownModel, match="No embedder is called 'tiny'; there is tiny_embedder"):
         duplicates(models, image(RED), image(RED), model="tiny")
-    with pytest.raises(TypeError, match="tiny is no embedder"):
-        decide(models.get("tiny"), 0.5)

@@ -47,7 +47,7 @@ def side(content: bytes, name: str = "image") -> Side:
 
 
 def vector(models: Models, content: bytes) -> NDArray[np.float32]:
-    chosen = models.get(None, "embedder")
+    chosen = models.embedder()
     found: NDArray[np.float32] = chosen.embed(pipeline.prepare_for(chosen, content, ImageLimits()).pixels[np.newaxis])[
         0
     ]
@@ -85,7 +85,7 @@ def test_an_explanation_is_of_the_cosine(looking: Models, models: Models) -> Non
 def test_a_folder_and_a_table_give_the_same(looking: Models, tmp_path: Path) -> None:
     for name, content in (("a.png", A), ("b.png", SAME), ("c.png", OTHER), ("d.png", MIRRORED)):
         (tmp_path / name).write_bytes(content)
-    embedder = looking.get(None, "embedder")
+    embedder = looking.embedder()
     assert write_groups(tmp_path, tmp_path / "groups.csv", embedder, None, ImageLimits())
     rows = list(csv.reader((tmp_path / "groups.csv").read_text().splitlines()))
     assert [row[1] for row in rows[1:]] == ["a.png", "b.png", "d.png"]

@@ -41,7 +41,7 @@ def test_classify_gives_the_softmax_of_the_mean_colour(models: Models) -> None:
     assert [each.label for each in answer.probabilities] == ["red", "green", "blue"]
     assert answer.probabilities[2].probability == pytest.approx(1 / total)
     assert answer.model.name == "tiny"
-    assert answer.model.version == models.get("tiny").manifest.version
+    assert answer.model.version == models.classifier("tiny").manifest.version
 
 
 def test_top_k_lists_the_best(models: Models) -> None:
@@ -158,7 +158,7 @@ def test_embed_gives_the_direction_of_the_mean_colour(models: Models) -> None:
     vector = np.frombuffer(base64.b64decode(answer.embedding.values), "<f4")
     np.testing.assert_allclose(vector, np.array([1, -1, -1]) / math.sqrt(3), rtol=1e-6)
     assert answer.embedding.dimension == 3
-    version = models.get("tiny_embedder", "embedder").manifest.version
+    version = models.embedder("tiny_embedder").manifest.version
     assert (answer.model.name, answer.model.version) == ("tiny_embedder", version)
     assert (answer.embedding.model, answer.embedding.version) == ("tiny_embedder", version)
 

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from phototriage.models.manifest import Data, Metric
+from phototriage.model_folder.manifest import Data, Metric
 from training.autoencoder.fit import AUGMENTATION, AutoencoderFit, Examples, View
 from training.autoencoder.options import AutoencoderOptions, parse
 from training.autoencoder.progress import AutoencoderProgress

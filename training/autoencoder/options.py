@@ -12,7 +12,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from phototriage.images.input_config import Aspect, Colour, InputConfig
-from phototriage.models.manifest import Name
+from phototriage.model_folder.manifest import Name
 from training.autoencoder.fit import AutoencoderSettings
 from training.classifier.options import recorded_command, use_bf16
 from training.loop.run import RUNS

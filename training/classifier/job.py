@@ -18,7 +18,7 @@ from typing import Literal
 
 import torch
 
-from phototriage.models.manifest import Data, Metric
+from phototriage.model_folder.manifest import Data, Metric
 from training.classifier.fit import Fit
 from training.classifier.linear_probe import features, fit_head, regression_logits, take_up
 from training.classifier.options import Options, hardware, parse

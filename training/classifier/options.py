@@ -14,7 +14,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from phototriage.images.input_config import Aspect, Colour, InputConfig
-from phototriage.models.manifest import Name
+from phototriage.model_folder.manifest import Name
 from phototriage.saliency.featout_config import FeatOutConfig
 from training.classifier.fit import FitSettings
 from training.loop.run import RUNS

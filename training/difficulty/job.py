@@ -31,10 +31,11 @@ from phototriage.difficulty.predictor import Difficulty, write
 from phototriage.difficulty.signals import SignalInputs
 from phototriage.images.pixels import resize
 from phototriage.images.upright import whole
-from phototriage.models import manifest
+from phototriage.model_folder import manifest
+from phototriage.model_folder.manifest import Manifest, Metric
 from phototriage.models.autoencoder import Autoencoder
-from phototriage.models.manifest import Manifest, Metric
-from phototriage.models.runtime import OnnxModel, load_autoencoder, load_model
+from phototriage.models.classifier import Classifier
+from phototriage.models.loading import load_autoencoder, load_model
 from phototriage.settings import Settings
 from phototriage.triage.assessment import concatenated, model_inputs, signal_inputs
 from training.data.dataset import NO_LABEL, Dataset
@@ -69,7 +70,7 @@ class Truth(NamedTuple):
 
 
 def all_signal_inputs(
-    classifier: OnnxModel, autoencoder: Autoencoder, data: Dataset, rows: Sequence[int]
+    classifier: Classifier, autoencoder: Autoencoder, data: Dataset, rows: Sequence[int]
 ) -> SignalInputs:
     """What serving would see of these images."""
     progress = Progress(len(rows))
@@ -150,7 +151,7 @@ def fit_score(given: argparse.Namespace) -> tuple[Manifest, list[Metric]]:
     folder = given.models / given.classifier
     classifier = load_model(folder, settings)
     autoencoder = load_autoencoder(given.models / given.autoencoder, settings)
-    if classifier.manifest.kind != "classifier":
+    if not isinstance(classifier, Classifier):
         raise RunError(f"{given.classifier} is of kind {classifier.manifest.kind!r}; difficulty is a classifier's.")
     group_by = given.group_by or classifier.manifest.training.settings.get("group_by")
     data = load(given.data, group_by=group_by)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from phototriage.models.manifest import Metric
+from phototriage.model_folder.manifest import Metric
 
 Floats = NDArray[np.floating]
 Flags = NDArray[np.bool_]

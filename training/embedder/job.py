@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from phototriage.duplicates import layout
 from phototriage.duplicates.layout_rescoring import LayoutRescoring
-from phototriage.models.manifest import Data, Decision, Metric
+from phototriage.model_folder.manifest import Data, Decision, Metric
 from training.classifier.options import hardware
 from training.data.photos import Photos, load_photos
 from training.data.splits import group_names

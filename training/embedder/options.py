@@ -11,7 +11,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from phototriage.images.input_config import InputConfig
-from phototriage.models.manifest import Name
+from phototriage.model_folder.manifest import Name
 from training.classifier.options import recorded_command, use_bf16
 from training.embedder.fit import EmbedderSettings
 from training.loop.run import RUNS

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from phototriage.common.errors import PhototriageError
-from phototriage.models.golden import correlation
+from phototriage.model_folder.golden import correlation
 from training.featout.featout import input_gradients
 from training.gradient_graph.graph import folded
 

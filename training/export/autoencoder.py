@@ -13,7 +13,7 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
-from phototriage.models.manifest import Output
+from phototriage.model_folder.manifest import Output
 from training.export.agreement import BATCH_SIZES, DisagreementError
 from training.gradient_graph.graph import OPSET
 from training.networks.autoencoder import Autoencoder, AutoencoderSpec, Measured

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from phototriage.duplicates import layout
 from phototriage.duplicates.layout_rescoring import LayoutRescoring
-from phototriage.models.manifest import Manifest, Metric
+from phototriage.model_folder.manifest import Manifest, Metric
 
 CARD = "CARD.md"
 DIFFICULTY = "## Difficulty"

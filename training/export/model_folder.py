@@ -22,9 +22,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from phototriage.common.errors import ModelFolderError, PhototriageError
 from phototriage.images.pixels import ImageLimits, prepare
-from phototriage.models import golden, manifest
-from phototriage.models.golden import Golden
-from phototriage.models.manifest import MAIN_ROLES, MainRole, Manifest, Metric, Output
+from phototriage.model_folder import golden, manifest
+from phototriage.model_folder.golden import Golden
+from phototriage.model_folder.manifest import MAIN_ROLES, MainRole, Manifest, Metric, Output
 from training.data.drawn_images import drawn_images
 from training.data.loading import load
 from training.export import autoencoder as autoencoder_export

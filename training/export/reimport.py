@@ -10,9 +10,9 @@ from onnx import numpy_helper
 from torch import fx, nn
 
 from phototriage.common.errors import ModelFolderError
-from phototriage.models import manifest
-from phototriage.models.forward_graph import forward_only
-from phototriage.models.manifest import MODEL_FILE, Manifest
+from phototriage.model_folder import manifest
+from phototriage.model_folder.manifest import MODEL_FILE, Manifest
+from phototriage.runtime.forward_graph import forward_only
 from training.gradient_graph.graph import folded
 from training.networks.classifier import Classifier, NetworkSpec
 from training.networks.embedder import Embedder, EmbedderSpec

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 
 from phototriage.common.errors import PhototriageError
-from phototriage.models.manifest import Metric
+from phototriage.model_folder.manifest import Metric
 from training.loop.run import AnyRun, EmbedderRun
 
 INTERRUPTED = 130  # what shells report for Ctrl-C

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from phototriage.images.input_config import InputConfig
-from phototriage.models.manifest import Metric
+from phototriage.model_folder.manifest import Metric
 from training.data.batches import batches, to_pixels
 from training.data.dataset import Dataset
 from training.featout.featout import evaluation_mode

@@ -15,7 +15,7 @@ from torch import nn
 
 from phototriage.common.errors import PhototriageError
 from phototriage.images.input_config import InputConfig
-from phototriage.models.manifest import Data, Decision, Metric, Name, Training
+from phototriage.model_folder.manifest import Data, Decision, Metric, Name, Training
 from phototriage.saliency.featout_config import FeatOutConfig
 from training.networks.autoencoder import Autoencoder, AutoencoderSpec
 from training.networks.classifier import Classifier, NetworkSpec

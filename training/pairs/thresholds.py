@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 
 from phototriage.common.errors import PhototriageError
 from phototriage.duplicates.layout_rescoring import LayoutRescoring
-from phototriage.models.manifest import Decision, Measured, Tuning
+from phototriage.model_folder.manifest import Decision, Measured, Tuning
 from training.data.splits import share
 from training.loop.evaluation import wilson
 from training.pairs.metrics import best_threshold, counts_at

@@ -14,7 +14,7 @@ from PIL import Image
 from benchmarks.duplicate_report import table
 from benchmarks.turns import WARM_UP
 from phototriage.images.pixels import resize
-from phototriage.models.shared_stages import part
+from phototriage.runtime.shared_stages import part
 from phototriage.settings import Settings
 from training.studies.backbone_graphs import Stage, entry, fed_with, opened, shared_pass, with_features
 from training.studies.backbone_models import Models

@@ -12,9 +12,9 @@ from onnx import helper, numpy_helper
 from torch import nn
 
 from phototriage.common.errors import ModelFolderError
-from phototriage.models.manifest import IMAGES
-from phototriage.models.sessions import open_session
-from phototriage.models.shared_stages import part
+from phototriage.model_folder.manifest import IMAGES
+from phototriage.runtime.sessions import open_session
+from phototriage.runtime.shared_stages import part
 from phototriage.settings import Settings
 from training.networks.classifier import EfficientNetLite0
 

@@ -10,10 +10,10 @@ import onnx
 from phototriage.common.errors import ModelFolderError
 from phototriage.duplicates import layout
 from phototriage.images.input_config import InputConfig
-from phototriage.models import manifest
-from phototriage.models.forward_graph import forward_only
-from phototriage.models.manifest import MODEL_FILE, Manifest
-from phototriage.models.shared_stages import part
+from phototriage.model_folder import manifest
+from phototriage.model_folder.manifest import MODEL_FILE, Manifest
+from phototriage.runtime.forward_graph import forward_only
+from phototriage.runtime.shared_stages import part
 from phototriage.settings import Settings
 from training.gradient_graph.graph import build_onnx
 from training.networks.embedder import Embedder, EmbedderSpec

@@ -23,7 +23,8 @@ from phototriage import duplicates
 from phototriage.common.errors import ModelFolderError, PhototriageError
 from phototriage.duplicates import layout
 from phototriage.duplicates.layout_rescoring import LayoutRescoring
-from phototriage.models.runtime import load_model
+from phototriage.models.embedder import Embedder
+from phototriage.models.loading import load_model
 from phototriage.settings import Settings
 from training.data.photos import Photos, load_photos
 from training.embedder.views import GUARD, nearest, shot_batches
@@ -94,7 +95,7 @@ def signals(views: NDArray[np.float32], groups: NDArray[np.int64]) -> Signals:
 def embed_views(folder: Path, photos: Photos, numbers: Sequence[int], seed: int, workers: int) -> NDArray[np.float32]:
     """(n, VIEWS, D) of the photos, as served: as it is, an everyday repost, two hard ones."""
     model = load_model(folder, Settings())
-    if model.manifest.layout_rescoring is None:
+    if not isinstance(model, Embedder) or model.manifest.layout_rescoring is None:
         raise ModelFolderError(f"{folder.name} has no layout re-scoring")
     rng = np.random.default_rng((seed, 3))
     shots = []

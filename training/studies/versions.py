@@ -21,7 +21,8 @@ from benchmarks.intervals import RESAMPLES
 from phototriage.common.errors import PhototriageError
 from phototriage.images.pixels import resize
 from phototriage.images.upright import whole
-from phototriage.models.runtime import OnnxModel, load_model
+from phototriage.models.classifier import Classifier
+from phototriage.models.loading import load_classifier
 from phototriage.settings import Settings
 from training.classifier.options import hardware
 from training.data.dataset import Dataset
@@ -35,7 +36,7 @@ BATCH = 32
 
 
 def logits_of(
-    model: OnnxModel, data: Dataset, rows: Sequence[int], change: Callable[[Images, Sequence[int]], Images]
+    model: Classifier, data: Dataset, rows: Sequence[int], change: Callable[[Images, Sequence[int]], Images]
 ) -> Floats:
     """(n, K) of these images, after the change, in the order of the data's labels."""
     found, columns = [], [model.labels.index(label) for label in data.labels]
@@ -48,7 +49,7 @@ def logits_of(
 
 def compare(paths: Sequence[Path], source: Path, seed: int) -> str:
     """The table. Raises DataError, ModelFolderError, RunError."""
-    models = [load_model(path, Settings(provider="cpu")) for path in paths]
+    models = [load_classifier(path, Settings(provider="cpu")) for path in paths]
     data = load(source, group_by=models[0].manifest.training.settings.get("group_by"))
     rows = [int(row) for row in data.indices("val")]
     arms = []

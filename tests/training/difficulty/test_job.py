@@ -14,7 +14,7 @@ from PIL import Image
 from benchmarks.difficulty import main as benchmark
 from benchmarks.difficulty_cost import main as cost
 from phototriage.difficulty.signals import SIGNALS
-from phototriage.models import manifest
+from phototriage.model_folder import manifest
 from phototriage.models.model_set import load_models
 from phototriage.settings import Settings
 from phototriage.triage import pipeline

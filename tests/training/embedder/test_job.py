@@ -14,8 +14,8 @@ import torch
 from PIL import ImageOps
 
 from phototriage.duplicates.layout_rescoring import LayoutRescoring
-from phototriage.models import manifest
-from phototriage.models.runtime import load_model
+from phototriage.model_folder import manifest
+from phototriage.models.loading import load_embedder
 from phototriage.settings import Settings
 from tests.drawings import drawing, encoded, write_folder
 from training import tune_threshold
@@ -65,7 +65,7 @@ def models(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_exported_model_is_served_with_its_decision(models: Path) -> None:
-    model = load_model(models / "mine", Settings(provider="cpu"))
+    model = load_embedder(models / "mine", Settings(provider="cpu"))
     assert model.manifest.kind == "embedder"
     assert model.manifest.default
     assert model.manifest.decision is not None
@@ -81,7 +81,7 @@ def test_the_exported_model_is_served_with_its_decision(models: Path) -> None:
 
 def test_a_repost_is_nearer_than_another_photo(models: Path, photos: Path) -> None:
     """Even the little that so short a training learns tells mirrored photos from others."""
-    model = load_model(models / "mine", Settings(provider="cpu"))
+    model = load_embedder(models / "mine", Settings(provider="cpu"))
     pixels = np.stack([np.asarray(drawing(i, (64, 64))) for i in range(20)])
     plain, mirrored = model.forward(pixels), model.forward(pixels[:, :, ::-1].copy())
     similarity = plain @ mirrored.T
@@ -227,7 +227,7 @@ def test_a_threshold_is_tuned_without_training(models: Path, table: Path, capsys
     strict = manifest.read(models / "mine").decision
     assert strict is not None
     assert strict.threshold >= after.decision.threshold
-    load_model(models / "mine", Settings(provider="cpu"))
+    load_embedder(models / "mine", Settings(provider="cpu"))
     assert "held-out folds" in capsys.readouterr().out
 
 

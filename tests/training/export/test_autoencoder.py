@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from phototriage.common.errors import ModelFolderError, UnknownModel
-from phototriage.models import golden, manifest
+from phototriage.model_folder import golden, manifest
+from phototriage.models.loading import load_autoencoder, load_model
 from phototriage.models.model_set import Models, load_models
-from phototriage.models.runtime import load_autoencoder, load_model
 from phototriage.settings import Settings
 from phototriage.triage import responses
 from tests.drawings import drawing, encoded, write_folder
@@ -72,18 +72,18 @@ def test_it_is_served_beside_a_classifier_and_answers_nothing_by_itself(models: 
     write_model(tmp_path / "tiny")
     shutil.copytree(models / "mine", tmp_path / "mine")
     served = load_models(Settings(provider="cpu", threads=1, models_directory=tmp_path))
-    assert list(served.by_name) == ["tiny"]
+    assert list(served.classifiers) == ["tiny"]
     assert list(served.autoencoders) == ["mine"]
     listed = {info.name: info for info in responses.list_models(served).models}
     assert (listed["mine"].kind, listed["mine"].default) == ("autoencoder", False)
     with pytest.raises(UnknownModel):
-        served.get("mine")
+        served.classifier("mine")
 
 
 def test_an_autoencoder_alone_can_be_loaded_but_not_as_another_kind(models: Path) -> None:
     alone = load_models(Settings(provider="cpu", threads=1, models_directory=models))
     assert isinstance(alone, Models)
-    assert not alone.by_name
+    assert not alone.classifiers
     with pytest.raises(ModelFolderError, match="answer by themselves"):
         load_model(models / "mine", CPU)
 

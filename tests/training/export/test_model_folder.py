@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from phototriage.images.pixels import ImageLimits, prepare
-from phototriage.models import manifest
-from phototriage.models.manifest import MainRole
-from phototriage.models.runtime import load_model
+from phototriage.model_folder import manifest
+from phototriage.model_folder.manifest import MainRole
+from phototriage.models.loading import load_classifier
 from phototriage.settings import Settings
 from tests.drawings import encoded
 from tests.shapes import shape, shapes_folder
@@ -38,7 +38,7 @@ def export(runs: Path, models: Path, *more: str) -> int:
 
 def test_the_served_model_is_the_trained_network(runs: Path, tmp_path: Path) -> None:
     assert export(runs, tmp_path) == 0
-    model = load_model(tmp_path / "shapes", Settings(threads=1))
+    model = load_classifier(tmp_path / "shapes", Settings(threads=1))
     run, network = read_run(runs / "shapes")
     photo = encoded(shape("square", 1234, 50), "JPEG")
     pixels = prepare(photo, run.input, ImageLimits()).pixels[np.newaxis]

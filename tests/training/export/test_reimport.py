@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from phototriage.common.errors import ModelFolderError
-from phototriage.models.manifest import Data, Training, read, write
-from phototriage.models.runtime import load_model
+from phototriage.model_folder.manifest import Data, Training, read, write
+from phototriage.models.loading import load_classifier
 from phototriage.settings import Settings
 from tests.drawings import drawing
 from tests.training.gradient_graph.test_graph import rule_of
@@ -43,7 +43,7 @@ def folder(tmp_path: Path) -> Path:
 def test_it_answers_as_the_server_does(folder: Path) -> None:
     described, network = read_exported(folder)
     images = np.stack([np.asarray(drawing(i, (32, 32))) for i in range(4)])
-    served = load_model(folder, Settings(provider="cpu")).logits(images)
+    served = load_classifier(folder, Settings(provider="cpu")).logits(images)
     with torch.no_grad():
         found = network(torch.from_numpy(images.transpose(0, 3, 1, 2).copy()) / 255).numpy()
     np.testing.assert_allclose(found, served, atol=1e-5)

@@ -17,8 +17,8 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from phototriage.images.input_config import InputConfig
-from phototriage.models.forward_graph import forward_only
-from phototriage.models.golden import correlation
+from phototriage.model_folder.golden import correlation
+from phototriage.runtime.forward_graph import forward_only
 from training.data.drawn_images import drawn_images
 from training.gradient_graph.graph import build_onnx, folded
 from training.gradient_graph.layers import UnsupportedLayer

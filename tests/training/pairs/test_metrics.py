@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from phototriage.models.manifest import Decision
+from phototriage.model_folder.manifest import Decision
 from training.pairs.metrics import average_precision, best_threshold, counts_at, recall_at_precision
 from training.pairs.thresholds import TuningError, choose_folds, parse_aim, tune
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from phototriage.models.forward_graph import forward_only
+from phototriage.runtime.forward_graph import forward_only
 from phototriage.settings import Settings
 from tests.drawings import drawing
 from tests.training.gradient_graph.test_graph import rule_of

@@ -8,8 +8,8 @@ from typing import Any
 import onnx
 import pytest
 
-from phototriage.models import golden
-from phototriage.models.manifest import MODEL_FILE, Output
+from phototriage.model_folder import golden
+from phototriage.model_folder.manifest import MODEL_FILE, Output
 from tests.drawings import drawing, encoded, two_classes, write_folder
 from tests.tiny_models import decision, described
 from tests.training.gradient_graph.test_graph import rule_of

@@ -7,7 +7,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from phototriage.models.forward_graph import forward_only
+from phototriage.runtime.forward_graph import forward_only
 from tests.tiny_models import tiny_graph
 
 

@@ -23,6 +23,7 @@ Arrays = tuple[NDArray[Any], ...]
 Run = Callable[..., Sequence[NDArray[Any]]]
 
 NO_DEADLINE = float("inf")
+LATE = "The image waited for the model until its deadline. Try again later."
 
 
 class _Call:
@@ -61,6 +62,8 @@ class Batcher:
         Raises what `run` raises for them, whatever they were joined with, and DeadlineExceeded
         where the run hasn't begun by then.
         """
+        if deadline <= monotonic():
+            raise DeadlineExceeded(LATE)
         call = _Call(rows, deadline)
         with self._changed:
             self._waiting.append(call)
@@ -68,7 +71,7 @@ class Batcher:
                 if not self._changed.wait(None if call.taken else _left(call.deadline)) and not call.taken:
                     self._waiting.remove(call)
                     self._changed.notify_all()
-                    raise DeadlineExceeded("The image waited for the model until its deadline. Try again later.")
+                    raise DeadlineExceeded(LATE)
             taken = [] if call.done else self._take(call)
         if taken:
             self._compute(taken)

@@ -16,9 +16,9 @@ from onnx import TensorProto, numpy_helper
 from phototriage.duplicates.layout import DIMENSION
 from phototriage.duplicates.layout_rescoring import LayoutRescoring
 from phototriage.models.embedder_tail import EmbedderTail
-from phototriage.models.forward_graph import forward_only
 from phototriage.models.model_set import Kind, Models, load_models, load_needed
-from phototriage.models.shared_stages import Cut, digests, find_cut, part
+from phototriage.runtime.forward_graph import forward_only
+from phototriage.runtime.shared_stages import Cut, digests, find_cut, part
 from phototriage.server.model_changes import read_again
 from phototriage.settings import Settings
 from phototriage.triage import pipeline
@@ -125,7 +125,7 @@ def refuse_own_pass(models: Models, monkeypatch: pytest.MonkeyPatch, name: str |
     def forward(*_: object) -> None:
         raise AssertionError("the embedder's own forward pass ran")
 
-    monkeypatch.setattr(models.get(name, "embedder"), "forward", forward)
+    monkeypatch.setattr(models.embedder(name), "forward", forward)
 
 
 def vector_of(models: Models, question: TriageRequest) -> np.ndarray[Any, Any]:
@@ -160,7 +160,7 @@ def test_scoring_shares_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_classifiers_of_one_stage_share_one_rest(folder: Path, stage: int) -> None:
     write_staged(folder / "rooms", stage, 5)
     models = load_models(settings(folder, default_classifier="pets"))
-    pets, rooms = models.get("pets"), models.get("rooms")
+    pets, rooms = models.classifier("pets"), models.classifier("rooms")
     assert pets.tail is not None
     assert rooms.tail is (pets.tail if stage == 1 else None)
 
@@ -168,7 +168,7 @@ def test_classifiers_of_one_stage_share_one_rest(folder: Path, stage: int) -> No
 def test_a_model_that_is_fed_otherwise_does_not_share(folder: Path) -> None:
     write_staged(folder / "cropped", 1, 5, input=input_rule().model_copy(update={"aspect": "crop"}))
     models = load_models(settings(folder, default_classifier="pets"))
-    assert models.get("cropped").tail is None
+    assert models.classifier("cropped").tail is None
     assert vector_of(models, TriageRequest(("classify", "embed"), classifier="cropped")).shape == (3,)
 
 
@@ -197,9 +197,9 @@ def test_a_new_embedder_is_shared_with_at_once(folder: Path, monkeypatch: pytest
 def test_nothing_new_leaves_all_models_as_they_are(folder: Path) -> None:
     old = load_models(settings(folder))
     models, _ = read_again(settings(folder), old)
-    assert models.get("pets") is old.get("pets")
-    assert models.get("near", "embedder") is old.get("near", "embedder")
-    assert models.get("pets").embedder is models.get("near", "embedder")
+    assert models.classifier("pets") is old.classifier("pets")
+    assert models.embedder("near") is old.embedder("near")
+    assert models.classifier("pets").embedder is models.embedder("near")
 
 
 def test_a_classifier_that_shares_nothing_stays_when_the_embedder_changes(folder: Path) -> None:
@@ -209,8 +209,8 @@ def test_a_classifier_that_shares_nothing_stays_when_the_embedder_changes(folder
     shutil.rmtree(folder / "near")
     write_staged(folder / "near", 1, 7, "embedder")
     models, _ = read_again(serves, old)
-    assert models.get("rooms") is old.get("rooms")
-    assert models.get("pets") is not old.get("pets")
+    assert models.classifier("rooms") is old.classifier("rooms")
+    assert models.classifier("pets") is not old.classifier("pets")
 
 
 def test_an_embedder_that_is_refused_leaves_all_as_it_was(folder: Path) -> None:
@@ -219,16 +219,16 @@ def test_an_embedder_that_is_refused_leaves_all_as_it_was(folder: Path) -> None:
         file.write(b"\0")
     models, answer = read_again(settings(folder), old)
     assert [one.name for one in answer.refused] == ["near"]
-    assert models.get("pets") is old.get("pets")
-    assert models.get("pets").tail is not None
+    assert models.classifier("pets") is old.classifier("pets")
+    assert models.classifier("pets").tail is not None
 
 
 def test_an_embedder_that_is_being_exported_leaves_all_as_it_was(folder: Path) -> None:
     old = load_models(settings(folder))
     (folder / "near").rename(folder / "near.old.part")
     models, _ = read_again(settings(folder), old)
-    assert models.get("pets") is old.get("pets")
-    assert models.get("near", "embedder") is old.get("near", "embedder")
+    assert models.classifier("pets") is old.classifier("pets")
+    assert models.embedder("near") is old.embedder("near")
 
 
 def test_stages_that_answer_otherwise_together_are_not_shared(
@@ -236,7 +236,7 @@ def test_stages_that_answer_otherwise_together_are_not_shared(
 ) -> None:
     monkeypatch.setattr(EmbedderTail, "embed", lambda *_: np.zeros((1, 3), np.float32))
     models = load_models(settings(folder))
-    assert models.get("pets").tail is None
+    assert models.classifier("pets").tail is None
     assert "each runs alone" in caplog.text
     vector_of(models, ALL)
 
@@ -259,9 +259,9 @@ def test_models_that_are_gone_leave_memory_at_once(folder: Path) -> None:
     try:
         models = load_models(settings(folder))
         vector_of(models, ALL)
-        tail = models.get("pets").tail
+        tail = models.classifier("pets").tail
         assert tail is not None
-        left = [weakref.ref(one) for one in (models.get("pets"), models.get("near", "embedder"), tail)]
+        left = [weakref.ref(one) for one in (models.classifier("pets"), models.embedder("near"), tail)]
         del models, tail
         assert [one() for one in left] == [None] * 3
     finally:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from phototriage.models.forward_graph import forward_only
+from phototriage.runtime.forward_graph import forward_only
 
 LEAST_SHARE = 0.1  # of the second graph's convolutions: to share fewer isn't worth handing anything over
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from phototriage.common.errors import ModelFolderError
 from phototriage.duplicates.pairs import LENGTH_TOLERANCE
-from phototriage.models.manifest import MainRole
+from phototriage.model_folder.manifest import MainRole
 
 FILE_NAME = "golden.npz"
 SAMPLE_STEP = 4  # every 4th row and column of the gradient is kept: enough to tell, at a sixteenth of the size

@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from phototriage.common.errors import ModelFolderError
-from phototriage.models.golden import FILE_NAME, Golden, correlation, replay, write
-from phototriage.models.manifest import MainRole
+from phototriage.model_folder.golden import FILE_NAME, Golden, correlation, replay, write
+from phototriage.model_folder.manifest import MainRole
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (2, 8, 8, 3), np.uint8)

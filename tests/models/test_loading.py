@@ -8,10 +8,11 @@ import onnx
 import pytest
 
 from phototriage.common.errors import ModelFolderError, UnknownModel
-from phototriage.models import golden, manifest, runtime
-from phototriage.models.manifest import Output
+from phototriage.model_folder import golden, manifest
+from phototriage.model_folder.manifest import Output
+from phototriage.models.classifier import Classifier
+from phototriage.models.loading import load_model
 from phototriage.models.model_set import Models, load_models
-from phototriage.models.runtime import load_model
 from phototriage.settings import Settings
 from tests.tiny_models import (
     PEAK,
@@ -34,12 +35,12 @@ def settings_for(directory: Path, **changes: object) -> Settings:
 
 
 def test_logits_are_the_mean_colours(models: Models) -> None:
-    np.testing.assert_allclose(models.get("tiny").logits(IMAGES), [[10, 0, 0], [0, 2, 4]], rtol=1e-6)
+    np.testing.assert_allclose(models.classifier("tiny").logits(IMAGES), [[10, 0, 0], [0, 2, 4]], rtol=1e-6)
 
 
 def test_explain_gives_logits_and_the_gradient_of_the_weighted_outputs(models: Models) -> None:
     weights = np.array([[1, 0, 0], [0, 2, -1]], np.float32)
-    logits, gradient = models.get("tiny").explain(IMAGES, weights)
+    logits, gradient = models.classifier("tiny").explain(IMAGES, weights)
     np.testing.assert_allclose(logits, [[10, 0, 0], [0, 2, 4]], rtol=1e-6)
     assert gradient.shape == IMAGES.shape
     assert gradient[0][PEAK].tolist() == [1, 0, 0]
@@ -47,7 +48,7 @@ def test_explain_gives_logits_and_the_gradient_of_the_weighted_outputs(models: M
 
 
 def test_the_forward_session_has_no_backward_part(models: Models) -> None:
-    forward = models.get("tiny").forward_sessions.shared
+    forward = models.classifier("tiny").forward_sessions.shared
     assert [each.name for each in forward.get_inputs()] == ["images"]
     assert [each.name for each in forward.get_outputs()] == ["logits"]
 
@@ -129,7 +130,7 @@ def test_what_an_export_has_not_finished_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "next.part").mkdir()
     (tmp_path / ".cache").mkdir()
     (tmp_path / "README.md").touch()
-    assert list(load_models(settings_for(tmp_path)).by_name) == ["tiny"]
+    assert list(load_models(settings_for(tmp_path)).classifiers) == ["tiny"]
 
 
 def test_a_folder_without_a_manifest_is_named(tmp_path: Path) -> None:
@@ -140,7 +141,7 @@ def test_a_folder_without_a_manifest_is_named(tmp_path: Path) -> None:
 
 def test_the_only_model_is_the_default(tmp_path: Path) -> None:
     write_model(tmp_path / "tiny")
-    assert load_models(settings_for(tmp_path)).get(None).name == "tiny"
+    assert load_models(settings_for(tmp_path)).classifier().name == "tiny"
 
 
 @pytest.fixture
@@ -152,13 +153,13 @@ def two(tmp_path: Path) -> Path:
 
 def test_the_manifest_says_which_is_the_default(two: Path) -> None:
     models = load_models(settings_for(two))
-    assert models.get(None).name == "second"
-    assert models.get("first").name == "first"
-    np.testing.assert_allclose(models.get("second").logits(IMAGES[:1]), [[20, 0, 0]])
+    assert models.classifier().name == "second"
+    assert models.classifier("first").name == "first"
+    np.testing.assert_allclose(models.classifier("second").logits(IMAGES[:1]), [[20, 0, 0]])
 
 
 def test_the_setting_comes_before_the_manifest(two: Path) -> None:
-    assert load_models(settings_for(two, default_classifier="first")).get(None).name == "first"
+    assert load_models(settings_for(two, default_classifier="first")).classifier().name == "first"
 
 
 def test_a_setting_that_names_no_model(two: Path) -> None:
@@ -176,11 +177,11 @@ def test_two_models_without_a_default_refuse_to_start_by_name(tmp_path: Path, de
 
 def test_unknown_names_are_told_what_there_is(two: Path) -> None:
     with pytest.raises(UnknownModel, match="'third'; there is first, second"):
-        load_models(settings_for(two)).get("third")
+        load_models(settings_for(two)).classifier("third")
 
 
 def test_an_embedding_is_the_direction_from_grey(models: Models) -> None:
-    embedder = models.get(None, "embedder")
+    embedder = models.embedder()
     assert (embedder.name, embedder.role, embedder.manifest.width) == ("tiny_embedder", "embedding", 3)
     # (0, 51, 102) is (-.5, -.3, -.1) from grey, of length √.35.
     expected = [np.array([1, -1, -1]) / 3**0.5, np.array([-0.5, -0.3, -0.1]) / 0.35**0.5]
@@ -188,7 +189,7 @@ def test_an_embedding_is_the_direction_from_grey(models: Models) -> None:
 
 
 def test_the_gradient_of_a_similarity_is_that_of_a_small_step(models: Models) -> None:
-    embedder = models.get(None, "embedder")
+    embedder = models.embedder()
     images = np.random.default_rng(2).integers(60, 110, (1, SIDE_LENGTH, SIDE_LENGTH, 3), np.uint8)
     other = np.array([[0.6, 0, -0.8]], np.float32)
     _, gradient = embedder.explain(images, other)
@@ -230,15 +231,15 @@ def test_classifiers_alone_serve_no_embedder(tmp_path: Path) -> None:
     models = load_models(settings_for(tmp_path))
     for name in (None, "tiny"):
         with pytest.raises(UnknownModel, match="No embedder is served"):
-            models.get(name, "embedder")
+            models.embedder(name)
 
 
 def test_embedders_alone_start_and_serve_no_classifier(tmp_path: Path) -> None:
     write_embedder(tmp_path / "tiny")
     models = load_models(settings_for(tmp_path))
-    assert models.get(None, "embedder").name == "tiny"
+    assert models.embedder().name == "tiny"
     with pytest.raises(UnknownModel, match="No classifier is served"):
-        models.get(None)
+        models.classifier()
 
 
 def test_defaults_go_by_kind(two: Path) -> None:
@@ -250,9 +251,9 @@ def test_defaults_go_by_kind(two: Path) -> None:
         load_models(settings_for(two))
     models = load_models(settings_for(two, default_embedder="third"))
     assert models.defaults == {"classifier": "second", "embedder": "third"}
-    assert models.get("fourth", "embedder").name == "fourth"
+    assert models.embedder("fourth").name == "fourth"
     with pytest.raises(UnknownModel, match="No embedder is called 'first'; there is fourth, third"):
-        models.get("first", "embedder")
+        models.embedder("first")
 
 
 def test_a_default_embedder_that_is_not_there(tmp_path: Path) -> None:
@@ -264,7 +265,7 @@ def test_a_default_embedder_that_is_not_there(tmp_path: Path) -> None:
 def test_models_are_warm_when_they_are_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_model(tmp_path / "tiny")
     calls = []
-    monkeypatch.setattr(runtime.OnnxModel, "warm_up", lambda self: calls.append(self.name))
+    monkeypatch.setattr(Classifier, "warm_up", lambda self: calls.append(self.name))
     load_model(tmp_path / "tiny", settings_for(tmp_path))
     assert calls == ["tiny"]
 

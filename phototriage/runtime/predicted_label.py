@@ -9,7 +9,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from phototriage.models.forward_graph import needed_by
+from phototriage.runtime.forward_graph import needed_by
 
 PREFIX = "predicted_label/"
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from phototriage.models import providers
-from phototriage.models.providers import CPU, CUDA, ProviderUnavailable, check, choose
+from phototriage.runtime import providers
+from phototriage.runtime.providers import CPU, CUDA, ProviderUnavailable, check, choose
 
 
 @pytest.fixture

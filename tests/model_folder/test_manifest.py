@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from phototriage.common.errors import ModelFolderError
 from phototriage.duplicates.layout_rescoring import LayoutRescoring
 from phototriage.images.input_config import InputConfig
-from phototriage.models.manifest import Data, Manifest, Output, Training, read, sha256_of, write
+from phototriage.model_folder.manifest import Data, Manifest, Output, Training, read, sha256_of, write
 from tests.tiny_models import decision
 
 EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"

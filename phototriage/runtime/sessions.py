@@ -10,9 +10,8 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from phototriage.common.errors import ModelFolderError
-from phototriage.models import in_flight, providers
-from phototriage.models.batching import Batcher, Run
-from phototriage.models.manifest import IMAGES, MODEL_FILE, OUTPUT_WEIGHTS, Manifest
+from phototriage.runtime import in_flight, providers
+from phototriage.runtime.batching import Batcher, Run
 from phototriage.settings import Settings
 
 Images = NDArray[np.uint8]
@@ -75,22 +74,3 @@ def batcher(run: Run, name: str, settings: Settings) -> Batcher:
     """Calls of a session, as many at once as the server has them."""
     gpu = providers.choose(settings.provider)[0] == providers.CUDA
     return Batcher(run, name, settings.model_runs or 1, settings.max_batch or 1, buckets=gpu)
-
-
-def check_inputs(session: onnxruntime.InferenceSession, manifest: Manifest) -> None:
-    """Raise ModelFolderError where the graph's sides aren't those that the manifest says."""
-    rule = manifest.input
-    expected: dict[str, tuple[str, list[int]]] = {IMAGES: ("tensor(uint8)", [rule.height, rule.width, rule.channels])}
-    if manifest.kind != "autoencoder":
-        expected[OUTPUT_WEIGHTS] = ("tensor(float)", [manifest.width])
-    actual = {each.name: (each.type, list(each.shape[1:])) for each in session.get_inputs()}
-    if actual != expected:
-        raise ModelFolderError(
-            f"{manifest.name}/{MODEL_FILE} takes {actual}, the manifest says {expected} behind the batch dimension"
-        )
-    outputs = [each.name for each in session.get_outputs()]
-    for output in manifest.outputs:
-        if output.name not in outputs:
-            raise ModelFolderError(
-                f"{manifest.name}/{MODEL_FILE} has no output {output.name!r}, only {', '.join(outputs)}"
-            )

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from phototriage.common.errors import DeadlineExceeded
-from phototriage.models.batching import Batcher
+from phototriage.runtime.batching import Batcher
 
 SECONDS = 10.0  # for anything to happen on a busy machine
 
@@ -140,6 +140,13 @@ def test_a_call_that_waited_until_its_deadline_never_runs() -> None:
     for thread in threads:
         thread.join(SECONDS)
     assert run.seen == [[0], [2]]
+
+
+def test_a_call_whose_deadline_is_over_never_begins() -> None:
+    run = Doubling()
+    with pytest.raises(DeadlineExceeded):
+        Batcher(run, "x")(rows(0), deadline=time.monotonic())
+    assert run.seen == []
 
 
 def test_rows_of_another_shape_are_not_joined_and_a_large_call_runs_alone() -> None:

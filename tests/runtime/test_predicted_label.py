@@ -7,8 +7,8 @@ import onnx
 import onnxruntime
 import pytest
 
-from phototriage.models.predicted_label import explains_predicted
-from phototriage.models.runtime import load_model
+from phototriage.models.loading import load_classifier
+from phototriage.runtime.predicted_label import explains_predicted
 from phototriage.settings import Settings
 from tests.tiny_models import LABELS, tiny_graph
 
@@ -37,7 +37,7 @@ def test_the_model_given_stays_as_it_is() -> None:
 
 @pytest.mark.parametrize("value", [0, 90, 255])
 def test_the_shipped_classifier_explains_what_it_predicts(value: int) -> None:
-    model = load_model(ROOT / "exported_models" / "cats_dogs", Settings(threads=1, provider="cpu"))
+    model = load_classifier(ROOT / "exported_models" / "cats_dogs", Settings(threads=1, provider="cpu"))
     images = np.full((1, 224, 224, 3), value, np.uint8)
     images[:, 60:140, 30:200, 1] //= 2
     best = int(model.logits(images)[0].argmax())

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from phototriage.models import in_flight
-from phototriage.models.sessions import Sessions
+from phototriage.runtime import in_flight
+from phototriage.runtime.sessions import Sessions
 from phototriage.server.work_queue import WorkQueue
 from phototriage.settings import Settings
 from tests.tiny_models import LABELS, SIDE_LENGTH, tiny_graph

@@ -1,0 +1,179 @@
+"""The one table of routes: method, path, what is sent, what is answered, which errors. The application's routes and the
+OpenAPI document are made from it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from phototriage.common.errors import (
+    DeadlineExceeded,
+    ForeignEmbedding,
+    MalformedRequest,
+    Overloaded,
+    PhototriageError,
+    TooLarge,
+    Unauthorized,
+    UndecodableImage,
+    UnknownLabel,
+    UnknownModel,
+    UnsupportedImage,
+)
+from phototriage.triage.schemas import (
+    BatchResponse,
+    ClassifyQuery,
+    ClassifyResponse,
+    DifficultyQuery,
+    DifficultyResponse,
+    DuplicatesQuery,
+    DuplicatesResponse,
+    EmbedResponse,
+    Health,
+    ModelQuery,
+    ModelsResponse,
+    ReloadResponse,
+    SaliencyQuery,
+    SaliencyResponse,
+    TriageQuery,
+    TriageResponse,
+)
+
+Errors = tuple[type[PhototriageError], ...]
+
+_IMAGE_ERRORS: Errors = (
+    MalformedRequest,
+    Unauthorized,
+    UnknownModel,
+    TooLarge,
+    UnsupportedImage,
+    UndecodableImage,
+    Overloaded,
+    DeadlineExceeded,
+)
+# An image of a batch that can't be read is told beside the others.
+_BATCH_ERRORS: Errors = (
+    MalformedRequest,
+    Unauthorized,
+    UnknownModel,
+    TooLarge,
+    UnknownLabel,
+    Overloaded,
+    DeadlineExceeded,
+)
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One method of one path. `answers` has a schema by media type; `query` is a model of the parameters."""
+
+    method: Literal["GET", "POST"]
+    path: str
+    summary: str
+    answers: dict[str, type[BaseModel] | dict[str, Any]]
+    query: type[BaseModel] | None = None
+    takes: Literal["nothing", "image", "images", "pair"] = "nothing"
+    errors: Errors = field(default=())
+
+    @property
+    def identifier(self) -> str:
+        return self.path.removeprefix("/v1/").strip("/").removesuffix(".json").replace("/", "_")
+
+
+_BINARY = {"type": "string", "contentMediaType": "image/png"}
+_TEXT = {"type": "string"}
+
+OPERATIONS = (
+    Operation(
+        "POST",
+        "/v1/classify",
+        "What is in this photo?",
+        {"application/json": ClassifyResponse},
+        ClassifyQuery,
+        takes="image",
+        errors=_IMAGE_ERRORS,
+    ),
+    Operation(
+        "POST",
+        "/v1/difficulty",
+        "How hard is this photo, and why?",
+        {"application/json": DifficultyResponse},
+        DifficultyQuery,
+        takes="image",
+        errors=(*_IMAGE_ERRORS, UnknownLabel),
+    ),
+    Operation(
+        "POST",
+        "/v1/saliency",
+        "What did the model look at? Accept chooses between the mask alone and the mask with what it says.",
+        {"application/json": SaliencyResponse, "image/png": _BINARY},
+        SaliencyQuery,
+        takes="image",
+        errors=(*_IMAGE_ERRORS, UnknownLabel),
+    ),
+    Operation(
+        "POST",
+        "/v1/embed",
+        "What is this photo to be known by? The answer can take its place in /v1/duplicates.",
+        {"application/json": EmbedResponse},
+        ModelQuery,
+        takes="image",
+        errors=_IMAGE_ERRORS,
+    ),
+    Operation(
+        "POST",
+        "/v1/duplicates",
+        "Are these two the same photo, if cropped, framed, recoloured or compressed anew?",
+        {"application/json": DuplicatesResponse},
+        DuplicatesQuery,
+        takes="pair",
+        errors=(*_IMAGE_ERRORS, ForeignEmbedding),
+    ),
+    Operation(
+        "POST",
+        "/v1/triage",
+        "All of these at once, from one decode",
+        {"application/json": TriageResponse},
+        TriageQuery,
+        takes="image",
+        errors=(*_IMAGE_ERRORS, UnknownLabel),
+    ),
+    Operation(
+        "POST",
+        "/v1/triage/batch",
+        "The same about several photos, in their order; one that can't be read never fails another",
+        {"application/json": BatchResponse},
+        TriageQuery,
+        takes="images",
+        errors=_BATCH_ERRORS,
+    ),
+    Operation(
+        "GET",
+        "/v1/models",
+        "Which models are served?",
+        {"application/json": ModelsResponse},
+        errors=(MalformedRequest, Unauthorized, Overloaded),
+    ),
+    Operation(
+        "POST",
+        "/v1/models/reload",
+        "Take up what has changed in the models directory, without dropping a request. Needs a key in any case.",
+        {"application/json": ReloadResponse},
+        errors=(MalformedRequest, Unauthorized, Overloaded),
+    ),
+    Operation("GET", "/livez", "Does the process answer?", {"application/json": Health}),
+    Operation(
+        "GET",
+        "/readyz",
+        "Are the models verified, replayed and warm?",
+        {"application/json": Health},
+        errors=(Overloaded,),
+    ),
+    Operation("GET", "/healthz", "As /livez, under its older name", {"application/json": Health}),
+    Operation("GET", "/metrics", "Prometheus metrics", {"text/plain": _TEXT}, errors=(Unauthorized,)),
+    Operation(
+        "GET", "/docs.json", "This document", {"application/json": {"type": "object", "additionalProperties": True}}
+    ),
+)
