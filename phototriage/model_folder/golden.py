@@ -72,10 +72,10 @@ def replay_answers(
 ) -> None:
     """As `replay`, of a model without a gradient; `run` takes images uint8 (N, H, W, C), and gives answers by role."""
     place = f"{folder.name}/{FILE_NAME}"
-    kept = _kept(("images", *roles), folder)
-    found = run(kept["images"])
+    stored = _read(("images", *roles), folder)
+    answers = run(stored["images"])
     for role in roles:
-        _check_answers(found[role], kept[role], f"{place}: {role}")
+        _check_answers(answers[role], stored[role], f"{place}: {role}")
 
 
 def replay(model: Explainer, folder: Path) -> None:
@@ -84,36 +84,36 @@ def replay(model: Explainer, folder: Path) -> None:
     Raises ModelFolderError, which names the file and the difference, if the answers aren't the ones kept.
     """
     place = f"{folder.name}/{FILE_NAME}"
-    kept = _kept(("images", "output_weights", model.role, "gradient"), folder)
-    images, expected_gradient = kept["images"], kept["gradient"]
-    answers, gradient = model.explain(images, kept["output_weights"])
-    for found, graph in ((model.forward(images), "forward"), (answers, "whole")):
-        _check_answers(found, kept[model.role], f"{place}: {model.role} of the {graph} graph")
+    stored = _read(("images", "output_weights", model.role, "gradient"), folder)
+    images, expected_gradient = stored["images"], stored["gradient"]
+    answers, gradient = model.explain(images, stored["output_weights"])
+    for computed, graph in ((model.forward(images), "forward"), (answers, "whole")):
+        _check_answers(computed, stored[model.role], f"{place}: {model.role} of the {graph} graph")
     if model.role == "embedding":
         _check_lengths(answers, place)
-    for i, (one, expected) in enumerate(zip(sample(gradient), expected_gradient, strict=True)):
-        found_correlation = correlation(one, expected)
-        if not found_correlation >= LEAST_CORRELATION:
+    for i, (computed, expected) in enumerate(zip(sample(gradient), expected_gradient, strict=True)):
+        likeness = correlation(computed, expected)
+        if not likeness >= LEAST_CORRELATION:
             raise ModelFolderError(
-                f"{place}: the gradient of image {i} has correlation {found_correlation:.4f} with the one kept, the "
+                f"{place}: the gradient of image {i} has correlation {likeness:.4f} with the one kept, the "
                 f"least is {LEAST_CORRELATION}: export the model again"
             )
 
 
-def _kept(names: Sequence[str], folder: Path) -> dict[str, NDArray[Any]]:
+def _read(names: Sequence[str], folder: Path) -> dict[str, NDArray[Any]]:
     """Those arrays of the folder's file. Raises ModelFolderError."""
     place = f"{folder.name}/{FILE_NAME}"
     try:
-        with (folder / FILE_NAME).open("rb") as file, np.load(file, allow_pickle=False) as kept:
-            return {name: kept[name] for name in names}
+        with (folder / FILE_NAME).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in names}
     except FileNotFoundError:
         raise ModelFolderError(f"{place} is missing: export the model again") from None
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ModelFolderError(f"{place} can't be read: {error}") from error
 
 
-def _check_answers(found: NDArray[np.float32], expected: NDArray[np.float32], what: str) -> None:
-    difference = float(np.abs(found - expected).max())
+def _check_answers(computed: NDArray[np.float32], expected: NDArray[np.float32], what: str) -> None:
+    difference = float(np.abs(computed - expected).max())
     limit = ANSWER_TOLERANCE * float(np.abs(expected).max())
     if not difference <= limit:  # also if it isn't finite
         raise ModelFolderError(

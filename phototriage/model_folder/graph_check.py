@@ -9,9 +9,11 @@ from phototriage.model_folder.manifest import IMAGES, MODEL_FILE, OUTPUT_WEIGHTS
 
 
 def check_inputs(session: onnxruntime.InferenceSession, manifest: Manifest) -> None:
-    """Raise ModelFolderError where the graph's sides aren't those that the manifest says."""
-    rule = manifest.input
-    expected: dict[str, tuple[str, list[int]]] = {IMAGES: ("tensor(uint8)", [rule.height, rule.width, rule.channels])}
+    """Raise ModelFolderError where the graph's inputs and outputs aren't those of the manifest."""
+    config = manifest.input
+    expected: dict[str, tuple[str, list[int]]] = {
+        IMAGES: ("tensor(uint8)", [config.height, config.width, config.channels])
+    }
     if manifest.kind != "autoencoder":
         expected[OUTPUT_WEIGHTS] = ("tensor(float)", [manifest.width])
     actual = {each.name: (each.type, list(each.shape[1:])) for each in session.get_inputs()}

@@ -178,13 +178,13 @@ class Manifest(_Part):
         if self.labels:
             raise ValueError(f"an embedder has no labels, this has {len(self.labels)}")
         shapes = {output.role: output.shape for output in self.outputs}
-        rule = self.input
-        embedding, gradient = shapes.get("embedding", ()), ("N", rule.height, rule.width, rule.channels)
+        config = self.input
+        embedding, gradient = shapes.get("embedding", ()), ("N", config.height, config.width, config.channels)
         if len(embedding) != 2 or not isinstance(embedding[1], int) or embedding[1] < 1:
             raise ValueError(f"an embedder needs an output embedding of shape (N, dimension), this has {embedding}")
         if shapes.get("gradient") != gradient:
             raise ValueError(f"an embedder needs an output gradient of shape {gradient}")
-        if self.layout_rescoring is not None and not layout.fits(rule.height, rule.width):
+        if self.layout_rescoring is not None and not layout.fits(config.height, config.width):
             raise ValueError(
                 f"layout re-scoring needs an input whose sides are multiples or divisors of {layout.CELLS}"
             )

@@ -45,11 +45,11 @@ class Autoencoder:
 
     def measure(self, images: Images, deadline: float = NO_DEADLINE) -> Reconstruction:
         """`images` uint8 (N, H, W, C) 0–255 → latent and errors of each."""
-        found = self.run(images, deadline)
-        errors = found["reconstruction_error"]
-        return Reconstruction(found["latent"], errors[:, 0], errors[:, 1])
+        outputs = self.run(images, deadline)
+        errors = outputs["reconstruction_error"]
+        return Reconstruction(outputs["latent"], errors[:, 0], errors[:, 1])
 
     def warm_up(self) -> None:
-        rule = self.manifest.input
-        images = np.zeros((1, rule.height, rule.width, rule.channels), np.uint8)
+        config = self.manifest.input
+        images = np.zeros((1, config.height, config.width, config.channels), np.uint8)
         self._sessions.warm_up(self._outputs, {IMAGES: images})

@@ -19,7 +19,7 @@ class EmbedderTail:
 
     def __init__(self, manifest: Manifest, forward: onnx.ModelProto, tensor: str, settings: Settings) -> None:
         """manifest, forward: of the embedder. Raises ModelFolderError, ProviderUnavailable."""
-        self._looks_twice = manifest.layout_rescoring is not None
+        self._has_layout = manifest.layout_rescoring is not None
         main = manifest.output("embedding").name
         graph = part(forward, [main], tensor).SerializeToString()
         self._sessions = sessions = Sessions(graph, manifest.name, settings)
@@ -31,8 +31,8 @@ class EmbedderTail:
     ) -> NDArray[np.float32]:
         """`shared`: the tensor for `images` uint8 (N, H, W, C) 0–255 → embeddings float32 (N, D), as `Embedder.embed`
         gives them, within 1e-5. Raises DeadlineExceeded."""
-        found: NDArray[np.float32] = self._run(shared, deadline=deadline)[0]
-        return layout.append(found, images) if self._looks_twice else found
+        embeddings: NDArray[np.float32] = self._run(shared, deadline=deadline)[0]
+        return layout.append(embeddings, images) if self._has_layout else embeddings
 
     def warm_up(self, shared: NDArray[np.float32]) -> None:
         self._sessions.warm_up(self._outputs, {self._inputs: shared})

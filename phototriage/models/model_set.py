@@ -89,21 +89,21 @@ class Models:
 def load_difficulty(classifier: Manifest, folder: Path, autoencoders: Mapping[str, Autoencoder]) -> Difficulty | None:
     """The score of a classifier's folder, if it has one. Raises ModelFolderError where its autoencoder isn't the one
     that it was fitted with."""
-    rule = classifier.difficulty
-    if rule is None:
+    config = classifier.difficulty
+    if config is None:
         return None
     remedy = "Export that one again, or fit the score again: python -m training.difficulty"
-    if rule.autoencoder not in autoencoders:
+    if config.autoencoder not in autoencoders:
         raise ModelFolderError(
-            f"{classifier.name} scores difficulty with {rule.autoencoder}, which isn't here. {remedy}"
+            f"{classifier.name} scores difficulty with {config.autoencoder}, which isn't here. {remedy}"
         )
-    found = autoencoders[rule.autoencoder].manifest
-    if found.version != rule.autoencoder_version:
+    autoencoder = autoencoders[config.autoencoder].manifest
+    if autoencoder.version != config.autoencoder_version:
         raise ModelFolderError(
-            f"{classifier.name} scores difficulty with {rule.autoencoder} of version {rule.autoencoder_version}; "
-            f"here is {found.version}. {remedy}"
+            f"{classifier.name} scores difficulty with {config.autoencoder} of version {config.autoencoder_version}; "
+            f"here is {autoencoder.version}. {remedy}"
         )
-    return predictor.read(rule, folder, len(classifier.labels), int(found.output("latent").shape[1]))
+    return predictor.read(config, folder, len(classifier.labels), int(autoencoder.output("latent").shape[1]))
 
 
 def load_models(settings: Settings) -> Models:
@@ -113,21 +113,24 @@ def load_models(settings: Settings) -> Models:
 
 def load_needed(settings: Settings, kinds: Collection[Kind], classifier: str | None, embedder: str | None) -> Models:
     """Of the model folders only those of these kinds that answer: the classifier and the embedder of that name, or the
-    default ones. Errors as of `load_models`; a name that isn't there is left for `Models.get` to tell."""
-    found = {folder: manifest.read(folder) for folder in folders_of(settings)}
-    wanted: dict[Kind, tuple[bool, str | None, str | None]] = {
+    default ones. Errors as of `load_models`; a name that isn't there is left for `Models` to tell."""
+    manifests = {folder: manifest.read(folder) for folder in folders_of(settings)}
+    requested: dict[Kind, tuple[bool, str | None, str | None]] = {
         "classifier": ("classifier" in kinds, classifier, settings.default_classifier),
         "embedder": ("embedder" in kinds, embedder, settings.default_embedder),
     }
     defaults = {}
-    for kind, (is_asked, named, setting) in wanted.items():
-        chosen = choose_default(list(found.values()), setting, kind)
-        there = any((each.name, each.kind) == (named, kind) for each in found.values())
-        defaults[f"default_{kind}"] = (named if there else chosen) if is_asked else None
+    for kind, (is_needed, named, setting) in requested.items():
+        chosen = choose_default(list(manifests.values()), setting, kind)
+        is_there = any((each.name, each.kind) == (named, kind) for each in manifests.values())
+        defaults[f"default_{kind}"] = (named if is_there else chosen) if is_needed else None
     names = set(defaults.values())
-    names |= {each.difficulty.autoencoder for each in found.values() if each.name in names and each.difficulty}
+    names |= {each.difficulty.autoencoder for each in manifests.values() if each.name in names and each.difficulty}
     chosen_settings = settings.model_copy(update=defaults)
-    return assemble(chosen_settings, _load_each(chosen_settings, [one for one in found if found[one].name in names]))
+    return assemble(
+        chosen_settings,
+        _load_each(chosen_settings, [folder for folder in manifests if manifests[folder].name in names]),
+    )
 
 
 def _load_each(settings: Settings, folders: Sequence[Path]) -> dict[str, Loaded]:
@@ -144,7 +147,7 @@ def classifiers_last(folders: Sequence[Path]) -> list[Path]:
         try:
             return manifest.read(folder).kind == "classifier"
         except (ModelFolderError, OSError):
-            return False  # to be told when it is loaded
+            return False  # reported when it is loaded
 
     return sorted(folders, key=is_classifier)
 
@@ -154,7 +157,7 @@ def default_embedder(settings: Settings, loaded: Mapping[str, Loaded]) -> Embedd
     embedders = {model.name: model for model in loaded.values() if isinstance(model, Embedder)}
     try:
         name = choose_default([each.manifest for each in embedders.values()], settings.default_embedder, "embedder")
-    except ModelFolderError:  # told when all are put together
+    except ModelFolderError:  # reported when all are put together
         return None
     return None if name is None else embedders[name]
 
@@ -213,10 +216,10 @@ def choose_default(manifests: list[Manifest], setting: str | None, kind: Kind) -
         return setting
     if not names:
         return None
-    said = [each.name for each in manifests if each.kind == kind and each.default] or names
-    if len(said) != 1:
+    declared = [each.name for each in manifests if each.kind == kind and each.default] or names
+    if len(declared) != 1:
         raise ModelFolderError(
-            f"Which {kind} is the default, of {', '.join(said)}? "
+            f"Which {kind} is the default, of {', '.join(declared)}? "
             f"Set PHOTOTRIAGE_DEFAULT_{kind.upper()}, or `default` in one manifest alone"
         )
-    return said[0]
+    return declared[0]

@@ -33,12 +33,12 @@ class _Call:
         self.rows = rows
         self.deadline = deadline
         self.taken = False
-        self.found: Arrays | None = None
+        self.result: Arrays | None = None
         self.error: BaseException | None = None
 
     @property
     def done(self) -> bool:
-        return self.found is not None or self.error is not None
+        return self.result is not None or self.error is not None
 
 
 class Batcher:
@@ -75,9 +75,9 @@ class Batcher:
             taken = [] if call.done else self._take(call)
         if taken:
             self._compute(taken)
-        if call.found is None:
+        if call.result is None:
             raise call.error or RuntimeError("A run ended without a result")
-        return call.found
+        return call.result
 
     @property
     def waiting(self) -> int:
@@ -95,12 +95,12 @@ class Batcher:
         for other in list(self._waiting):
             if size + len(other.rows[0]) > self._most:
                 break
-            if _alike(other, call):
+            if _fit_together(other, call):
                 self._waiting.remove(other)
                 taken.append(other)
                 size += len(other.rows[0])
-        for one in taken:
-            one.taken = True
+        for other in taken:
+            other.taken = True
         self._running += 1
         self._changed.notify_all()  # there may be another free lane
         return taken
@@ -116,9 +116,9 @@ class Batcher:
     def _run_joined(self, taken: list[_Call]) -> None:
         """Fill in what each call waits for. Where a run of several fails, each is tried by itself."""
         try:
-            found = self._joined([call.rows for call in taken])
-            for call, rows in zip(taken, found, strict=True):
-                call.found = rows
+            results = self._joined([call.rows for call in taken])
+            for call, rows in zip(taken, results, strict=True):
+                call.result = rows
         except BaseException as error:  # whatever it is, those who wait have to hear of it
             if len(taken) == 1:
                 taken[0].error = error
@@ -135,20 +135,22 @@ class Batcher:
         filling = _bucket(total) - total if self._buckets else 0
         if filling:
             joined = tuple(np.concatenate([each, np.repeat(each[-1:], filling, 0)]) for each in joined)
-        found = tuple(self._run(*joined))
+        results = tuple(self._run(*joined))
         if len(calls) == 1 and not filling:
-            return [found]
+            return [results]
         ends = np.cumsum(sizes)
-        return [tuple(each[end - size : end] for each in found) for size, end in zip(sizes, ends.tolist(), strict=True)]
+        return [
+            tuple(each[end - size : end] for each in results) for size, end in zip(sizes, ends.tolist(), strict=True)
+        ]
 
 
 def _left(deadline: float) -> float | None:
     return None if deadline == NO_DEADLINE else max(0.0, deadline - monotonic())
 
 
-def _alike(one: _Call, other: _Call) -> bool:
+def _fit_together(first: _Call, second: _Call) -> bool:
     """Whether rows of both can stand in one array."""
-    return all(a.shape[1:] == b.shape[1:] for a, b in zip(one.rows, other.rows, strict=True))
+    return all(a.shape[1:] == b.shape[1:] for a, b in zip(first.rows, second.rows, strict=True))
 
 
 def _bucket(rows: int) -> int:

@@ -26,19 +26,19 @@ def forward_only(model: onnx.ModelProto, outputs: Sequence[str] = ("logits",)) -
     cut.functions.extend(model.functions)
     cut.graph.name = f"{graph.name}_forward"
     cut.graph.node.extend(nodes)
-    cut.graph.initializer.extend(one for one in graph.initializer if one.name in needed)
-    cut.graph.input.extend(one for one in graph.input if one.name in needed)
-    cut.graph.output.extend(one for one in graph.output if one.name in outputs)
-    cut.graph.value_info.extend(one for one in graph.value_info if one.name in needed)
+    cut.graph.initializer.extend(each for each in graph.initializer if each.name in needed)
+    cut.graph.input.extend(each for each in graph.input if each.name in needed)
+    cut.graph.output.extend(each for each in graph.output if each.name in outputs)
+    cut.graph.value_info.extend(each for each in graph.value_info if each.name in needed)
     return cut
 
 
 def needed_by(graph: onnx.GraphProto, outputs: Sequence[str]) -> list[bool]:
     """For each node of the graph whether one of those tensors needs it."""
-    needed, found = set(outputs), []
+    needed, marks = set(outputs), []
     for node in reversed(graph.node):  # an ONNX graph lists its nodes in the order of execution
         wanted = bool(needed.intersection(node.output))
         if wanted:
             needed.update(node.input)
-        found.append(wanted)
-    return found[::-1]
+        marks.append(wanted)
+    return marks[::-1]

@@ -39,8 +39,8 @@ class Sessions:
     def run(self, outputs: Sequence[str], inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
         """What the outputs of these names are for the inputs."""
         session = self._alone if self._alone is not None and in_flight.is_alone() else self.shared
-        found: list[NDArray[Any]] = session.run(outputs, inputs)
-        return found
+        answers: list[NDArray[Any]] = session.run(outputs, inputs)
+        return answers
 
     def warm_up(self, outputs: Sequence[str], inputs: Mapping[str, NDArray[Any]]) -> None:
         for session in [self.shared] if self._alone is None else [self.shared, self._alone]:
@@ -62,7 +62,7 @@ def open_session(
     chosen = providers.choose(settings.provider)
     try:
         session = onnxruntime.InferenceSession(
-            model, options, providers=chosen, provider_options=[_OPTIONS.get(one, {}) for one in chosen]
+            model, options, providers=chosen, provider_options=[_OPTIONS.get(provider, {}) for provider in chosen]
         )
     except Exception as error:  # ONNX Runtime's errors have no common base but this
         raise ModelFolderError(f"{name}'s graph can't be loaded: {error}") from error

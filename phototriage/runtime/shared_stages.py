@@ -27,18 +27,18 @@ class Cut(NamedTuple):
 
 
 def find_cut(first: Mapping[str, str], second: onnx.ModelProto) -> Cut | None:
-    """The last one of two forward graphs, of which the first is told by its `digests`; None where they have too little
-    in common, or where it isn't float32."""
+    """The last cut of two forward graphs, of which the first is described by its `digests`; None where they have too
+    little in common, or where the tensor isn't float32."""
     names = {digest: name for name, digest in first.items()}
-    found, passed, known = None, 0, digests(second)
+    cut, passed, known = None, 0, digests(second)
     convolutions = sum(node.op_type == "Conv" for node in second.graph.node)
     for number, node in enumerate(second.graph.node):
         passed += node.op_type == "Conv"
         if len(node.output) != 1 or known.get(node.output[0]) not in names:
             continue
         if passed >= LEAST_SHARE * convolutions > 0 and _live(second.graph, number) == {node.output[0]}:
-            found = Cut(names[known[node.output[0]]], node.output[0])
-    return found if found is not None and _is_float32(second, found.second) else None
+            cut = Cut(names[known[node.output[0]]], node.output[0])
+    return cut if cut is not None and _is_float32(second, cut.second) else None
 
 
 def part(model: onnx.ModelProto, outputs: Sequence[str], start: str | None = None) -> onnx.ModelProto:
@@ -61,24 +61,24 @@ def digests(model: onnx.ModelProto) -> Mapping[str, str]:
     where operators are defined in the model itself."""
     if model.functions:
         return {}
-    found = {each.name: _digest(b"input", each.type.SerializeToString()) for each in model.graph.input}
+    by_tensor = {each.name: _digest(b"input", each.type.SerializeToString()) for each in model.graph.input}
     for constant in model.graph.initializer:
         array = numpy_helper.to_array(constant)
-        found[constant.name] = _digest(str(array.dtype).encode(), repr(array.shape).encode(), array.tobytes())
+        by_tensor[constant.name] = _digest(str(array.dtype).encode(), repr(array.shape).encode(), array.tobytes())
     versions = {each.domain: each.version for each in model.opset_import}
     for node in model.graph.node:
         settings = sorted(each.SerializeToString(deterministic=True) for each in node.attribute)
         operator = f"{node.domain} {versions.get(node.domain)} {node.op_type}"
-        made_of = [found.get(name, name) for name in node.input]
+        made_of = [by_tensor.get(name, name) for name in node.input]
         for place, name in enumerate(node.output):
-            found[name] = _digest(operator.encode(), str(place).encode(), *settings, *map(str.encode, made_of))
-    return found
+            by_tensor[name] = _digest(operator.encode(), str(place).encode(), *settings, *map(str.encode, made_of))
+    return by_tensor
 
 
 def _digest(*parts: bytes) -> str:
     digest = hashlib.sha256()
-    for one in parts:
-        digest.update(b"%d:" % len(one) + one)
+    for each in parts:
+        digest.update(b"%d:" % len(each) + each)
     return digest.hexdigest()
 
 

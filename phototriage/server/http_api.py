@@ -107,66 +107,70 @@ class HttpApi:
 
     async def classify(self, request: Request) -> Response:
         query = read_query(request, ClassifyQuery)
-        question = TriageRequest(("classify",), classifier=query.model, top_k=query.top_k)
+        triage_request = TriageRequest(("classify",), classifier=query.model, top_k=query.top_k)
 
-        def finish(asked: Plan, looked: PipelineOutputs) -> Response:
-            answer = pipeline.classify_part(asked, looked)
+        def finish(plan: Plan, outputs: PipelineOutputs) -> Response:
+            answer = pipeline.classify_part(plan, outputs)
             drift.count_label(answer)
             return _json(answer)
 
-        return await self._look(request, question, finish)
+        return await self._answer(request, triage_request, finish)
 
     async def difficulty(self, request: Request) -> Response:
         query = read_query(request, DifficultyQuery)
-        question = TriageRequest(("difficulty",), classifier=query.model, label=query.label)
+        triage_request = TriageRequest(("difficulty",), classifier=query.model, label=query.label)
 
-        def finish(asked: Plan, looked: PipelineOutputs) -> Response:
-            answer = pipeline.difficulty_part(asked, looked)
+        def finish(plan: Plan, outputs: PipelineOutputs) -> Response:
+            answer = pipeline.difficulty_part(plan, outputs)
             drift.count_difficulty(answer)
             return _json(answer)
 
-        return await self._look(request, question, finish)
+        return await self._answer(request, triage_request, finish)
 
     async def saliency(self, request: Request) -> Response:
         query = read_query(request, SaliencyQuery)
         as_png = prefers_png(request)
-        question = TriageRequest(("saliency",), classifier=query.model, method=query.method, target=query.target)
+        triage_request = TriageRequest(("saliency",), classifier=query.model, method=query.method, target=query.target)
 
-        def finish(asked: Plan, looked: PipelineOutputs) -> Response:
-            saliency = pipeline.saliency_part(asked, looked)
+        def finish(plan: Plan, outputs: PipelineOutputs) -> Response:
+            saliency = pipeline.saliency_part(plan, outputs)
             if as_png:
                 return Response(saliency.png(), headers={"Vary": "Accept"}, media_type=PNG)
             body = saliency.answer().model_dump_json(exclude_none=True)
             return Response(body, headers={"Vary": "Accept"}, media_type=JSON)
 
-        return await self._look(request, question, finish)
+        return await self._answer(request, triage_request, finish)
 
     async def embed(self, request: Request) -> Response:
         query = read_query(request, ModelQuery)
-        question = TriageRequest(("embed",), embedder=query.model)
-        return await self._look(request, question, lambda asked, looked: _json(pipeline.embed_part(asked, looked)))
+        triage_request = TriageRequest(("embed",), embedder=query.model)
+        return await self._answer(
+            request, triage_request, lambda plan, outputs: _json(pipeline.embed_part(plan, outputs))
+        )
 
     async def triage(self, request: Request) -> Response:
-        question = TriageRequest(**dict(read_query(request, TriageQuery)))
+        triage_request = TriageRequest(**dict(read_query(request, TriageQuery)))
 
-        def finish(asked: Plan, looked: PipelineOutputs) -> Response:
-            answer = pipeline.assemble(asked, looked)
+        def finish(plan: Plan, outputs: PipelineOutputs) -> Response:
+            answer = pipeline.assemble(plan, outputs)
             drift.count_parts(answer)
             return Response(answer.model_dump_json(exclude_none=True), media_type=JSON)
 
-        return await self._look(request, question, finish)
+        return await self._answer(request, triage_request, finish)
 
     async def triage_batch(self, request: Request) -> Response:
         serving = self._admitted(request)
         settings = serving.settings
-        asked = pipeline.make_plan(serving.models, TriageRequest(**dict(read_query(request, TriageQuery))))
+        plan = pipeline.make_plan(serving.models, TriageRequest(**dict(read_query(request, TriageQuery))))
         deadline = _Deadline(settings.deadline_seconds)
         # As many bytes as so many images may come in.
         weight = math.ceil(settings.max_request_bytes / settings.max_image_bytes)
         files = await self._receive(request, serving, read_images, deadline, min(weight, MAX_UPLOADS))
-        works = [partial(_item, asked, file, settings.image_limits, deadline.at) for file in files]
-        found = await serving.queue.run_each(works, deadline.on_loop)
-        results = [_numbered(index, file, one) for index, (file, one) in enumerate(zip(files, found, strict=True))]
+        works = [partial(_item, plan, file, settings.image_limits, deadline.at) for file in files]
+        outcomes = await serving.queue.run_each(works, deadline.on_loop)
+        results = [
+            _numbered(index, file, outcome) for index, (file, outcome) in enumerate(zip(files, outcomes, strict=True))
+        ]
         return Response(BatchResponse(results=results).model_dump_json(exclude_none=True), media_type=JSON)
 
     async def duplicates(self, request: Request) -> Response:
@@ -232,17 +236,17 @@ class HttpApi:
         serving.queue.refuse_if_full()
         return serving
 
-    async def _look(self, request: Request, question: TriageRequest, finish: Finish) -> Response:
-        """Read one image, run what the question needs of the models, and finish the answer, all but the reading in a
+    async def _answer(self, request: Request, triage_request: TriageRequest, finish: Finish) -> Response:
+        """Read one image, run the models that the request needs, and finish the answer, all but the reading in a
         thread."""
         serving = self._admitted(request)
         models, limits = serving.models, serving.settings.image_limits
-        asked = pipeline.make_plan(models, question)
+        plan = pipeline.make_plan(models, triage_request)
         deadline = _Deadline(serving.settings.deadline_seconds)
         image = await self._receive(request, serving, read_image, deadline, 1)
 
         def work() -> Response:
-            return finish(asked, pipeline.run_models(asked, image, limits, deadline.at, serving.queue.aside))
+            return finish(plan, pipeline.run_models(plan, image, limits, deadline.at, serving.queue.aside))
 
         return await self._work(request, serving, models, [image], work, deadline)
 
@@ -259,9 +263,9 @@ class HttpApi:
             with self._upload(images), metrics.timed("read"):
                 self._publish_soon()
                 async with asyncio.timeout_at(deadline.on_loop):
-                    sent = await read(request, serving.settings)
+                    received = await read(request, serving.settings)
                 request.scope[READ_AT] = perf_counter()
-                return sent
+                return received
         except TimeoutError:
             metrics.CUT.labels("slow_body").inc()
             raise DeadlineExceeded(
@@ -281,12 +285,12 @@ class HttpApi:
         cache = serving.cache
         if cache is None:
             return await serving.queue.run(work, deadline.on_loop)
-        asked = [request.url.path.encode(), scope_query(request), str(prefers_png(request)).encode()]
-        versions = [one.manifest.version.encode() for one in models.all]
-        key = await asyncio.to_thread(cache.key, [*asked, b"", *versions, b"", *content])
-        kept = cache.get(key)
-        if kept is not None:
-            return kept
+        request_parts = [request.url.path.encode(), scope_query(request), str(prefers_png(request)).encode()]
+        versions = [model.manifest.version.encode() for model in models.all]
+        key = await asyncio.to_thread(cache.key, [*request_parts, b"", *versions, b"", *content])
+        cached = cache.get(key)
+        if cached is not None:
+            return cached
         answer = await serving.queue.run(work, deadline.on_loop)
         cache.keep(key, answer)
         return answer
@@ -312,22 +316,22 @@ class _Deadline:
         self.at = monotonic() + seconds
 
 
-def _item(asked: Plan, file: File, limits: ImageLimits, deadline: float) -> BatchItem | PhototriageError:
+def _item(plan: Plan, file: File, limits: ImageLimits, deadline: float) -> BatchItem | PhototriageError:
     """One image of a batch, but for its number. No error of one is raised, since that would take the others along."""
     try:
         if file.refused is not None:
             raise file.refused
-        answer = pipeline.respond(asked, file.joined(), limits, deadline)
+        answer = pipeline.respond(plan, file.joined(), limits, deadline)
     except PhototriageError as error:
         return error
     drift.count_parts(answer)
     return BatchItem(index=0, filename=file.name, **dict(answer))
 
 
-def _numbered(index: int, file: File, found: BatchItem | PhototriageError) -> BatchItem:
-    if isinstance(found, PhototriageError):
-        return BatchItem(index=index, filename=file.name, error=problem_of(found))
-    return found.model_copy(update={"index": index})
+def _numbered(index: int, file: File, outcome: BatchItem | PhototriageError) -> BatchItem:
+    if isinstance(outcome, PhototriageError):
+        return BatchItem(index=index, filename=file.name, error=problem_of(outcome))
+    return outcome.model_copy(update={"index": index})
 
 
 def scope_query(request: Request) -> bytes:

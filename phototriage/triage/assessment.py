@@ -25,18 +25,18 @@ class ModelInputs(NamedTuple):
 
 def model_inputs(classifier: Classifier, autoencoder: Autoencoder, images: Sequence[Upright]) -> ModelInputs:
     """Of images that `images.decode_for` gave for both."""
-    rules = classifier.manifest.input, autoencoder.manifest.input
-    large, small = (np.stack([resize(image, rule).pixels for image in images]) for rule in rules)
+    configs = classifier.manifest.input, autoencoder.manifest.input
+    large, small = (np.stack([resize(image, config).pixels for image in images]) for config in configs)
     return ModelInputs(large, small, np.array([image.smallest_side for image in images]))
 
 
-def concatenated(shown: Sequence[ModelInputs]) -> ModelInputs:
+def concatenated(inputs: Sequence[ModelInputs]) -> ModelInputs:
     """Those of several images as one."""
-    return ModelInputs(*(np.concatenate(column) for column in zip(*shown, strict=True)))
+    return ModelInputs(*(np.concatenate(column) for column in zip(*inputs, strict=True)))
 
 
-def signal_inputs(classifier: Classifier, autoencoder: Autoencoder, shown: ModelInputs) -> SignalInputs:
+def signal_inputs(classifier: Classifier, autoencoder: Autoencoder, inputs: ModelInputs) -> SignalInputs:
     """What both models give."""
-    logits = classifier.logits(shown.classifier)
-    measured = autoencoder.measure(shown.autoencoder)
-    return SignalInputs(logits, *measured, shown.classifier, shown.smallest_side)
+    logits = classifier.logits(inputs.classifier)
+    measured = autoencoder.measure(inputs.autoencoder)
+    return SignalInputs(logits, *measured, inputs.classifier, inputs.smallest_side)

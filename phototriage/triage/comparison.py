@@ -58,16 +58,16 @@ def duplicates(
     the embeddings' cosine, all zero where the two are equal. Raises UnknownModel and, with the name of the side, what
     `images.decode` and `embedding.decode` raise.
     """
-    chosen = models.embedder(model)
-    given = {i: _decode(chosen, side) for i, side in enumerate((a, b)) if side.kind == "embedding"}
-    prepared = {i: _prepare(chosen, side, limits) for i, side in enumerate((a, b)) if side.kind == "image"}
+    embedder = models.embedder(model)
+    given = {i: _decode(embedder, side) for i, side in enumerate((a, b)) if side.kind == "embedding"}
+    prepared = {i: _prepare(embedder, side, limits) for i, side in enumerate((a, b)) if side.kind == "image"}
     with timed("model"):
-        vectors = _vectors(chosen, prepared, given, deadline)
-    answer = decide(chosen, similarity(vectors[0], vectors[1], chosen.manifest.layout_rescoring), threshold)
+        vectors = _vectors(embedder, prepared, given, deadline)
+    answer = decide(embedder, similarity(vectors[0], vectors[1], embedder.manifest.layout_rescoring), threshold)
     if not explain:
         return answer
     equal = 1 - answer.similarity < LEAST_DIFFERENCE
-    masks = _explain(chosen, prepared, vectors, equal, deadline)
+    masks = _explain(embedder, prepared, vectors, equal, deadline)
     return answer.model_copy(update={"explanation": Explanation(a=masks.get(0), b=masks.get(1))})
 
 
@@ -95,17 +95,17 @@ def decision_of(model: Embedder) -> Decision:
 
 
 def _decode(model: Embedder, side: Side) -> NDArray[np.float32]:
-    with _told_of(side):
+    with _errors_name(side):
         return embedding.decode(side.content, name_of(model), model.manifest.embedding_parts)
 
 
 def _prepare(model: Embedder, side: Side, limits: ImageLimits) -> Prepared:
-    with _told_of(side):
+    with _errors_name(side):
         return prepare_for(model, side.content, limits)
 
 
 @contextmanager
-def _told_of(side: Side) -> Iterator[None]:
+def _errors_name(side: Side) -> Iterator[None]:
     try:
         yield
     except PhototriageError as error:
@@ -118,8 +118,8 @@ def _vectors(
     """The embeddings of both sides, those of images in one batch."""
     embedded = given
     if prepared:
-        found = model.embed(np.stack([each.pixels for each in prepared.values()]), deadline)
-        embedded = given | dict(zip(prepared, found, strict=True))
+        computed = model.embed(np.stack([each.pixels for each in prepared.values()]), deadline)
+        embedded = given | dict(zip(prepared, computed, strict=True))
     return [embedded[0], embedded[1]]
 
 

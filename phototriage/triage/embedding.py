@@ -33,7 +33,7 @@ def decode(text: bytes, model: ModelName, parts: Sequence[int]) -> NDArray[np.fl
     version, or of another size, or if its values can't be an embedding.
     """
     try:
-        given = _whole_answer(text) or Embedding.model_validate_json(text, strict=True)
+        sent = _whole_response(text) or Embedding.model_validate_json(text, strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the text"
@@ -41,17 +41,17 @@ def decode(text: bytes, model: ModelName, parts: Sequence[int]) -> NDArray[np.fl
             f"The embedding is not the JSON object that /v1/embed gives: {place[:64]}: {first['msg']}. "
             "Send its `embedding` as it came."
         ) from error
-    if (given.model, given.version) != (model.name, model.version):
+    if (sent.model, sent.version) != (model.name, model.version):
         raise ForeignEmbedding(
-            f"The embedding is of model {given.model[:64]!r}, version {given.version[:64]!r}; it is compared by "
+            f"The embedding is of model {sent.model[:64]!r}, version {sent.version[:64]!r}; it is compared by "
             f"{model.name!r}, version {model.version!r}. Embed the image again."
         )
     dimension = sum(parts)
-    if given.dimension != dimension:
+    if sent.dimension != dimension:
         raise ForeignEmbedding(
-            f"The embedding says {given.dimension} dimensions; {model.name} has {dimension}. Embed the image again."
+            f"The embedding says {sent.dimension} dimensions; {model.name} has {dimension}. Embed the image again."
         )
-    vector = _values(given.values, dimension)
+    vector = _values(sent.values, dimension)
     if not np.isfinite(vector).all():
         raise ForeignEmbedding(
             f"{np.count_nonzero(~np.isfinite(vector))} of the embedding's {dimension} values are not finite, and all "
@@ -74,7 +74,7 @@ def _check_lengths(vector: NDArray[np.float32], parts: Sequence[int]) -> None:
             )
 
 
-def _whole_answer(text: bytes) -> Embedding | None:
+def _whole_response(text: bytes) -> Embedding | None:
     try:
         return EmbedResponse.model_validate_json(text, strict=True).embedding
     except ValidationError:

@@ -1,4 +1,4 @@
-"""The one path from an image file's bytes to its answers: one decode, each model run once, only what is plan.
+"""The one path from an image file's bytes to its answers: one decode, each model run once, only what is asked for.
 
 No HTTP here: the service and the command line call this.
 """
@@ -30,24 +30,24 @@ from phototriage.triage.schemas import ClassifyResponse, DifficultyResponse, Emb
 
 T = TypeVar("T")
 
-Later = Callable[[], Floats]
-Aside = Callable[[Later], Later]  # takes work, and gives what waits for its result
+Work = Callable[[], Floats]
+Aside = Callable[[Work], Work]  # takes work, and gives what waits for its result
 
 DEFAULT_LIMITS = ImageLimits()
 DEFAULT_PARTS: tuple[Part, ...] = ("classify", "difficulty", "embed")
 
 
-def in_turn(work: Later) -> Later:
+def in_turn(work: Work) -> Work:
     """An Aside for a caller with one thread: the work is done when its result is wanted."""
     return work
 
 
 @dataclass(frozen=True)
 class TriageRequest:
-    """What is plan about an image. include: the parts, or None for as many of DEFAULT_PARTS as there are models for.
+    """What is asked about an image. include: the parts, or None for as many of DEFAULT_PARTS as there are models for.
 
     A model that isn't named is the default of its kind. `label` is what the caller takes the image for, `target` the
-    label whose saliency is plan for, or None for the predicted one.
+    label whose saliency is asked for, or None for the predicted one.
     """
 
     include: tuple[Part, ...] | None = None
@@ -61,7 +61,7 @@ class TriageRequest:
 
 @dataclass(frozen=True)
 class Plan:
-    """A request with its models found and its words checked, before any image is read."""
+    """A request with its models found and its names checked, before any image is read."""
 
     request: TriageRequest
     parts: tuple[Part, ...]
@@ -132,7 +132,7 @@ def saliency(
     model: str | None = None,
     limits: ImageLimits = DEFAULT_LIMITS,
 ) -> Saliency:
-    """What the model leans on for the `target` label, or without one for the label that it predicts.
+    """What the model relies on for the `target` label, or without one for the label that it predicts.
 
     `gradient`: the smoothed gradient of the label's logit. `featout`: how strongly FeatOut would remove each
     pixel, by the model's own settings or, if it was trained without FeatOut, by the usual ones. Errors as of `triage`.
@@ -222,32 +222,30 @@ def _classifier_parts(plan: Plan, classifier: Classifier, upright: Upright, dead
     difficulty_models = plan.difficulty_models
     with timed("decode"):
         prepared = resize(upright, classifier.manifest.input)
-        small = (
-            None
-            if difficulty_models is None
-            else resize(upright, difficulty_models.autoencoder.manifest.input).pixels[np.newaxis]
-        )
+        small = None  # the autoencoder's input
+        if difficulty_models is not None:
+            small = resize(upright, difficulty_models.autoencoder.manifest.input).pixels[np.newaxis]
     images, weights, vector, prediction = prepared.pixels[np.newaxis], None, None, None
     if "saliency" in plan.parts:
-        weights = np.zeros((1, len(classifier.labels)), np.float32)  # of the predicted label, where none is plan
+        weights = np.zeros((1, len(classifier.labels)), np.float32)  # of the predicted label, where none is asked for
         if plan.target is not None:
             weights[0, plan.target] = 1
     with timed("model"):
-        found = classifier.run(images, weights, deadline)
-        if plan.tail is not None and found.shared is not None:
-            vector = plan.tail.embed(found.shared, images, deadline)[0]
+        outputs = classifier.run(images, weights, deadline)
+        if plan.tail is not None and outputs.shared is not None:
+            vector = plan.tail.embed(outputs.shared, images, deadline)[0]
         if difficulty_models is not None and small is not None:
             measured = difficulty_models.autoencoder.measure(small, deadline)
-            seen = SignalInputs(found.logits, *measured, images, np.array([upright.smallest_side]))
-            prediction = difficulty_models.difficulty.predict(seen, [plan.label])[0]
-    gradient = None if found.gradient is None else found.gradient[0]
-    return PipelineOutputs(found.logits[0], gradient, prepared.geometry, prediction, vector)
+            inputs = SignalInputs(outputs.logits, *measured, images, np.array([upright.smallest_side]))
+            prediction = difficulty_models.difficulty.predict(inputs, [plan.label])[0]
+    gradient = None if outputs.gradient is None else outputs.gradient[0]
+    return PipelineOutputs(outputs.logits[0], gradient, prepared.geometry, prediction, vector)
 
 
 def respond(
     plan: Plan, data: bytes, limits: ImageLimits, deadline: float = NO_DEADLINE, aside: Aside = in_turn
 ) -> TriageResponse:
-    """All parts that the plan asks for, about an image file. Errors as of `look`."""
+    """All parts that the plan asks for, about an image file. Errors as of `run_models`."""
     return assemble(plan, run_models(plan, data, limits, deadline, aside))
 
 
@@ -263,26 +261,26 @@ def assemble(plan: Plan, outputs: PipelineOutputs) -> TriageResponse:
 
 
 def classify_part(plan: Plan, outputs: PipelineOutputs) -> ClassifyResponse:
-    """The part `classify` of what was outputs at for it, as the next ones for theirs."""
-    return classify_response(_there(plan.classifier), _there(outputs.logits), plan.request.top_k)
+    """The part `classify`, from what the plan's models gave; the next functions make the other parts."""
+    return classify_response(_required(plan.classifier), _required(outputs.logits), plan.request.top_k)
 
 
 def difficulty_part(plan: Plan, outputs: PipelineOutputs) -> DifficultyResponse:
-    return difficulty_response(_there(plan.classifier), _there(outputs.difficulty))
+    return difficulty_response(_required(plan.classifier), _required(outputs.difficulty))
 
 
 def saliency_part(plan: Plan, outputs: PipelineOutputs) -> Saliency:
-    classifier = _there(plan.classifier)
-    target = int(_there(outputs.logits).argmax()) if plan.target is None else plan.target
-    gradient, geometry = _there(outputs.gradient), _there(outputs.geometry)
+    classifier = _required(plan.classifier)
+    target = int(_required(outputs.logits).argmax()) if plan.target is None else plan.target
+    gradient, geometry = _required(outputs.gradient), _required(outputs.geometry)
     return saliency_of(classifier, classifier.labels[target], gradient, geometry, plan.request.method)
 
 
 def embed_part(plan: Plan, outputs: PipelineOutputs) -> EmbedResponse:
-    return embed_response(_there(plan.embedder), _there(outputs.embedding))
+    return embed_response(_required(plan.embedder), _required(outputs.embedding))
 
 
-def _there(value: T | None) -> T:
+def _required(value: T | None) -> T:
     if value is None:
         raise ValueError("The plan doesn't ask for this part")
     return value

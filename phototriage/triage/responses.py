@@ -111,15 +111,15 @@ class Saliency:
 def saliency_of(model: Classifier, target: str, gradient: Floats, geometry: Geometry, method: Method) -> Saliency:
     """gradient (H, W, C) of the target's logit at the model's input, which lies in the upright image so."""
     smooth = smooth_map(gradient)
-    rule = model.manifest.featout or FeatOutConfig()
+    config = model.manifest.featout or FeatOutConfig()
     featout = method == "featout"
-    mask = strength_mask(featout_strength(smooth, rule)) if featout else gradient_mask(smooth)
+    mask = strength_mask(featout_strength(smooth, config)) if featout else gradient_mask(smooth)
     return Saliency(
         model=name_of(model),
         target=target,
         method=method,
         mask=to_upright(mask, geometry),
-        patches=_upright_patches(featout_patches(smooth, rule), geometry),
+        patches=_upright_patches(featout_patches(smooth, config), geometry),
         summary=summarise(smooth),
         trained_with_featout=model.manifest.featout is not None if featout else None,
     )
