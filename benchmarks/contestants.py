@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from benchmarks.load_generator import Load, ask, closed_loop, open_loop
 from benchmarks.process_tree import cpu_seconds, tree
-from benchmarks.server_process import ServerProcess, free_port, peer_python
+from benchmarks.server_process import ROOT, ServerProcess, free_port, peer_python
 
 BOUNDARY = b"8f3c1d7ab7e94f21"
 Encode = Callable[[bytes], tuple[bytes, bytes]]  # a JPEG → the content type and the body
@@ -154,7 +154,8 @@ class Setting:
     generator: Executor
     connections: Sequence[int]
 
-    def service(self, name: str, raw_body: bool, environment: Mapping[str, str]) -> HttpContestant:
+    def service(self, name: str, raw_body: bool, environment: Mapping[str, str], tree: Path = ROOT) -> HttpContestant:
+        """This service, or that of another checkout, `tree`."""
         folder = self.folder / name.replace(" ", "_")
         command = [sys.executable, "-m", "bentoml", "serve", "service:Phototriage", "--host", "127.0.0.1", "--port"]
         server = ServerProcess(
@@ -167,6 +168,7 @@ class Setting:
                 "BENTOML_DO_NOT_TRACK": "True",
                 **environment,
             },
+            tree,
         )
         return self._asked(server, "/v1/classify", raw if raw_body else form, read_ours)
 

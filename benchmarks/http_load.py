@@ -40,10 +40,10 @@ from phototriage.runtime.forward_graph import forward_only
 from phototriage.settings import available_cores
 
 RAW, PLAIN, CALL, WIDE_CALL = "raw loop", "plain loop", "raw call", "raw call on all cores"
-SERVER, CONTAINER = "server mode", "container mode"
+SERVER, CONTAINER, OTHER = "server mode", "container mode", "the other checkout"
 CONTAINED = {"BENTOML_CONTAINERIZED": "true"}
 PEER_NAMES = ("fastapi", "litserve", "mlserver", "bentoml")
-ALL = (RAW, PLAIN, CALL, WIDE_CALL, SERVER, CONTAINER, *PEER_NAMES)
+ALL = (RAW, PLAIN, CALL, WIDE_CALL, SERVER, CONTAINER, OTHER, *PEER_NAMES)
 BUSY = 8  # connections at which a server's capacity is taken
 OPEN_SHARE, OVERLOAD = 0.8, 10.0  # of the capacity
 OPEN_CONNECTIONS, OVERLOAD_CONNECTIONS = 64, 512
@@ -63,6 +63,7 @@ def options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--server-env", nargs="+", type=assignment, default=[], metavar="NAME=VALUE")
     parser.add_argument("--container-env", nargs="+", type=assignment, default=[], metavar="NAME=VALUE")
     parser.add_argument("--raw-body", action="store_true", help="send this service the file itself, not a form")
+    parser.add_argument("--beside", type=Path, help="another checkout, whose server takes part, to compare versions")
     parser.add_argument("--open-size", choices=SIZES, default="500×375", help="of the photos in an open loop")
     parser.add_argument("--open-loop", action="store_true", help=f"also arrivals at {OPEN_SHARE} × the capacity")
     parser.add_argument("--overload", action="store_true", help=f"also arrivals at {OVERLOAD:g} × the capacity")
@@ -111,12 +112,14 @@ def start(setting: Setting, given: argparse.Namespace, stack: ExitStack) -> tupl
     found: dict[str, Contestant] = {}
     missing = []
     for name in ALL:
-        if name not in given.only and name not in raw:
+        if (name not in given.only and name not in raw) or (name == OTHER and given.beside is None):
             continue
         try:
             contestant: RawLoop | HttpContestant
             if name in raw:
                 contestant = raw[name]()
+            elif name == OTHER:
+                contestant = setting.service(name, given.raw_body, modes[SERVER], given.beside.resolve())
             elif name in modes:
                 contestant = setting.service(name, given.raw_body, modes[name])
             else:

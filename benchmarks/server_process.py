@@ -74,9 +74,14 @@ class ServerProcess:
     """A server on a free port of the loopback, with its output in a file."""
 
     def __init__(
-        self, name: str, command: Callable[[int], Sequence[str]], folder: Path, environment: Mapping[str, str]
+        self,
+        name: str,
+        command: Callable[[int], Sequence[str]],
+        folder: Path,
+        environment: Mapping[str, str],
+        tree: Path = ROOT,
     ) -> None:
-        """`command` is given the port. Relative paths are the repository's."""
+        """`command` is given the port. Code and relative paths are the tree's, a checkout of this repository."""
         self.name = name
         port = free_port()
         self.address: Address = ("127.0.0.1", port)
@@ -85,10 +90,10 @@ class ServerProcess:
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 list(command(port)),
-                cwd=ROOT,
+                cwd=tree,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, "PYTHONPATH": str(ROOT), "PEER_PORT": str(port), **environment},
+                env={**os.environ, "PYTHONPATH": str(tree), "PEER_PORT": str(port), **environment},
                 process_group=0,  # not a session of its own, to which the kernel would give a share of the cores
             )
 
