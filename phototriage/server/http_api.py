@@ -8,7 +8,7 @@ import math
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from time import monotonic, perf_counter
+from time import perf_counter
 from typing import TypeVar
 
 from pydantic import BaseModel
@@ -17,11 +17,11 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from phototriage.common import metrics
-from phototriage.common.errors import DeadlineExceeded, Overloaded, PhototriageError
-from phototriage.images.pixels import ImageLimits
+from phototriage.common.errors import DeadlineExceeded, Overloaded
 from phototriage.models.model_set import Models
 from phototriage.server import drift, openapi
-from phototriage.server.form import File
+from phototriage.server.batch_items import answer_item, numbered
+from phototriage.server.deadline import Deadline
 from phototriage.server.operations import OPERATIONS
 from phototriage.server.query import JSON, PNG, prefers_png, read_query, refuse_query
 from phototriage.server.router import READ_AT, Route, Router
@@ -30,9 +30,7 @@ from phototriage.server.uploads import read_image, read_images, read_pair
 from phototriage.settings import Settings
 from phototriage.triage import comparison, pipeline, responses
 from phototriage.triage.pipeline import PipelineOutputs, Plan, TriageRequest
-from phototriage.triage.problems import problem_of
 from phototriage.triage.schemas import (
-    BatchItem,
     BatchResponse,
     ClassifyQuery,
     DifficultyQuery,
@@ -162,14 +160,14 @@ class HttpApi:
         serving = self._admitted(request)
         settings = serving.settings
         plan = pipeline.make_plan(serving.models, TriageRequest(**dict(read_query(request, TriageQuery))))
-        deadline = _Deadline(settings.deadline_seconds)
+        deadline = Deadline(settings.deadline_seconds)
         # As many bytes as so many images may come in.
         weight = math.ceil(settings.max_request_bytes / settings.max_image_bytes)
         files = await self._receive(request, serving, read_images, deadline, min(weight, MAX_UPLOADS))
-        works = [partial(_item, plan, file, settings.image_limits, deadline.at) for file in files]
+        works = [partial(answer_item, plan, file, settings.image_limits, deadline.at) for file in files]
         outcomes = await serving.queue.run_each(works, deadline.on_loop)
         results = [
-            _numbered(index, file, outcome) for index, (file, outcome) in enumerate(zip(files, outcomes, strict=True))
+            numbered(index, file, outcome) for index, (file, outcome) in enumerate(zip(files, outcomes, strict=True))
         ]
         return Response(BatchResponse(results=results).model_dump_json(exclude_none=True), media_type=JSON)
 
@@ -177,7 +175,7 @@ class HttpApi:
         query = read_query(request, DuplicatesQuery)
         serving = self._admitted(request)
         models, limits = serving.models, serving.settings.image_limits
-        deadline = _Deadline(serving.settings.deadline_seconds)
+        deadline = Deadline(serving.settings.deadline_seconds)
         sides = await self._receive(request, serving, read_pair, deadline, 2)
 
         def work() -> Response:
@@ -242,7 +240,7 @@ class HttpApi:
         serving = self._admitted(request)
         models, limits = serving.models, serving.settings.image_limits
         plan = pipeline.make_plan(models, triage_request)
-        deadline = _Deadline(serving.settings.deadline_seconds)
+        deadline = Deadline(serving.settings.deadline_seconds)
         image = await self._receive(request, serving, read_image, deadline, 1)
 
         def work() -> Response:
@@ -255,7 +253,7 @@ class HttpApi:
         request: Request,
         serving: Serving,
         read: Callable[[Request, Settings], Awaitable[T]],
-        deadline: _Deadline,
+        deadline: Deadline,
         images: int,
     ) -> T:
         """Read up to so many images on the event loop."""
@@ -279,7 +277,7 @@ class HttpApi:
         models: Models,
         content: list[bytes],
         work: Callable[[], Response],
-        deadline: _Deadline,
+        deadline: Deadline,
     ) -> Response:
         """The answer to the content, from the cache if there is one and it is there, else from a thread."""
         cache = serving.cache
@@ -305,33 +303,6 @@ class HttpApi:
             yield
         finally:
             self._uploads -= images
-
-
-class _Deadline:
-    """One moment, by the clock of the event loop and by the one that threads read."""
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        self.on_loop = asyncio.get_running_loop().time() + seconds
-        self.at = monotonic() + seconds
-
-
-def _item(plan: Plan, file: File, limits: ImageLimits, deadline: float) -> BatchItem | PhototriageError:
-    """One image of a batch, but for its number. No error of one is raised, since that would take the others along."""
-    try:
-        if file.refused is not None:
-            raise file.refused
-        answer = pipeline.respond(plan, file.joined(), limits, deadline)
-    except PhototriageError as error:
-        return error
-    drift.count_parts(answer)
-    return BatchItem(index=0, filename=file.name, **dict(answer))
-
-
-def _numbered(index: int, file: File, outcome: BatchItem | PhototriageError) -> BatchItem:
-    if isinstance(outcome, PhototriageError):
-        return BatchItem(index=index, filename=file.name, error=problem_of(outcome))
-    return outcome.model_copy(update={"index": index})
 
 
 def scope_query(request: Request) -> bytes:
