@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from phototriage.cli.command import overlay
+from phototriage.cli.saliency import overlay
 from phototriage.images.pixels import ImageLimits, decode
 from phototriage.models.model_set import Models, load_models
 from phototriage.settings import read_settings

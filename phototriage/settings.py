@@ -12,9 +12,11 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from phototriage.common import shipped_models
 from phototriage.images.pixels import ImageLimits
 
 PREFIX = "PHOTOTRIAGE_"
+EXPORTED_MODELS = Path("exported_models")  # where training exports to, below the working directory
 MAX_DEADLINE_SECONDS = 60
 CORES_OF_A_WORKER = 4
 GPU_BATCH = 16
@@ -31,7 +33,10 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
 
-    models_directory: Path = Field(default=Path("exported_models"), description="Folder of model folders")
+    models_directory: Path = Field(
+        default_factory=lambda: default_models_directory(),
+        description="Folder of model folders; default: exported_models, else those of phototriage-models",
+    )
     default_classifier: str | None = Field(
         default=None, description="Classifier that answers where none is named; else the manifest's choice"
     )
@@ -117,6 +122,11 @@ def read_settings() -> Settings:
 def _said(error: ErrorDetails) -> str:
     """The value that doesn't fit, but for a secret."""
     return "" if error["loc"][0] == HIDDEN else f"={error['input']!r}"
+
+
+def default_models_directory() -> Path:
+    """What one has exported oneself comes first. Where there is neither, loading says what to do."""
+    return EXPORTED_MODELS if EXPORTED_MODELS.is_dir() else shipped_models.directory() or EXPORTED_MODELS
 
 
 def default_workers() -> int:

@@ -1,4 +1,6 @@
-"""The `phototriage` command: one module a command, and what commands write as tables and pages."""
+"""The `phototriage` command: a module for each command or few that belong together, which adds its options to the
+parser (`add_to`) and is called with them (`run`); and the page of thumbnails that `rank` writes.
+"""
 
 from phototriage.cli.command import main
 

@@ -1,25 +1,28 @@
-"""A folder's images from the hardest to the easiest, as a table and as a page of thumbnails."""
+"""The command `phototriage rank`: a folder's images from the hardest to the easiest, as a table and as a page of
+thumbnails."""
 
 from __future__ import annotations
 
-import sys
+import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from PIL import Image
 
 from phototriage.cli import gallery
+from phototriage.cli.exit_status import DONE, FILE_FAILED, refuse, tell
 from phototriage.common import tables
-from phototriage.common.errors import PhototriageError
+from phototriage.common.errors import PhototriageError, UnknownModel
 from phototriage.common.progress import Progress
 from phototriage.common.tables import TableError
 from phototriage.difficulty.predictor import MISLABELLED, SCORE, DifficultyPrediction
 from phototriage.difficulty.signals import KINDS, SIGNALS, softmax
 from phototriage.images.pixels import IMAGE_SUFFIXES, ImageLimits, decode, decode_for
-from phototriage.models.model_set import DifficultyModels
+from phototriage.models.model_set import DifficultyModels, load_models
 from phototriage.scoring.image_files import Failure, find, read_file, reason
+from phototriage.settings import Settings
 from phototriage.triage.assessment import ModelInputs, concatenated, model_inputs, signal_inputs
 
 By = Literal["score", "ambiguous", "unusual", "low_quality", "likely_mislabelled"]
@@ -28,6 +31,36 @@ BATCH = 16  # images at once, as the models are fed; decoded ones one by one
 NOT_GIVEN = float("-inf")
 SHOWN = 60  # thumbnails of the hardest, and of the easiest
 COLUMNS = ("path", "label", "confidence", "score", "percentile", "review", "reasons", *KINDS)
+
+
+def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Its options, among those of the other commands."""
+    rank = commands.add_parser("rank", help="write a folder's images from the hardest to the easiest, and why")
+    rank.add_argument("input", type=Path, metavar="FOLDER")
+    rank.add_argument("-o", "--output", type=Path, required=True, metavar="CSV")
+    rank.add_argument("--gallery", type=Path, metavar="HTML", help="write a page of the hardest and the easiest, too")
+    rank.add_argument("--by", choices=get_args(By), default="score")
+    rank.add_argument("--labelled", action="store_true", help="sub-folders are labels: tells what is mislabelled")
+    rank.add_argument("--model", help="a classifier; the default one without it")
+    rank.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace, settings: Settings) -> int:
+    if options.by == MISLABELLED and not options.labelled:
+        return refuse(f"--by {MISLABELLED} needs --labelled")
+    try:
+        whole = write_ranking(
+            load_models(settings).for_difficulty(options.model),
+            options.input,
+            options.output,
+            options.gallery,
+            settings.image_limits,
+            by=options.by,
+            labelled=options.labelled,
+        )
+    except (TableError, UnknownModel) as error:
+        return refuse(str(error))
+    return DONE if whole else FILE_FAILED
 
 
 @dataclass(frozen=True)
@@ -126,7 +159,7 @@ def write_ranking(
     ranked, failures = rank(models, folder, paths, limits, labelled=labelled)
     unread |= {folder / path: told for path, told in failures.items()}
     for path, told in unread.items():
-        print(f"phototriage: {path}: {told}", file=sys.stderr)
+        tell(f"{path}: {told}")
     ranked.sort(key=lambda one: one.place(by))
     header = [*COLUMNS, *(("given_label", MISLABELLED) if labelled else ()), *SIGNALS]
     tables.write(output, header, (_row(one, labelled) for one in ranked))

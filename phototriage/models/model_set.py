@@ -174,8 +174,8 @@ def folders_of(settings: Settings) -> list[Path]:
         )
     except OSError as error:
         raise ModelFolderError(
-            f"The models directory {str(directory)!r} can't be read: {error.strerror}. Name it by "
-            "PHOTOTRIAGE_MODELS_DIRECTORY"
+            f"The models directory {str(directory)!r} can't be read: {error.strerror}. Name one by "
+            "PHOTOTRIAGE_MODELS_DIRECTORY, start where exported_models is, or install the wheel phototriage-models"
         ) from error
     if not folders:
         raise ModelFolderError(f"The models directory {str(directory)!r} holds no model: train and export one")

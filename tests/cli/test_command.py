@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from phototriage.cli.command import main, overlay
+from phototriage.cli.command import main
+from phototriage.cli.saliency import overlay
 from phototriage.models.model_set import Models
 from phototriage.triage import pipeline
 from phototriage.triage.pipeline import TriageRequest
@@ -38,9 +39,10 @@ def test_config_prints_every_setting(capsys: pytest.CaptureFixture[str], models_
 
 def test_models_lists_them(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models"]) == 0
-    classifier, embedder = (line.split("\t") for line in capsys.readouterr().out.splitlines())
+    classifier, data, embedder, _ = (line.split("\t") for line in capsys.readouterr().out.splitlines())
     assert (classifier[:2], classifier[4]) == (["tiny", "classifier"], "red, green, blue")
     assert (embedder[:2], embedder[3:]) == (["tiny_embedder", "embedder"], ["default"])
+    assert data == ["", "trained on colours, licence: none"]
 
 
 def test_classify_prints_what_the_api_answers(photo: Path, models: Models, capsys: pytest.CaptureFixture[str]) -> None:

@@ -382,7 +382,7 @@ def test_the_batch_job_calls_a_command_that_there_is(tmp_path: Path) -> None:
     assert BATCH["workingDir"] == str(IN_IMAGE)
     command = re.search(r"python -m phototriage\.cli (.*?)\|\|", batch_script(tmp_path))
     assert command
-    options = cli._parser().parse_args(shlex.split(command[1]))
+    options = cli.parser().parse_args(shlex.split(command[1]))
     assert (options.command, options.near_duplicates) == ("score", True)
     assert options.output.is_relative_to(tmp_path)
 

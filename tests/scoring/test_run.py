@@ -273,7 +273,10 @@ def test_a_missing_package_is_named(
     monkeypatch.delattr("phototriage.scoring.run", raising=False)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     assert score(photos, tmp_path / "scores.parquet") == 2
-    assert "score needs the package pyarrow, of the extra 'score': pip install -e '.[score]'" in capsys.readouterr().err
+    assert (
+        "score needs the package pyarrow, of the extra 'score': pip install 'phototriage[score]'"
+        in capsys.readouterr().err
+    )
 
 
 def test_row_groups_do_not_depend_on_the_parts(photos: Path, tmp_path: Path) -> None:

@@ -82,11 +82,13 @@ def test_a_changed_model_ends_the_server(start: Start, tmp_path: Path, container
     write_model(tmp_path / "models" / "tiny")
     with (tmp_path / "models" / "tiny" / "model.onnx").open("ab") as file:
         file.write(b"\0")
-    server = start(tmp_path / "models", **container)
+    (tmp_path / "temporary").mkdir()
+    server = start(tmp_path / "models", TMPDIR=str(tmp_path / "temporary"), **container)
     assert server.process.wait(SECONDS) == 1
     assert "phototriage: tiny/model.onnx has SHA-256" in server.log
     assert server.log.count("phototriage: ") == 1
     assert "Traceback" not in server.log
+    assert not list((tmp_path / "temporary").glob("phototriage-*"))
 
 
 def test_settings_that_do_not_fit_end_the_server(start: Start, models_directory: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from phototriage.cli.bulk import write_answers, write_groups
+from phototriage.cli.duplicates import write_answers, write_groups
 from phototriage.duplicates import layout
 from phototriage.duplicates.layout_rescoring import LayoutRescoring
 from phototriage.images.pixels import ImageLimits

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from phototriage.cli.bulk import write_answers, write_groups
+from phototriage.cli.duplicates import write_answers, write_groups
 from phototriage.common.tables import TableError
 from phototriage.images.pixels import ImageLimits
 from phototriage.models.embedder import Embedder

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import signal
-import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, get_args
 
 from pydantic import ValidationError
 
+from phototriage.cli.exit_status import DONE, FILE_FAILED, INTERRUPTED, refuse, tell
+from phototriage.cli.triage_options import add_triage_options, describe, triage_request
 from phototriage.common import tables
 from phototriage.common.errors import PhototriageError
 from phototriage.common.tables import TableError
@@ -18,12 +19,10 @@ from phototriage.runtime import providers
 from phototriage.runtime.providers import ProviderUnavailable
 from phototriage.settings import Settings
 from phototriage.triage.pipeline import TriageRequest
-from phototriage.triage.schemas import Method, Part, TriageQuery
+from phototriage.triage.schemas import Part
 
 if TYPE_CHECKING:
     from phototriage.scoring.run import Start, Task
-
-FILE_FAILED, CANT_START, INTERRUPTED = 1, 2, 130
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -47,28 +46,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.add_argument(
         "--index", type=Path, metavar="DIR", help="of all that earlier runs have seen; implies --near-duplicates"
     )
-    add_question(parser)
-
-
-def add_question(parser: argparse.ArgumentParser) -> None:
-    """What can be asked about an image, but for `include`."""
-    parser.add_argument("--top-k", type=int, help="of classify")
-    parser.add_argument("--label", help="of difficulty: what you take the images for")
-    parser.add_argument("--target", help="of saliency: the label to explain; the predicted one without it")
-    parser.add_argument("--method", choices=get_args(Method), default="gradient", help="of saliency")
-    parser.add_argument("--classifier", help="the default one without it")
-    parser.add_argument("--embedder", help="the default one without it")
-
-
-def question_of(options: argparse.Namespace) -> TriageRequest:
-    """As the query of /v1/triage asks it. Raises ValidationError."""
-    words = {name: getattr(options, name) for name in TriageQuery.model_fields}
-    return TriageRequest(**dict(TriageQuery.model_validate(words)))
-
-
-def told(error: ValidationError) -> str:
-    """What of a question doesn't fit."""
-    return f"phototriage: {error.errors()[0]['loc'][0]}: {error.errors()[0]['msg']}"
+    add_triage_options(parser)
+    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace, settings: Settings) -> int:
@@ -82,23 +61,24 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
         start = _engine(options)
     except ImportError as error:
         extra = "batch" if options.engine == "ray" else "score"
-        return _refuse(f"score needs the package {error.name}, of the extra {extra!r}: pip install -e '.[{extra}]'")
+        return refuse(
+            f"score needs the package {error.name}, of the extra {extra!r}: pip install 'phototriage[{extra}]'"
+        )
     signal.signal(signal.SIGTERM, _interrupt)  # a platform's way to say Ctrl-C
     try:
-        question = question_of(options)
+        task = _task(score.Task, options, triage_request(options), settings)
         tables.check_writable(options.output)
-        return 0 if score.score(_task(score.Task, options, question, settings), settings, start) else FILE_FAILED
+        return DONE if score.score(task, settings, start) else FILE_FAILED
     except ValidationError as error:
-        print(told(error), file=sys.stderr)
-        return CANT_START
+        return refuse(describe(error))
     except (PhototriageError, PartsError, ProviderUnavailable, ScoringFailed, SourceError, TableError) as error:
-        return _refuse(str(error))
+        return refuse(str(error))
     except OSError as error:
-        return _refuse(
+        return refuse(
             f"{error.filename or options.output}: {error.strerror or error}. What is done is kept: start again."
         )
     except KeyboardInterrupt:
-        print("phototriage: stopped. What is done is kept: the same command goes on.", file=sys.stderr)
+        tell("stopped. What is done is kept: the same command goes on.")
         return INTERRUPTED
 
 
@@ -114,13 +94,13 @@ def _engine(options: argparse.Namespace) -> Start:
     return partial(RayEngine, parts=folder_of(options.output), address=options.address)
 
 
-def _task(make: type[Task], options: argparse.Namespace, question: TriageRequest, settings: Settings) -> Task:
+def _task(make: type[Task], options: argparse.Namespace, request: TriageRequest, settings: Settings) -> Task:
     """On a GPU one process feeds it from many threads; on a CPU each core has a process of its own."""
     gpu = providers.choose(settings.provider)[0] == providers.CUDA
     return make(
         options.source,
         options.output,
-        question,
+        request,
         column=options.column,
         workers=options.workers or (1 if gpu and options.engine == "local" else None),
         threads=settings.threads if gpu else 1,
@@ -139,8 +119,3 @@ def _number(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"it is {text}, and at least 1 is needed")
     return value
-
-
-def _refuse(message: str) -> int:
-    print(f"phototriage: {message}", file=sys.stderr)
-    return CANT_START

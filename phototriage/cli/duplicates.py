@@ -1,22 +1,28 @@
-"""The commands that compare many images: a folder to its groups of duplicates, a table of pairs to answers."""
+"""The commands that compare many images: `phototriage duplicates`, a folder to its groups of duplicates, and
+`phototriage compare`, a table of pairs to answers."""
 
 from __future__ import annotations
 
+import argparse
+import math
 import os
-import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from phototriage.cli.exit_status import DONE, FILE_FAILED, refuse, tell
 from phototriage.common import tables
+from phototriage.common.errors import UnknownModel
 from phototriage.common.progress import Progress
 from phototriage.common.tables import Table, TableError
 from phototriage.duplicates.pairs import Group, groups, near_pairs_of_many, similarity
 from phototriage.images.pixels import IMAGE_SUFFIXES, ImageLimits
 from phototriage.models.embedder import Embedder
+from phototriage.models.model_set import load_models
 from phototriage.scoring.image_files import embed_files, find, reason
+from phototriage.settings import Settings
 from phototriage.triage.comparison import decide, decision_of
 
 GROUP_COLUMNS = ("group", "path", "size", "minimum_similarity")
@@ -24,6 +30,38 @@ PATH_COLUMNS = ("path_a", "path_b")
 ANSWER_COLUMNS = ("duplicate", "similarity", "probability", "error")
 
 Row = list[object]
+Write = Callable[[Path, Path, Embedder, float | None, ImageLimits], bool]
+
+
+def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Their options, among those of the other commands."""
+    duplicates = commands.add_parser("duplicates", help="write the groups of duplicates below a folder")
+    duplicates.add_argument("input", type=Path, metavar="FOLDER")
+    duplicates.set_defaults(run=run, write=write_groups)
+    compare = commands.add_parser("compare", help="write for each pair of images whether they are duplicates")
+    compare.add_argument("input", type=Path, metavar="PAIRS.csv", help="with columns path_a and path_b")
+    compare.set_defaults(run=run, write=write_answers)
+    for command in (duplicates, compare):
+        command.add_argument("-o", "--output", type=Path, required=True, metavar="CSV")
+        command.add_argument("--threshold", type=_similarity, help="from -1 to 1; the tuned one without it")
+        command.add_argument("--model", help="an embedder; the default one without it")
+
+
+def run(options: argparse.Namespace, settings: Settings) -> int:
+    write: Write = options.write
+    try:
+        model = load_models(settings).embedder(options.model)
+        whole = write(options.input, options.output, model, options.threshold, settings.image_limits)
+    except (TableError, UnknownModel) as error:
+        return refuse(str(error))
+    return DONE if whole else FILE_FAILED
+
+
+def _similarity(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value) or not -1 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"it is {text}, and similarities go from -1 to 1")
+    return value
 
 
 def write_groups(folder: Path, output: Path, model: Embedder, threshold: float | None, limits: ImageLimits) -> bool:
@@ -41,7 +79,7 @@ def write_groups(folder: Path, output: Path, model: Embedder, threshold: float |
     embedded = embed_files(model, paths, limits, Progress(len(paths)), folder)
     unread |= {folder / path: told for path, told in embedded.failures.items()}
     for path, told in unread.items():
-        print(f"phototriage: {path}: {told}", file=sys.stderr)
+        tell(f"{path}: {told}")
     limit = decision_of(model).threshold if threshold is None else threshold
     found = groups(near_pairs_of_many(embedded.vectors, limit, model.manifest.layout_rescoring))
     tables.write(output, GROUP_COLUMNS, _group_rows(found, embedded.paths))

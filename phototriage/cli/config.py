@@ -1,0 +1,25 @@
+"""The command `phototriage config`."""
+
+from __future__ import annotations
+
+import argparse
+
+from phototriage.cli.exit_status import DONE
+from phototriage.settings import HIDDEN, PREFIX, Settings
+
+
+def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Its options, among those of the other commands."""
+    config = commands.add_parser("config", help="print the settings, as variables of the environment")
+    config.set_defaults(run=run)
+
+
+def run(_: argparse.Namespace, settings: Settings) -> int:
+    """Every setting with its description; keys are not shown."""
+    for name, field in Settings.model_fields.items():
+        value = getattr(settings, name)
+        print(f"# {field.description}")
+        if name == HIDDEN:
+            value = "*****" if value else None
+        print(f"{PREFIX}{name.upper()}={'' if value is None else value}")
+    return DONE

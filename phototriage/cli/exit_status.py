@@ -1,0 +1,18 @@
+"""What a command ends with, and how it says why it can't do what it is told."""
+
+from __future__ import annotations
+
+import sys
+
+DONE, FILE_FAILED, CANT_START, INTERRUPTED = 0, 1, 2, 130
+
+
+def tell(message: str) -> None:
+    """A line to stderr."""
+    print(f"phototriage: {message}", file=sys.stderr)
+
+
+def refuse(message: str) -> int:
+    """The exit status of a command that can't be done, and a line that says why."""
+    tell(message)
+    return CANT_START

@@ -1,0 +1,46 @@
+"""How the server is started from any folder: BentoML's command, and the environment of its processes."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NoReturn
+
+from phototriage.settings import PREFIX, Settings
+
+SERVICE = "phototriage.server.bento_service:Phototriage"
+# In the server's environment: a folder of BentoML's that goes away with the server.
+TEMPORARY_HOME = "_PHOTOTRIAGE_HOME"
+# Where phototriage lies, which is on Python's path anyway. BentoML's processes import from their working directory
+# first, so in the user's a file json.py or numpy.py would be taken for the module.
+IMPORTED_FROM = Path(__file__).resolve().parents[2]
+
+
+def command(address: str, port: str) -> list[str]:
+    """What the process of the server runs."""
+    serve = [sys.executable, "-P", "-m", "bentoml", "serve", SERVICE, "--working-dir", str(IMPORTED_FROM)]
+    return [*serve, "--host", address, "--port", port]
+
+
+def environment(settings: Settings, given: Mapping[str, str]) -> dict[str, str]:
+    """The server's, made from that of its caller. Paths are absolute, since workers have another working directory."""
+    variables = {"BENTOML_DO_NOT_TRACK": "True", **given, "PYTHONSAFEPATH": "1"}
+    for name in Settings.model_fields:
+        if isinstance(value := getattr(settings, name), Path):
+            variables[f"{PREFIX}{name.upper()}"] = str(value.absolute())
+    if configuration := given.get("BENTOML_CONFIG"):
+        variables["BENTOML_CONFIG"] = str(Path(configuration).absolute())
+    if "BENTOML_HOME" not in given:
+        # Servers that share one delete each other's metrics.
+        variables["BENTOML_HOME"] = variables[TEMPORARY_HOME] = tempfile.mkdtemp(prefix="phototriage-bentoml-")
+    return variables
+
+
+def replace_this_process(command: list[str], environment: Mapping[str, str]) -> NoReturn:
+    """What it has said is written first."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execve(command[0], command, environment)  # noqa: S606
