@@ -9,14 +9,12 @@ PEERS := .venv-peers
 GPU := .venv-gpu
 KUBERNETES := .venv-kubernetes
 RAY := .venv-ray
-BENTOML := $(CURDIR)/$(SERVING)/bentoml
 WITH_NODE := PATH="$(CURDIR)/$(DEV)/bin:$$PATH"
 
-.PHONY: serve train check check-full check-kubernetes check-ray clients kills test soak bench bench-decoders bench-resamplers bench-duplicates bench-difficulty bench-http bench-score bench-index bento image try-image check-gpu clean
+.PHONY: serve train check check-full check-kubernetes check-ray clients kills test wheel soak bench bench-decoders bench-resamplers bench-duplicates bench-difficulty bench-http bench-score bench-index bento image try-image check-gpu clean
 
 serve: $(SERVING)/installed
-	@$(SERVING)/bin/python -m phototriage.server.free_port $(HOST) $(PORT)
-	BENTOML_DO_NOT_TRACK=True BENTOML_HOME=$(BENTOML) $(SERVING)/bin/bentoml serve service:Phototriage --host $(HOST) --port $(PORT)
+	$(SERVING)/bin/phototriage serve --host $(HOST) --port $(PORT)
 
 train: $(DEV)/installed
 
@@ -49,6 +47,10 @@ clients: $(DEV)/installed-node
 	$(DEV)/bin/python -c 'import json; from phototriage.server import openapi; print(json.dumps(openapi.document(), indent=2, sort_keys=True, ensure_ascii=False))' > clients/openapi.json.part
 	mv clients/openapi.json.part clients/openapi.json
 	$(WITH_NODE) npm --prefix clients/typescript run schema
+
+# What is installed elsewhere, in dist/: the product, and the shipped models.
+wheel: $(DEV)/installed
+	$(DEV)/bin/python -m deploy.build_wheels
 
 # Half an hour. Another time or other models: make soak MINUTES=120 SOAK='--models exported_models'
 MINUTES ?= 30

@@ -34,7 +34,7 @@ build-backend = "setuptools.build_meta"
 [project]
 name = "phototriage-models"
 version = "{version}"
-description = "Models to try Phototriage with. Trained on photos of unclear licence, or of one that asks for attribution: see LICENSES.md"
+description = "Models to try Phototriage with, trained on photos whose licence is unclear or asks for attribution"
 readme = "README.md"
 license = "LicenseRef-Phototriage-Models"
 license-files = ["LICENSES.md"]
@@ -76,12 +76,12 @@ def manifests(models: Path) -> list[dict[str, Any]]:
 
 
 def licence_table(models: Path) -> str:
-    """A row for each model: its training data, how many images that has, and their licence, as the manifest says."""
-    rows = ["| model | version | trained on | images | licence of the training data |", "| --- | --- | --- | --- | --- |"]
+    """A row for each model: what it was trained on, how many images of that, and their licence, by its manifest."""
+    rows = ["| model | version | trained on | images | licence of the training data |", "| --- " * 5 + "|"]
     for each in manifests(models):
         data = each["data"]
-        images = sum(data["images"].values())
-        rows.append(f"| {each['name']} | {each['version']} | {data['name']} | {images} | {data['licence']} |")
+        cells = (each["name"], each["version"], data["name"], str(data["images"]["train"]), data["licence"])
+        rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
 
 
@@ -117,7 +117,7 @@ def build(output: Path) -> list[Path]:
             source.mkdir()
             lay_out(source)
             pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
-            subprocess.run([*pip, "--wheel-dir", str(made), str(source)], check=True)
+            subprocess.run([*pip, "--wheel-dir", str(made), str(source)], check=True)  # noqa: S603
             (wheel,) = made.glob("*.whl")
             output.mkdir(parents=True, exist_ok=True)
             built.append(Path(shutil.copy(wheel, output)))

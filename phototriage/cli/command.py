@@ -14,6 +14,8 @@ from phototriage.settings import SettingsError, read_settings
 
 COMMANDS = (serve, answers, saliency, ranking, duplicates, score, index, models, config)
 
+DESCRIPTION = "What is this photo, how hard is it, have we seen it before, and what did the model look at?"
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. 0: all went well; 1: some file failed; 2: settings, models or usage don't fit."""
@@ -27,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """Each command sets `run`, a function of its options and the settings that gives the exit status."""
-    whole = argparse.ArgumentParser(prog="phototriage", description=__doc__)
+    whole = argparse.ArgumentParser(prog="phototriage", description=DESCRIPTION)
     whole.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for each in COMMANDS:

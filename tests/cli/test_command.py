@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import phototriage
 from phototriage.cli.command import main
 from phototriage.cli.saliency import overlay
 from phototriage.models.model_set import Models
@@ -28,6 +30,24 @@ def photo(tmp_path: Path) -> Path:
     return path
 
 
+def test_says_its_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"phototriage {phototriage.__version__}\n"
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    told = capsys.readouterr().out
+    for command in (
+        *("classify", "compare", "config", "difficulty", "duplicates", "index", "models", "rank", "saliency"),
+        *("score", "serve", "triage"),
+    ):
+        assert re.search(rf"^    {command}\s+\w", told, re.MULTILINE), command
+
+
 def test_config_prints_every_setting(capsys: pytest.CaptureFixture[str], models_directory: Path) -> None:
     assert main(["config"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -42,7 +62,7 @@ def test_models_lists_them(capsys: pytest.CaptureFixture[str]) -> None:
     classifier, data, embedder, _ = (line.split("\t") for line in capsys.readouterr().out.splitlines())
     assert (classifier[:2], classifier[4]) == (["tiny", "classifier"], "red, green, blue")
     assert (embedder[:2], embedder[3:]) == (["tiny_embedder", "embedder"], ["default"])
-    assert data == ["", "trained on colours, licence: none"]
+    assert data == ["", "trained on none, licence: CC0-1.0"]
 
 
 def test_classify_prints_what_the_api_answers(photo: Path, models: Models, capsys: pytest.CaptureFixture[str]) -> None:
