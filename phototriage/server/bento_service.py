@@ -41,9 +41,6 @@ logger = logging.getLogger("bentoml.phototriage")
 
 def supervise() -> None:
     """Prepare the process that is going to start the workers."""
-    from circus.controller import Controller
-    from circus.sighandler import SysHandler
-
     os.environ[WORKERS] = tempfile.mkdtemp(prefix="phototriage-")
     atexit.register(remove_own_folders)
     try:
@@ -54,7 +51,15 @@ def supervise() -> None:
         print(f"phototriage: {notice}", file=sys.stderr, flush=True)
     os.environ[SUPERVISOR] = str(os.getpid())
     signal.signal(WORKER_FAILED, stop_all)
-    # Circus would end the workers and start new ones.
+    hook_circus()
+
+
+def hook_circus() -> None:
+    """Have BentoML's process manager reload models at SIGHUP, where it would end the workers and start new ones, and
+    look for workers that have died every second."""
+    from circus.controller import Controller
+    from circus.sighandler import SysHandler
+
     SysHandler.handle_hup = lambda _: have_others_reload()
     begin = Controller.start
 
