@@ -11,7 +11,7 @@ KUBERNETES := .venv-kubernetes
 RAY := .venv-ray
 WITH_NODE := PATH="$(CURDIR)/$(DEV)/bin:$$PATH"
 
-.PHONY: serve train check check-full check-kubernetes check-ray clients kills test wheel soak bench bench-decoders bench-resamplers bench-duplicates bench-difficulty bench-http bench-score bench-index bento image try-image check-gpu clean
+.PHONY: serve train check check-full check-kubernetes check-ray clients kills test wheel soak bench bench-decoders bench-resamplers bench-duplicates bench-difficulty bench-http bench-connections bench-score bench-index bento image try-image check-gpu clean
 
 serve: $(SERVING)/installed
 	$(SERVING)/bin/phototriage serve --host $(HOST) --port $(PORT)
@@ -86,6 +86,10 @@ bench-difficulty: $(DEV)/installed
 # Every peer gets an environment of its own. Half an hour, on a machine that does nothing else.
 bench-http: $(DEV)/installed
 	$(DEV)/bin/python -m benchmarks.http_load --data $(CATS_DOGS) $(HOUSES) --open-loop --overload --triage
+
+# What two parts of the service's connections bring: ten minutes, on a machine that does nothing else.
+bench-connections: $(DEV)/installed
+	$(DEV)/bin/python -m benchmarks.connection_parts --data $(CATS_DOGS)
 
 # The index of a million images beside the exact search: half an hour, most of it to build the graph.
 bench-index: $(DEV)/installed

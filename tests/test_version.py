@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -12,6 +13,13 @@ import phototriage
 def test_the_version_is_the_projects() -> None:
     project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
     assert phototriage.__version__ == project["project"]["version"]
+
+
+def test_the_changelog_begins_with_the_version() -> None:
+    text = (Path(__file__).parents[1] / "CHANGELOG.md").read_text(encoding="utf-8")
+    newest = re.search(r"^## (.*)$", text, re.MULTILINE)
+    assert newest
+    assert re.fullmatch(rf"Unreleased|{re.escape(phototriage.__version__)} — \d{{4}}-\d\d-\d\d", newest[1])
 
 
 def test_onnx_runtime_is_told_to_keep_to_itself() -> None:
