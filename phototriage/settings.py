@@ -110,8 +110,10 @@ def read_settings() -> Settings:
     try:
         settings = Settings()
     except ValidationError as error:
-        wrong = (f"{PREFIX}{str(part['loc'][0]).upper()}{_said(part)}: {part['msg']}" for part in error.errors())
-        raise SettingsError("; ".join(wrong)) from error
+        problems = (
+            f"{PREFIX}{str(part['loc'][0]).upper()}{_shown_input(part)}: {part['msg']}" for part in error.errors()
+        )
+        raise SettingsError("; ".join(problems)) from error
     try:
         _ = settings.image_limits
     except ValueError as error:
@@ -119,7 +121,7 @@ def read_settings() -> Settings:
     return settings
 
 
-def _said(error: ErrorDetails) -> str:
+def _shown_input(error: ErrorDetails) -> str:
     """The value that doesn't fit, but for a secret."""
     return "" if error["loc"][0] == HIDDEN else f"={error['input']!r}"
 

@@ -65,7 +65,7 @@ def _triage(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def _print_each(files: Sequence[Path], settings: Settings, answer: Callable[[Models, bytes], BaseModel]) -> int:
-    """A file that can't be read or answered is told on stderr, and the others go on."""
+    """A file that can't be read or answered is named on stderr with the reason, and the others go on."""
     models = load_models(settings)
     status = DONE
     for path in files:

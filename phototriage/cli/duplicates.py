@@ -67,7 +67,7 @@ def _similarity(text: str) -> float:
 def write_groups(folder: Path, output: Path, model: Embedder, threshold: float | None, limits: ImageLimits) -> bool:
     """Write the groups of duplicates among the images below `folder`; `threshold` takes the place of the tuned one.
 
-    Returns whether all images could be read; the others are told on stderr. Raises TableError.
+    Returns whether all images could be read; the others are named on stderr, with the reason. Raises TableError.
     """
     if not folder.is_dir():
         raise TableError(f"{folder} is no folder. Name the one that holds the images.")
@@ -77,21 +77,21 @@ def write_groups(folder: Path, output: Path, model: Embedder, threshold: float |
     if not paths:
         raise TableError(f"{folder} holds no images: no file ends in {', '.join(sorted(IMAGE_SUFFIXES))}.")
     embedded = embed_files(model, paths, limits, Progress(len(paths)), folder)
-    unread |= {folder / path: told for path, told in embedded.failures.items()}
-    for path, told in unread.items():
-        tell(f"{path}: {told}")
-    limit = decision_of(model).threshold if threshold is None else threshold
-    found = groups(near_pairs_of_many(embedded.vectors, limit, model.manifest.layout_rescoring))
-    tables.write(output, GROUP_COLUMNS, _group_rows(found, embedded.paths))
-    images = sum(len(group.members) for group in found)
-    print(f"{output}: groups: {len(found)}, with {images} of {len(embedded.paths)} images")
+    unread |= {folder / path: why for path, why in embedded.failures.items()}
+    for path, why in unread.items():
+        tell(f"{path}: {why}")
+    least = decision_of(model).threshold if threshold is None else threshold
+    found_groups = groups(near_pairs_of_many(embedded.vectors, least, model.manifest.layout_rescoring))
+    tables.write(output, GROUP_COLUMNS, _group_rows(found_groups, embedded.paths))
+    images = sum(len(group.members) for group in found_groups)
+    print(f"{output}: groups: {len(found_groups)}, with {images} of {len(embedded.paths)} images")
     return not unread
 
 
-def _group_rows(found: list[Group], paths: list[Path]) -> list[Row]:
+def _group_rows(found_groups: list[Group], paths: list[Path]) -> list[Row]:
     return [
         [number, paths[member].as_posix(), len(group.members), f"{group.minimum_similarity:.6f}"]
-        for number, group in enumerate(found, 1)
+        for number, group in enumerate(found_groups, 1)
         for member in group.members
     ]
 
@@ -106,10 +106,10 @@ def write_answers(pairs: Path, output: Path, model: Embedder, threshold: float |
     table = tables.read(pairs)
     columns = _path_columns(table, pairs)
     files = [[Path(os.path.realpath(pairs.parent / row[column])) for column in columns] for row in table.rows]
-    distinct = list(dict.fromkeys(path for both in files for path in both))
+    distinct = list(dict.fromkeys(path for pair in files for path in pair))
     embedded = embed_files(model, distinct, limits, Progress(len(distinct)))
     vectors = dict(zip(embedded.paths, embedded.vectors, strict=True))
-    answers = [_answer(model, threshold, vectors, embedded.failures, both) for both in files]
+    answers = [_answer(model, threshold, vectors, embedded.failures, pair) for pair in files]
     rows = [[*row, *answer] for row, answer in zip(table.rows, answers, strict=True)]
     tables.write(output, [*table.header, *ANSWER_COLUMNS], rows)
     duplicates, failed = sum(row[0] == 1 for row in answers), sum(row[0] == "" for row in answers)
@@ -136,12 +136,12 @@ def _answer(
     threshold: float | None,
     vectors: Mapping[Path, NDArray[np.float32]],
     failures: Mapping[Path, str],
-    both: list[Path],
+    pair: list[Path],
 ) -> Row:
     """The ANSWER_COLUMNS of two files."""
-    told = [f"{name}: {failures[path]}" for name, path in zip(PATH_COLUMNS, both, strict=True) if path in failures]
-    if told:
-        return ["", "", "", "; ".join(told)]
-    found = similarity(vectors[both[0]], vectors[both[1]], model.manifest.layout_rescoring)
-    answer = decide(model, found, threshold)
+    errors = [f"{name}: {failures[path]}" for name, path in zip(PATH_COLUMNS, pair, strict=True) if path in failures]
+    if errors:
+        return ["", "", "", "; ".join(errors)]
+    found_similarity = similarity(vectors[pair[0]], vectors[pair[1]], model.manifest.layout_rescoring)
+    answer = decide(model, found_similarity, threshold)
     return [int(answer.is_duplicate), f"{answer.similarity:.6f}", f"{answer.probability:.6f}", ""]

@@ -1,4 +1,4 @@
-"""What a command ends with, and how it says why it can't do what it is told."""
+"""What a command ends with, and how it says why it can't do what it is asked."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class Section:
 
 def write(path: Path, title: str, sections: Sequence[Section]) -> None:
     """Write the page under a temporary name, and rename it when all is there. Raises TableError."""
-    text = _PAGE.format(title=html.escape(title), sections="\n".join(_section(one) for one in sections))
+    text = _PAGE.format(title=html.escape(title), sections="\n".join(_section(section) for section in sections))
     part = path.with_name(path.name + ".part")
     try:
         # Names of files may hold bytes that aren't UTF-8.

@@ -27,9 +27,9 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     info = actions.add_parser("info", help="print what it holds, as JSON")
     rebuild = actions.add_parser("rebuild", help="merge what was added batch by batch, and make the graph anew")
     query = actions.add_parser("query", help="print the images in it that are the most similar to others, as JSON")
-    for action, act in ((info, _info), (rebuild, _rebuild), (query, _query)):
+    for action, act_on in ((info, _info), (rebuild, _rebuild), (query, _query)):
         action.add_argument("folder", type=Path, metavar="DIR")
-        action.set_defaults(run=run, act=act)
+        action.set_defaults(run=run, act_on=act_on)
     query.add_argument("files", nargs="+", type=Path, metavar="FILE")
     query.add_argument("--count", type=int, default=1, help="how many; 1 without it")
 
@@ -37,7 +37,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 def run(options: argparse.Namespace, settings: Settings) -> int:
     """0: done; 1: some file couldn't be read; 2: it can't be done."""
     try:
-        status: int = options.act(options, settings)
+        status: int = options.act_on(options, settings)
         return status
     except (ModelFolderError, PhototriageError, ProviderUnavailable) as error:
         return refuse(str(error))
@@ -61,8 +61,8 @@ def _rebuild(options: argparse.Namespace, settings: Settings) -> int:
 def _query(options: argparse.Namespace, settings: Settings) -> int:
     if options.count < 1:
         return refuse(f"--count is {options.count}, and at least 1 is needed")
-    made_by = model_of(options.folder)
-    model = load_models(settings).embedder(made_by.name)
+    index_model = model_of(options.folder)
+    model = load_models(settings).embedder(index_model.name)
     status = DONE
     with ImageIndex.open(options.folder, model, read_only=True) as index:
         for path in options.files:
@@ -73,10 +73,10 @@ def _query(options: argparse.Namespace, settings: Settings) -> int:
                 status = FILE_FAILED
                 tell(f"{path}: {reason(problem_of_failure(error))}")
                 continue
-            (near,) = index.query(model.embed(pixels[np.newaxis]), options.count)
-            found = [
-                {"image": image, "similarity": value, "is_duplicate": value >= made_by.threshold}
-                for image, value in near
+            (neighbours,) = index.query(model.embed(pixels[np.newaxis]), options.count)
+            nearest = [
+                {"image": image, "similarity": value, "is_duplicate": value >= index_model.threshold}
+                for image, value in neighbours
             ]
-            print(json.dumps({"file": str(path), "nearest": found}, ensure_ascii=False), flush=True)
+            print(json.dumps({"file": str(path), "nearest": nearest}, ensure_ascii=False), flush=True)
     return status

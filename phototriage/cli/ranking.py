@@ -65,16 +65,16 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
 
 @dataclass(frozen=True)
 class Ranked:
-    """One image: its path below the folder, what the classifier takes it for, and how hard that is. given: the label
-    that its sub-folder says, where that is asked for."""
+    """One image: its path below the folder, what the classifier takes it for, and how hard that is. given_label:
+    what its sub-folder says, where that is asked for."""
 
     path: Path
     label: str
     confidence: float
     prediction: DifficultyPrediction
-    given: str | None
+    given_label: str | None
 
-    def place(self, key: By) -> tuple[float, float, str]:
+    def sort_key(self, key: By) -> tuple[float, float, str]:
         """To sort by, the hardest first. Percentiles tie, above all at 100, so then the doubt in the label or the score
         tells, and at last the name."""
         prediction = self.prediction
@@ -89,37 +89,37 @@ def rank(
 ) -> tuple[list[Ranked], dict[Path, str]]:
     """The images that can be read, in their order, and why the others can't. `paths` start at `folder`; `labelled`:
     the name of an image's folder is its label, if the classifier has that one."""
-    rules = [models.classifier.manifest.input, models.autoencoder.manifest.input]
+    input_configs = [models.classifier.manifest.input, models.autoencoder.manifest.input]
     progress = Progress(len(paths))
     ranked: list[Ranked] = []
     failures: dict[Path, str] = {}
     for start in range(0, len(paths), BATCH):
-        kept: list[Path] = []
-        shown: list[ModelInputs] = []
+        readable: list[Path] = []
+        inputs: list[ModelInputs] = []
         for path in paths[start : start + BATCH]:
             try:
-                image = decode_for(read_file(folder / path, limits), rules, limits)
-                shown.append(model_inputs(models.classifier, models.autoencoder, [image]))
+                image = decode_for(read_file(folder / path, limits), input_configs, limits)
+                inputs.append(model_inputs(models.classifier, models.autoencoder, [image]))
             except (PhototriageError, OSError) as error:
                 failures[path] = reason(error)
             else:
-                kept.append(path)
-        if kept:
-            ranked += _predicted(models, kept, concatenated(shown), labelled)
+                readable.append(path)
+        if readable:
+            ranked += _predicted(models, readable, concatenated(inputs), labelled)
         progress.step(len(paths[start : start + BATCH]))
     return ranked, failures
 
 
-def _predicted(models: DifficultyModels, paths: Sequence[Path], shown: ModelInputs, labelled: bool) -> list[Ranked]:
+def _predicted(models: DifficultyModels, paths: Sequence[Path], inputs: ModelInputs, labelled: bool) -> list[Ranked]:
     labels = models.classifier.labels
-    given = [path.parent.name if labelled and path.parent.name in labels else None for path in paths]
-    seen = signal_inputs(models.classifier, models.autoencoder, shown)
-    places = [None if name is None else labels.index(name) for name in given]
-    probabilities = softmax(seen.logits)
+    given_labels = [path.parent.name if labelled and path.parent.name in labels else None for path in paths]
+    outputs = signal_inputs(models.classifier, models.autoencoder, inputs)
+    given_indices = [None if name is None else labels.index(name) for name in given_labels]
+    probabilities = softmax(outputs.logits)
     return [
         Ranked(path, labels[int(shares.argmax())], float(shares.max()), prediction, name)
         for path, shares, prediction, name in zip(
-            paths, probabilities, models.difficulty.predict(seen, places), given, strict=True
+            paths, probabilities, models.difficulty.predict(outputs, given_indices), given_labels, strict=True
         )
     ]
 
@@ -136,7 +136,7 @@ def write_ranking(
 ) -> bool:
     """Write the table, hardest first, and the page, if one is asked for.
 
-    Returns whether all images could be read; the others are told on stderr. Raises TableError.
+    Returns whether all images could be read; the others are named on stderr, with the reason. Raises TableError.
     """
     if not folder.is_dir():
         raise TableError(f"{folder} is no folder. Name the one that holds the images.")
@@ -157,53 +157,56 @@ def write_ranking(
             "classifier's labels, or leave --labelled out."
         )
     ranked, failures = rank(models, folder, paths, limits, labelled=labelled)
-    unread |= {folder / path: told for path, told in failures.items()}
-    for path, told in unread.items():
-        tell(f"{path}: {told}")
-    ranked.sort(key=lambda one: one.place(by))
+    unread |= {folder / path: why for path, why in failures.items()}
+    for path, why in unread.items():
+        tell(f"{path}: {why}")
+    ranked.sort(key=lambda image: image.sort_key(by))
     header = [*COLUMNS, *(("given_label", MISLABELLED) if labelled else ()), *SIGNALS]
-    tables.write(output, header, (_row(one, labelled) for one in ranked))
-    review = sum(one.prediction.review for one in ranked)
-    print(f"{output}: {len(ranked)} images, {review} of them to review")
+    tables.write(output, header, (_row(image, labelled) for image in ranked))
+    to_review = sum(image.prediction.review for image in ranked)
+    print(f"{output}: {len(ranked)} images, {to_review} of them to review")
     if page is not None:
         gallery.write(page, f"{folder.resolve().name} by {by}", _sections(ranked, folder, by, limits))
         print(f"{page}: the {min(SHOWN, len(ranked))} hardest and easiest")
     return not unread
 
 
-def _row(one: Ranked, labelled: bool) -> list[object]:
-    prediction = one.prediction
-    row: list[object] = [one.path.as_posix(), one.label, f"{one.confidence:.6f}", f"{prediction.score:.6f}"]
-    row += [f"{prediction.percentile:.1f}", int(prediction.review), " ".join(why.kind for why in prediction.reasons)]
+def _row(image: Ranked, labelled: bool) -> list[object]:
+    prediction = image.prediction
+    row: list[object] = [image.path.as_posix(), image.label, f"{image.confidence:.6f}", f"{prediction.score:.6f}"]
+    row += [
+        f"{prediction.percentile:.1f}",
+        int(prediction.review),
+        " ".join(reason.kind for reason in prediction.reasons),
+    ]
     row += [f"{prediction.kinds[kind]:.1f}" for kind in KINDS]
     if labelled:
         doubt = prediction.kinds.get(MISLABELLED)
-        row += [one.given or "", "" if doubt is None else f"{doubt:.1f}"]
+        row += [image.given_label or "", "" if doubt is None else f"{doubt:.1f}"]
     return [*row, *(f"{prediction.components[name]:.6g}" for name in SIGNALS)]
 
 
 def _sections(ranked: Sequence[Ranked], folder: Path, by: By, limits: ImageLimits) -> list[gallery.Section]:
-    told = [
-        one for one in ranked if by in (SCORE, *one.prediction.kinds)
-    ]  # of an image without a label nothing is doubted
-    hardest, easiest = told[:SHOWN], told[::-1][:SHOWN]
+    # Of an image without a label nothing is doubted.
+    placed = [image for image in ranked if by in (SCORE, *image.prediction.kinds)]
+    hardest, easiest = placed[:SHOWN], placed[::-1][:SHOWN]
     return [
-        gallery.Section("Hardest first", [_tile(one, folder, by, limits) for one in hardest]),
-        gallery.Section("Easiest first", [_tile(one, folder, by, limits) for one in easiest]),
+        gallery.Section("Hardest first", [_tile(image, folder, by, limits) for image in hardest]),
+        gallery.Section("Easiest first", [_tile(image, folder, by, limits) for image in easiest]),
     ]
 
 
-def _tile(one: Ranked, folder: Path, by: By, limits: ImageLimits) -> gallery.Tile:
-    prediction = one.prediction
-    told = f"{one.label} {one.confidence:.2f}"
-    if one.given is not None and one.given != one.label:
-        told += f", given as {one.given}"
-    lines = [f"score {prediction.score:.2f}, percentile {prediction.percentile:.0f}", told]
+def _tile(image: Ranked, folder: Path, by: By, limits: ImageLimits) -> gallery.Tile:
+    prediction = image.prediction
+    label = f"{image.label} {image.confidence:.2f}"
+    if image.given_label is not None and image.given_label != image.label:
+        label += f", given as {image.given_label}"
+    lines = [f"score {prediction.score:.2f}, percentile {prediction.percentile:.0f}", label]
     if by != SCORE and by in prediction.kinds:
         lines.insert(0, f"{by}: percentile {prediction.kinds[by]:.0f}")
-    lines += [f"{why.kind}: {why.signal} {why.value:.3g}" for why in prediction.reasons]
+    lines += [f"{reason.kind}: {reason.signal} {reason.value:.3g}" for reason in prediction.reasons]
     try:
-        image = decode(read_file(folder / one.path, limits), limits)
+        photo = decode(read_file(folder / image.path, limits), limits)
     except (PhototriageError, OSError):  # it was there a moment ago
-        image = Image.new("RGB", (1, 1), "white")
-    return gallery.Tile(gallery.thumbnail(image), one.path.as_posix(), lines, marked=prediction.review)
+        photo = Image.new("RGB", (1, 1), "white")
+    return gallery.Tile(gallery.thumbnail(photo), image.path.as_posix(), lines, marked=prediction.review)

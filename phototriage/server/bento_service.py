@@ -97,8 +97,8 @@ def give_up(reason: str) -> NoReturn:
 def have_others_reload() -> None:
     """Have every worker but this process read the models directory again."""
     supervisor = int(os.environ[SUPERVISOR])
-    for place in Path(os.environ[WORKERS]).iterdir():
-        worker = int(place.name)
+    for file in Path(os.environ[WORKERS]).iterdir():
+        worker = int(file.name)
         if worker != os.getpid() and parent_of(worker) == supervisor:
             os.kill(worker, RELOAD)
 

@@ -17,18 +17,18 @@ def address_of(host: str, port: str) -> str:
     try:
         if not 1 <= int(port) <= MOST:
             raise ValueError  # getaddrinfo would take it modulo 65536
-        family, kind, *_, where = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
-            0
-        ]
-        with socket.socket(family, kind) as tried:
-            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that have ended don't count
-            tried.bind(where)
-            tried.listen()
-        return str(where[0])
+        family, kind, *_, address = socket.getaddrinfo(
+            host, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that have ended don't count
+            probe.bind(address)
+            probe.listen()
+        return str(address[0])
     except OSError as error:
-        said = "is taken by another program" if error.errno == errno.EADDRINUSE else f"can't be had: {error.strerror}"
+        reason = "is taken by another program" if error.errno == errno.EADDRINUSE else f"can't be had: {error.strerror}"
     except ValueError:
-        said = f"isn't a port: those go from 1 to {MOST}"
+        reason = f"isn't a port: those go from 1 to {MOST}"
     raise PortUnavailable(
-        f"Port {port} of {host} {said}. Choose another: phototriage serve --port 3001, or make serve PORT=3001"
+        f"Port {port} of {host} {reason}. Choose another: phototriage serve --port 3001, or make serve PORT=3001"
     )
