@@ -4,7 +4,7 @@ bentofile.yaml says what is taken along, pyproject.toml which packages. A varian
 
 cpu    the serving dependencies, with `onnxruntime` in place of `onnxruntime-gpu`, which is four times its size
 gpu    the serving dependencies, with the extra `gpu`: ONNX Runtime, CUDA and cuDNN of one release
-batch  cpu, with the extra `score`, for `python -m phototriage.cli.command score`
+batch  cpu, with the extra `score`, for `python -m phototriage.cli score`
 
 The image begins with Python's own slim one. BentoML would have a compiler and git installed, 300 MB, but everything
 here comes as wheels.

@@ -51,7 +51,7 @@ def scripts(wheels: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Pat
     install = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index"]
     subprocess.run([*install, *map(str, wheels)], env=environment(), check=True)
     (site,) = folder.glob("lib/python*/site-packages")
-    (site / "others.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    (site / "others.pth").write_text("\n".join({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}))
     return python.parent
 
 
