@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from phototriage.common import tables
 from phototriage.common.progress import Progress
 from phototriage.common.tables import Table, TableError
-from phototriage.duplicates.pairs import Group, groups, near_pairs_of_many, similarity
+from phototriage.duplicates.linkage import Group, groups
+from phototriage.duplicates.pairs import near_pairs_of_many, similarity
 from phototriage.images.pixels import IMAGE_SUFFIXES, ImageLimits
 from phototriage.models.embedder import Embedder
 from phototriage.scoring.image_files import embed_files, find, reason
