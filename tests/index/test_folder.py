@@ -10,7 +10,7 @@ import pytest
 
 from phototriage.common.errors import IndexFolderError
 from phototriage.common.whole_folder import whole_folder
-from phototriage.index.folder import Description, IndexedModel, describe, lock, model_of
+from phototriage.index.folder import Description, IndexedModel, lock, model_of, open_description
 from phototriage.index.image_index import ImageIndex
 from phototriage.models.model_set import Models
 from tests.index.test_image_index import PLAIN
@@ -65,8 +65,8 @@ def test_a_description_that_cant_be_read_is_an_error(tmp_path: Path) -> None:
 
 def test_a_folder_keeps_its_own_sizes(tmp_path: Path) -> None:
     first = Description(model=PLAIN, exact=10, step=4)
-    assert describe(tmp_path, first, read_only=False) == first
-    assert describe(tmp_path, Description(model=PLAIN, exact=99, step=9), read_only=False) == first
+    assert open_description(tmp_path, first, read_only=False) == first
+    assert open_description(tmp_path, Description(model=PLAIN, exact=99, step=9), read_only=False) == first
     assert [first.graph_rows(count) for count in (0, 9, 10, 11, 12, 15, 16)] == [0, 0, 8, 8, 12, 12, 16]
 
 
