@@ -120,7 +120,7 @@ def test_an_image_that_always_ends_its_process_costs_no_other_its_row(pool: Scor
 
 
 def test_models_that_cannot_be_loaded_are_told(job: Job, tmp_path: Path) -> None:
-    lost = Job(job.settings.model_copy(update={"models_directory": tmp_path / "none"}), job.question, 1, job.write)
+    lost = Job(job.settings.model_copy(update={"models_directory": tmp_path / "none"}), job.request, 1, job.write)
     with closing(ScorePool(lost, 1)) as pool, pytest.raises(ModelFolderError, match="can't be read"):
         pool.wait_until_ready()
     unknown = Job(job.settings, TriageRequest(("classify",), classifier="nobody"), 1, job.write)
@@ -129,7 +129,7 @@ def test_models_that_cannot_be_loaded_are_told(job: Job, tmp_path: Path) -> None
 
 
 def test_a_full_disk_is_told(job: Job) -> None:
-    full = Job(job.settings, job.question, 1, FullDisk())
+    full = Job(job.settings, job.request, 1, FullDisk())
     with closing(ScorePool(full, 1)) as pool:
         pool.wait_until_ready()
         with pytest.raises(OSError, match="No space left"):
@@ -141,7 +141,7 @@ FAULTS = [(DeadlyWriter(), "SIGKILL"), (FaultyWriter(), "from 'a' on can't be sc
 
 @pytest.mark.parametrize(("write", "told"), FAULTS)
 def test_what_ends_processes_and_is_no_image_is_told(job: Job, write: Callable[..., int], told: str) -> None:
-    with closing(ScorePool(Job(job.settings, job.question, 1, write), 1)) as pool:
+    with closing(ScorePool(Job(job.settings, job.request, 1, write), 1)) as pool:
         pool.wait_until_ready()
         with pytest.raises(ScoringFailed, match=told):
             list(pool.run(iter([Shard(0, [item("a")])])))
