@@ -65,7 +65,7 @@ def test_no_key_and_wrong_keys(headers: dict[str, str], told: str) -> None:
 
 
 def test_a_file_of_keys_that_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(access, "LOOK_AGAIN_SECONDS", 0)
+    monkeypatch.setattr(access, "RELOAD_SECONDS", 0)
     file = tmp_path / "keys"
     file.write_text(f"# ours\n{OLD}\n\n")
     found = Access([], file)
