@@ -51,12 +51,12 @@ class LanceIndex:
             table = database.open_table(TABLE)
         else:
             table = database.create_table(TABLE, schema=schema, exist_ok=True)
-        found = (table.schema.metadata or {}).get(MADE_BY)
-        if found != schema.metadata[MADE_BY]:
+        description = (table.schema.metadata or {}).get(MADE_BY)
+        if description != schema.metadata[MADE_BY]:
             raise IndexFolderError(
-                f"The index {place} is of {_describe_model(found)}, and {model.name!r}, version {model.version!r}, "
-                f"threshold {model.threshold}, was asked for; embeddings of two versions can't be compared. Name a new "
-                "place, and score the images again to fill it."
+                f"The index {place} is of {_describe_model(description)}, and {model.name!r}, version "
+                f"{model.version!r}, threshold {model.threshold}, was asked for; embeddings of two versions can't be "
+                "compared. Name a new place, and score the images again to fill it."
             )
         return cls(table, model)
 

@@ -46,7 +46,7 @@ class Serving:
         if self._reloading:
             raise Overloaded("The models are being read again already, and will be once more. Ask again to see.")
         self._reloading = True
-        taken: list[TakenUp] = []
+        taken_up: list[TakenUp] = []
         try:
             while self._reload_requested:
                 self._reload_requested = False
@@ -55,11 +55,11 @@ class Serving:
                 old, self.models = self.models, changes.models
                 _publish_models(self.models)
                 _withdraw_models(old, self.models)
-                taken += changes.response.taken_up
+                taken_up += changes.response.taken_up
                 metrics.RELOADS.labels("refused" if changes.response.refused else "taken_up").inc()
         finally:
             self._reloading = False
-        return changes.response.model_copy(update={"taken_up": taken})
+        return changes.response.model_copy(update={"taken_up": taken_up})
 
     def close(self) -> None:
         metrics.READY.set(0)

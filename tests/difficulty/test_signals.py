@@ -17,7 +17,7 @@ from phototriage.difficulty.signals import (
     entropy,
     log_odds,
     margin,
-    reference_lean,
+    reference_log_probabilities,
     sharpness,
     signals,
     softmax,
@@ -59,7 +59,7 @@ def test_a_latent_that_speaks_for_another_class_contradicts() -> None:
     # One number: its log-odds speak for class 0, their double against class 1; class 2 is expected at 1.
     readout = np.array([[0.0, 0, 1], [1, -2, 0]])
     latent = np.array([[0.5], [1 / (1 + np.exp(-3))]])
-    assert reference_lean(latent, readout) == pytest.approx(np.array([[0, 0, 1], [3, -6, 1]]))
+    assert reference_log_probabilities(latent, readout) == pytest.approx(np.array([[0, 0, 1], [3, -6, 1]]))
     assert contradiction(latent, readout, np.array([2, 2])) == pytest.approx([-1, 2])
     assert contradiction(latent, readout, np.array([0, 1])) == pytest.approx([1, 9])
 
