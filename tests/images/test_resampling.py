@@ -141,8 +141,8 @@ def test_without_the_fast_kernels_pillow_does_it(monkeypatch: pytest.MonkeyPatch
 def test_an_output_whose_centre_is_a_pixels(size: tuple[int, int], to: tuple[int, int]) -> None:
     """Enlarged, cropped at the sides: fast_image_resize reads before its memory there, and the process ends."""
     image = drawing(2, size)
-    rule = InputConfig(height=to[0], width=to[1], colour="rgb", resize="bicubic", antialias=True, aspect="crop")
-    box = fit(image.height, image.width, rule).seen
+    config = InputConfig(height=to[0], width=to[1], colour="rgb", resize="bicubic", antialias=True, aspect="crop")
+    box = fit(image.height, image.width, config).source
     assert box.left > 0
     np.testing.assert_array_equal(
         np.asarray(resample(image, box, *to, "bicubic")), by_pillow(image, box, *to, "bicubic")
