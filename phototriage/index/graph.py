@@ -22,7 +22,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from phototriage.common.whole_folder import whole_folder
+from phototriage.common.atomic_folder import atomic_folder
 from phototriage.duplicates import layout
 from phototriage.model_folder.manifest import sha256_of
 
@@ -153,7 +153,7 @@ class Graph:
 
     def save(self, generation: Path) -> None:
         """Save into a folder of its own in the folder `generation`: all of it or nothing."""
-        with whole_folder(generation / f"graph-{self.rows:012d}") as folder:
+        with atomic_folder(generation / f"graph-{self.rows:012d}") as folder:
             for part, index in zip(self._parts, self._indexes, strict=True):
                 index.save(str(folder / (part.name + SUFFIX)))
             hashes = {path.name: sha256_of(path) for path in sorted(folder.iterdir())}

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from phototriage.common.atomic_folder import PART, atomic_folder
 from phototriage.common.errors import IndexFolderError
-from phototriage.common.whole_folder import PART, whole_folder
 from phototriage.model_folder.manifest import sha256_of
 
 Floats = NDArray[np.float32]
@@ -111,7 +111,7 @@ class Segment:
 def write(generation: Path, span: tuple[int, int], content: Content) -> Path:
     """Write the segment of batches `span`, first and last, into the folder `generation`: all of it or nothing."""
     folder = generation / f"segment-{span[0]:08d}-{span[1]:08d}"
-    with whole_folder(folder) as temporary:
+    with atomic_folder(folder) as temporary:
         shape = (len(content.names), content.dimension)
         _write_vectors(temporary / VECTORS, shape, content.blocks)
         np.save(temporary / GROUPS, content.groups)

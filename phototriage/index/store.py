@@ -10,8 +10,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from phototriage.common.atomic_folder import PART, atomic_folder
 from phototriage.common.errors import IndexFolderError
-from phototriage.common.whole_folder import PART, whole_folder
 from phototriage.index import graph as index_graph
 from phototriage.index import segment as index_segment
 from phototriage.index.compaction import compacted
@@ -152,7 +152,7 @@ class Store:
         self._check_writable()
         old = self._generation_folder
         new = self.folder / f"{GENERATION}{int(old.name.removeprefix(GENERATION)) + 1:08d}"
-        with whole_folder(new) as temporary:
+        with atomic_folder(new) as temporary:
             if self.segments:
                 index_segment.write(
                     temporary, (1, self.segments[-1].span[1]), compacted(self.rows, self.groups, self.segments)

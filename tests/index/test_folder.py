@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from phototriage.common.atomic_folder import atomic_folder
 from phototriage.common.errors import IndexFolderError
-from phototriage.common.whole_folder import whole_folder
 from phototriage.index.folder import Description, IndexedModel, lock, model_of, open_description
 from phototriage.index.image_index import ImageIndex
 from phototriage.models.model_set import Models
@@ -102,10 +102,10 @@ def test_a_folder_that_isnt_finished_never_gets_its_name(tmp_path: Path) -> None
         (part / "half").touch()
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt), whole_folder(tmp_path / "a") as part:
+    with pytest.raises(KeyboardInterrupt), atomic_folder(tmp_path / "a") as part:
         stop(part)
     assert [path.name for path in tmp_path.iterdir()] == ["a.part"]
-    with whole_folder(tmp_path / "a") as part:
+    with atomic_folder(tmp_path / "a") as part:
         assert not list(part.iterdir())
         (part / "whole").touch()
     assert [path.name for path in tmp_path.rglob("*")] == ["a", "whole"]
