@@ -42,7 +42,7 @@ REFUSALS = Histogram(
     "From a request's head, or its whole body where that was read, to the refusal for want of room",
     buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1),
 )
-HELD = Gauge("phototriage_queue_depth", "Pieces of work that wait or run", multiprocess_mode="livesum")
+QUEUE_DEPTH = Gauge("phototriage_queue_depth", "Pieces of work that wait or run", multiprocess_mode="livesum")
 CAPACITY = Gauge("phototriage_queue_capacity", "Pieces that may wait or run", multiprocess_mode="livesum")
 UPLOADS = Gauge("phototriage_uploads", "Images whose bytes are still coming in", multiprocess_mode="livesum")
 READY = Gauge("phototriage_ready", "Workers that are ready", multiprocess_mode="livesum")

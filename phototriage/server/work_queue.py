@@ -30,7 +30,7 @@ class WorkQueue:
         self.threads = threads
         self.capacity = threads * (1 + WAITING_PER_THREAD)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="phototriage")
-        self._held = 0
+        self._depth = 0
         self._running: dict[int, float] = {}  # when it began, by thread
         self._lock = Lock()
 
@@ -67,7 +67,7 @@ class WorkQueue:
     def aside(self, function: Callable[[], T]) -> Callable[[], T]:
         """Run the function in another thread, if one is idle. Returns a function that waits for the result; it runs
         the work itself if no other thread has begun it. To be called from a thread of this queue."""
-        if self._held >= self.threads:
+        if self._depth >= self.threads:
             return function
         core = current_core()
 
@@ -80,9 +80,9 @@ class WorkQueue:
         return lambda: function() if future.cancel() else future.result()
 
     @property
-    def held(self) -> int:
+    def depth(self) -> int:
         """How many pieces of work wait or run."""
-        return self._held
+        return self._depth
 
     @property
     def busy_seconds(self) -> float:
@@ -91,8 +91,8 @@ class WorkQueue:
 
     def refuse_if_full(self) -> None:
         """Raise Overloaded now rather than after a body was read in vain."""
-        if self._held >= self.capacity:
-            raise Overloaded(f"{self._held} images wait or are worked on, which is the limit. Try again later.")
+        if self._depth >= self.capacity:
+            raise Overloaded(f"{self._depth} images wait or are worked on, which is the limit. Try again later.")
 
     def close(self) -> None:
         """Take no more work, and cancel what waits."""
@@ -117,11 +117,11 @@ class WorkQueue:
     def _enter(self) -> None:
         with self._lock:
             self.refuse_if_full()
-            self._held += 1
+            self._depth += 1
 
     def _leave(self, _: object = None) -> None:
         with self._lock:
-            self._held -= 1
+            self._depth -= 1
 
 
 async def _within(result: Awaitable[T], future: Future[T], deadline: float) -> T:

@@ -76,8 +76,8 @@ def test_percentiles_are_places_on_the_scales() -> None:
     assert flat.percentile("blur", np.array([-1.0, 0, 1])).tolist() == [50, 50, 50]  # it tells nothing
     half = np.where(np.arange(STEPS) < 250, 0, 1).astype(np.float32)
     steps = Difficulty(one.config, LATENT_MAP, scales() | {"blur": half})
-    found = steps.percentile("blur", np.array([-1.0, 0, 0.5, 1, 2]))
-    assert found == pytest.approx([0, 25, 50, 75, 100], abs=0.2)  # in the middle of their equals
+    percentiles = steps.percentile("blur", np.array([-1.0, 0, 0.5, 1, 2]))
+    assert percentiles == pytest.approx([0, 25, 50, 75, 100], abs=0.2)  # in the middle of their equals
 
 
 def test_reasons_are_kinds_of_the_hardest_tenth_with_their_strongest_signal() -> None:
@@ -105,8 +105,8 @@ def test_a_label_that_the_classifier_does_not_share_is_a_reason() -> None:
 def test_fitted_scales_put_the_images_themselves_evenly() -> None:
     rng = np.random.default_rng(0)
     many = inputs(400, pixels=rng.integers(0, 256, (400, 8, 8, 3), np.uint8), l1=rng.random(400))
-    found = predictor.fit_scales(difficulty_config("1"), many, LATENT_MAP, [0] * 400)
-    predictions = found.predict(many, [0] * 400)
+    fitted = predictor.fit_scales(difficulty_config("1"), many, LATENT_MAP, [0] * 400)
+    predictions = fitted.predict(many, [0] * 400)
     for values in ([one.percentile for one in predictions], [one.kinds["unusual"] for one in predictions]):
         assert np.mean(np.array(values) > 90) == pytest.approx(0.1, abs=0.02)
         assert np.mean(values) == pytest.approx(50, abs=1)
@@ -115,23 +115,23 @@ def test_fitted_scales_put_the_images_themselves_evenly() -> None:
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     one = scored()
     predictor.write(one, tmp_path)
-    found = predictor.read(one.config, tmp_path, 3, 3)
-    assert found.predict(inputs()) == one.predict(inputs())
+    read = predictor.read(one.config, tmp_path, 3, 3)
+    assert read.predict(inputs()) == one.predict(inputs())
     assert not list(tmp_path.glob("*.part"))
 
 
 @pytest.mark.parametrize(
-    ("spoil", "told"),
+    ("damage", "message"),
     [
         ({"blur": np.zeros(3, np.float32)}, "blur is no scale of 501 steps"),
         ({"score": np.linspace(1, 0, STEPS).astype(np.float32)}, "score is no scale"),
         ({"score": np.full(STEPS, np.nan, np.float32)}, "score is no scale"),
     ],
 )
-def test_scales_that_are_none_are_refused(spoil: dict[str, Any], told: str, tmp_path: Path) -> None:
+def test_scales_that_are_none_are_refused(damage: dict[str, Any], message: str, tmp_path: Path) -> None:
     one = scored()
-    predictor.write(Difficulty(one.config, LATENT_MAP, scales() | spoil), tmp_path)
-    with pytest.raises(ModelFolderError, match=told):
+    predictor.write(Difficulty(one.config, LATENT_MAP, scales() | damage), tmp_path)
+    with pytest.raises(ModelFolderError, match=message):
         predictor.read(one.config, tmp_path, 3, 3)
 
 

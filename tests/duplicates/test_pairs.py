@@ -103,8 +103,8 @@ def test_near_pairs_with_layout_rescoring_are_those_of_all_pairs(block: int, thr
     ]
     content = np.ascontiguousarray(vectors[:, : -layout.DIMENSION])
     assert len(expected) > len(near_pairs(content, threshold).first) > 0
-    found = near_pairs(vectors, threshold, rescoring, block)
-    assert list(zip(*(column.tolist() for column in found), strict=True)) == expected
+    pairs = near_pairs(vectors, threshold, rescoring, block)
+    assert list(zip(*(column.tolist() for column in pairs), strict=True)) == expected
 
 
 @pytest.mark.parametrize("doubt", [0, 0.9])

@@ -121,7 +121,7 @@ def test_a_crop_never_sticks_out() -> None:
     square = config("crop").model_copy(update={"height": 224, "width": 224})
     for height in range(200, 1300, 7):
         for width in range(200, 1300, 3):
-            seen = fit(height, width, square).source
-            assert 0 <= seen.top < seen.bottom <= height
-            assert 0 <= seen.left < seen.right <= width
-            assert seen.height == height or seen.width == width
+            source = fit(height, width, square).source
+            assert 0 <= source.top < source.bottom <= height
+            assert 0 <= source.left < source.right <= width
+            assert source.height == height or source.width == width

@@ -47,7 +47,7 @@ def test_what_sticks_out_is_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("side", "input_side", "found"),
+    ("side", "input_side", "expected"),
     [
         (1023, 64, 1023),  # half of it would be below the least
         (1024, 64, 512),
@@ -58,9 +58,9 @@ def test_what_sticks_out_is_left_out() -> None:
         (1024, 257, 1024),
     ],
 )
-def test_how_far_a_jpeg_is_reduced(side: int, input_side: int, found: int) -> None:
+def test_how_far_a_jpeg_is_reduced(side: int, input_side: int, expected: int) -> None:
     jpeg = encode(Image.new("L", (side, side), 77), "JPEG")
-    assert decode_for(jpeg, [config(), config(input_side)], LIMITS).image.size == (found, found)
+    assert decode_for(jpeg, [config(), config(input_side)], LIMITS).image.size == (expected, expected)
 
 
 def test_other_formats_and_small_jpegs_are_decoded_whole() -> None:

@@ -30,8 +30,8 @@ def test_the_description_comes_from_the_model(models: Models, tmp_path: Path) ->
     embedder = models.embedder()
     with ImageIndex.open(tmp_path, embedder) as index:
         assert (index.info().model, index.info().version) == (embedder.name, embedder.manifest.version)
-    found = IndexedModel.of(embedder.manifest, 0.5)
-    assert (found.threshold, found.dimension) == (0.5, sum(embedder.manifest.embedding_parts))
+    indexed_model = IndexedModel.of(embedder.manifest, 0.5)
+    assert (indexed_model.threshold, indexed_model.dimension) == (0.5, sum(embedder.manifest.embedding_parts))
     with pytest.raises(IndexFolderError, match="needs an embedder"):
         IndexedModel.of(models.classifier().manifest)
 

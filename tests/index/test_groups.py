@@ -84,7 +84,7 @@ def test_groups_that_are_read_again_go_on_as_before() -> None:
         images.come(name, near)
     again = Images()
     again.groups.append_segment(images.groups.group_of, images.groups.labels)
-    for each in (images, again):
-        assert each.come("d", {0: 0.9, 2: 0.8}) == "c"
-        assert each.come("e", {0: 0.9, 1: 0.9}) == "a"
-        assert each.groups.duplicate_groups == 2
+    for images_of_either in (images, again):
+        assert images_of_either.come("d", {0: 0.9, 2: 0.8}) == "c"
+        assert images_of_either.come("e", {0: 0.9, 1: 0.9}) == "a"
+        assert images_of_either.groups.duplicate_groups == 2

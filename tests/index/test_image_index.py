@@ -36,8 +36,8 @@ def turned(*degrees: float) -> Floats:
 
 
 def unit(rows: NDArray[np.float64]) -> Floats:
-    found: Floats = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-    return found
+    vectors: Floats = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    return vectors
 
 
 def families(seed: int, count: int, parts: Sequence[int] = (12,)) -> Floats:
@@ -47,10 +47,10 @@ def families(seed: int, count: int, parts: Sequence[int] = (12,)) -> Floats:
     for size in parts:
         centres = rng.standard_normal((count // 3 + 1, size)).repeat(3, 0)[:count]
         columns.append(unit(centres + 0.15 * rng.standard_normal(centres.shape)))
-    found = np.hstack(columns)
+    vectors = np.hstack(columns)
     if len(parts) > 1:
-        found[0, parts[0] :] = 0
-    return found[rng.permutation(count)]
+        vectors[0, parts[0] :] = 0
+    return vectors[rng.permutation(count)]
 
 
 def labels(matches: list[NearestMatch]) -> list[str]:
@@ -71,8 +71,8 @@ class Oracle:
             for other, earlier in self.images.items()
             if other != name
         }
-        known = self.images.get(name)
-        if known is None or not np.array_equal(known, vector):
+        stored = self.images.get(name)
+        if stored is None or not np.array_equal(stored, vector):
             self.images.pop(name, None)
             self.images[name] = vector
             for _, members in self.groups:
@@ -86,8 +86,12 @@ class Oracle:
             if fits:
                 self.groups[-max(fits)[1]][1].append(name)
             else:
-                taken = [label for label, _ in self.groups]
-                label = name if name not in taken else f"{name}#{sum(each.startswith(name) for each in taken) + 1}"
+                used_labels = [label for label, _ in self.groups]
+                label = (
+                    name
+                    if name not in used_labels
+                    else f"{name}#{sum(used.startswith(name) for used in used_labels) + 1}"
+                )
                 self.groups.append((label, [name]))
         group = next(label for label, members in self.groups if name in members)
         if not values:
@@ -120,7 +124,7 @@ def test_each_image_gets_its_nearest_earlier_one_of_this_batch_and_of_earlier_on
     assert first[2].similarity == pytest.approx(np.cos(np.radians(10)), abs=1e-6)
     assert (first[2].is_duplicate, first[2].group) == (True, "a")
     second = add(tmp_path, "tuesday", ["d", "e"], turned(95, 93))
-    assert [(each.nearest, each.group) for each in second] == [("b", "b"), ("d", "b")]
+    assert [(match.nearest, match.group) for match in second] == [("b", "b"), ("d", "b")]
 
 
 def test_the_similarity_is_the_one_that_two_images_get_alone(tmp_path: Path) -> None:
@@ -130,15 +134,15 @@ def test_the_similarity_is_the_one_that_two_images_get_alone(tmp_path: Path) -> 
     vectors = families(1, 40, model.parts)
     with open_small(tmp_path, model) as index:
         matches = index.begin("all").add([str(place) for place in range(40)], vectors)
-    for place, each in enumerate(matches[1:], 1):
-        assert each.similarity == similarity(vectors[place], vectors[int(str(each.nearest))], RESCORING)
+    for place, match in enumerate(matches[1:], 1):
+        assert match.similarity == similarity(vectors[place], vectors[int(str(match.nearest))], RESCORING)
 
 
 def test_a_chain_of_similar_images_is_no_group(tmp_path: Path) -> None:
     # Neighbours are 20° apart, .94; two steps are .77.
     matches = add(tmp_path, "chain", list("abcd"), turned(0, 20, 40, 60))
     assert labels(matches) == ["a", "a", "c", "c"]
-    assert all(each.is_duplicate for each in matches[1:])
+    assert all(match.is_duplicate for match in matches[1:])
 
 
 def test_of_two_groups_it_joins_the_one_whose_least_similar_member_is_nearer(tmp_path: Path) -> None:
@@ -166,20 +170,20 @@ def test_it_answers_as_brute_force_does_whatever_the_pieces(tmp_path: Path, exac
     names[150], vectors[150] = names[33], vectors[33]
     oracle = Oracle(model)
     expected = [oracle.add(name, vector) for name, vector in zip(names, vectors, strict=True)]
-    assert sum(each.is_duplicate for each in expected) > 100
+    assert sum(match.is_duplicate for match in expected) > 100
     for pieces in ([80, 160], [7] * 40):
-        found: list[NearestMatch] = []
+        matches: list[NearestMatch] = []
         folder = tmp_path / str(pieces[0])
         with open_small(folder, model, exact=exact, step=50) as index:
             for number, piece in enumerate(pieces):
                 if number % 5 == 0:
-                    batch = index.begin(f"from {len(found)}")
-                part = slice(len(found), len(found) + piece)
-                found += batch.add(names[part], vectors[part])
+                    batch = index.begin(f"from {len(matches)}")
+                part = slice(len(matches), len(matches) + piece)
+                matches += batch.add(names[part], vectors[part])
                 if number % 5 == 4 or number == len(pieces) - 1:
                     batch.commit()
             assert index.info().graph_rows == (0 if exact else 200)
-        assert found == expected
+        assert matches == expected
 
 
 @example_settings(max_examples=25, deadline=None)
@@ -196,10 +200,10 @@ def test_names_that_come_again_answer_as_brute_force_does(
     expected = [oracle.add(name, vector) for name, vector in zip(names, vectors, strict=True)]
     folder = tmp_path_factory.mktemp("index")
     edges = [0, *sorted(cut for cut in cuts if cut < len(angles)), len(angles)]
-    found: list[NearestMatch] = []
+    matches: list[NearestMatch] = []
     for low, high in pairwise(edges):
-        found += add(folder, f"from {low}", names[low:high], vectors[low:high])
-    assert found == expected
+        matches += add(folder, f"from {low}", names[low:high], vectors[low:high])
+    assert matches == expected
 
 
 def test_every_two_images_of_a_group_reach_the_threshold(tmp_path: Path) -> None:
@@ -208,8 +212,8 @@ def test_every_two_images_of_a_group_reach_the_threshold(tmp_path: Path) -> None
     with open_small(tmp_path, model) as index:
         matches = index.begin("all").add([str(place) for place in range(200)], vectors)
     members: dict[str, list[int]] = {}
-    for place, each in enumerate(matches):
-        members.setdefault(each.group, []).append(place)
+    for place, match in enumerate(matches):
+        members.setdefault(match.group, []).append(place)
     assert max(map(len, members.values())) > 3
     for label, places in members.items():
         assert label == str(places[0])
@@ -293,7 +297,7 @@ def test_a_reader_keeps_to_what_it_opened_while_the_index_is_rebuilt(tmp_path: P
         writer.rebuild()
         assert writer.info().graph_rows == 100
         for index in (reader, writer):
-            assert [found[0].name for found in index.query(vectors[30:])] == names[30:]
+            assert [neighbours[0].name for neighbours in index.query(vectors[30:])] == names[30:]
             assert index.info().images == 130
 
 
@@ -337,9 +341,12 @@ def test_another_picture_of_a_name_takes_the_place_of_the_old_one(tmp_path: Path
 def test_queries_give_the_nearest_first_and_add_nothing(tmp_path: Path) -> None:
     add(tmp_path, "one", list("abc"), turned(0, 60, 90))
     with ImageIndex.open(tmp_path, PLAIN, read_only=True) as index:
-        found = index.query(turned(50, 0), 2)
-        assert [[each.name for each in one] for one in found] == [["b", "c"], ["a", "b"]]
-        assert found[1][0] == Neighbour("a", 1.0)
+        neighbours = index.query(turned(50, 0), 2)
+        assert [[neighbour.name for neighbour in neighbours_of_query] for neighbours_of_query in neighbours] == [
+            ["b", "c"],
+            ["a", "b"],
+        ]
+        assert neighbours[1][0] == Neighbour("a", 1.0)
         assert len(index.query(turned(50), 10)[0]) == 3
         assert index.query(np.empty((0, 2), np.float32)) == []
         with pytest.raises(ValueError, match="ask for 1 or more"):
@@ -396,7 +403,9 @@ def test_many_batches_become_few_segments_with_the_same_answers(tmp_path: Path) 
     alone = tmp_path / "alone"
     with open_small(alone, model) as index:
         names = [str(place) for place in range(60)]
-        assert index.begin("all").add(names, vectors) == [each for answers in matches for each in answers]
+        assert index.begin("all").add(names, vectors) == [
+            match for matches_of_batch in matches for match in matches_of_batch
+        ]
 
 
 @pytest.mark.parametrize("harm", ["cut", "changed", "lost", "record lost"])

@@ -29,8 +29,8 @@ def test_the_nearest_come_first_with_exact_similarities_and_another_process_find
     LanceIndex.open(str(tmp_path), WITH_LAYOUT).add(names, vectors)
     index = LanceIndex.open(str(tmp_path), WITH_LAYOUT)
     assert len(index) == 90
-    found = index.query(vectors, 3, names)
-    for place, neighbours in enumerate(found):
+    neighbours_of_all = index.query(vectors, 3, names)
+    for place, neighbours in enumerate(neighbours_of_all):
         exact = similarities(np.repeat(vectors[place : place + 1], 90, axis=0), vectors, RESCORING)
         exact[place] = -2
         order = np.argsort(-exact, kind="stable")[:3]
@@ -45,7 +45,7 @@ def test_adding_again_changes_nothing_and_another_picture_takes_the_place(tmp_pa
     index.add(["a", "c", "a"], turned(10, 90, 50))
     assert len(index) == 3
     assert index.query(turned(50))[0] == [Neighbour("a", 1.0)]
-    assert [each.name for each in index.query(turned(50), 3, ["a"])[0]] == ["b", "c"]
+    assert [neighbour.name for neighbour in index.query(turned(50), 3, ["a"])[0]] == ["b", "c"]
 
 
 def test_an_empty_table_has_no_neighbours(tmp_path: Path) -> None:
@@ -72,8 +72,8 @@ def test_what_was_added_after_the_index_was_built_is_found_too(tmp_path: Path, m
     index.build()
     index.add(names[260:], vectors[260:])
     for _ in range(2):
-        found = index.query(vectors)
-        assert [each[0] for each in found] == [Neighbour(name, 1.0) for name in names]
+        neighbours_of_all = index.query(vectors)
+        assert [neighbours[0] for neighbours in neighbours_of_all] == [Neighbour(name, 1.0) for name in names]
         index.build()
 
 

@@ -31,12 +31,14 @@ def test_all_rows_are_there_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert not list(tmp_path.iterdir())
     assert len(rows) == 12
     for start, stop in ((0, 12), (2, 9), (4, 5), (7, 7)):
-        found = [(first + place, *row) for first, block in rows.blocks(start, stop) for place, row in enumerate(block)]
-        assert found == [(row, row, row) for row in range(start, stop)]
-    wanted = np.array([11, 0, 4, 4, 7])
-    assert rows.gather(wanted)[:, 0].tolist() == wanted.tolist()
+        numbered_rows = [
+            (first + place, *row) for first, block in rows.blocks(start, stop) for place, row in enumerate(block)
+        ]
+        assert numbered_rows == [(row, row, row) for row in range(start, stop)]
+    numbers = np.array([11, 0, 4, 4, 7])
+    assert rows.gather(numbers)[:, 0].tolist() == numbers.tolist()
     rows.replace_arrays([vectors(0, 12)])
-    assert rows.gather(wanted)[:, 1].tolist() == wanted.tolist()
+    assert rows.gather(numbers)[:, 1].tolist() == numbers.tolist()
     assert rows.add("12", vectors(12, 1)[0]) == 12
     assert rows.gather(np.array([12, 11]))[:, 0].tolist() == [12, 11]
 

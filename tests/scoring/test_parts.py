@@ -79,12 +79,12 @@ def test_a_lock_in_a_folder_that_was_taken_away_is_none(output: Path, monkeypatc
     lock = fcntl.flock
     times: list[int] = []
 
-    def late(held: int, how: int) -> None:
+    def late(descriptor: int, how: int) -> None:
         if not times:
             (folder_of(output) / LOCK_FILE).unlink()
             folder_of(output).rmdir()
-        times.append(held)
-        lock(held, how)
+        times.append(descriptor)
+        lock(descriptor, how)
 
     monkeypatch.setattr(fcntl, "flock", late)
     with locked(output):

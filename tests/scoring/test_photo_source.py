@@ -49,9 +49,9 @@ EXPECTED = {name: content(name) for name in NAMES}
 
 
 def test_a_folder_gives_images_at_any_depth_in_the_order_of_their_names(folder: Path) -> None:
-    found = read(folder)
-    assert found == EXPECTED
-    assert list(found) == NAMES == sorted(NAMES)
+    contents = read(folder)
+    assert contents == EXPECTED
+    assert list(contents) == NAMES == sorted(NAMES)
     assert open_source(str(folder), None, LIMITS).count() == len(NAMES)
 
 
@@ -144,10 +144,10 @@ def test_a_list_may_name_what_no_file_is_called(folder: Path) -> None:
 def test_a_csv_names_files_in_a_column(folder: Path) -> None:
     table = folder / "table.csv"
     table.write_text('\ufeffid,photo\n1,a.jpg\n2,"a/b.png"\n3,\n')
-    found = list(open_source(str(table), "photo", LIMITS).items())
-    assert [item.name for item in found] == ["a.jpg", "a/b.png", ""]
+    items = list(open_source(str(table), "photo", LIMITS).items())
+    assert [item.name for item in items] == ["a.jpg", "a/b.png", ""]
     with pytest.raises(UnreadableFile, match="names no file"):
-        found[2].reference.read(LIMITS)
+        items[2].reference.read(LIMITS)
     with pytest.raises(SourceError, match=r"no column 'path'; it has id, photo\. Name one by --column"):
         open_source(str(table), None, LIMITS).count()
 
@@ -155,9 +155,9 @@ def test_a_csv_names_files_in_a_column(folder: Path) -> None:
 def test_a_parquet_names_files_in_a_column(folder: Path) -> None:
     table = folder / "table.parquet"
     parquet.write_table(pa.table({"path": ["b.webp", None], "size": [1, 2]}), table)
-    found = list(open_source(str(table), None, LIMITS).items())
-    assert [item.name for item in found] == ["b.webp", ""]
-    assert found[0].reference.read(LIMITS) == content("b.webp")
+    items = list(open_source(str(table), None, LIMITS).items())
+    assert [item.name for item in items] == ["b.webp", ""]
+    assert items[0].reference.read(LIMITS) == content("b.webp")
     with pytest.raises(SourceError, match="'size' is of type int64, and paths are strings"):
         open_source(str(table), "size", LIMITS).count()
 
@@ -232,9 +232,9 @@ def test_a_store_that_fails_is_told_without_its_address(monkeypatch: pytest.Monk
 
     (item,) = open_source(f"file://{folder}/a.jpg", None, LIMITS).items()
     monkeypatch.setattr(LocalFileSystem, "cat_file", fail)
-    with pytest.raises(PhototriageError) as told:
+    with pytest.raises(PhototriageError) as raised:
         item.reference.read(LIMITS)
-    assert "secret" not in told.value.detail
+    assert "secret" not in raised.value.detail
 
 
 def test_sparse_members_are_told(tmp_path: Path) -> None:
@@ -326,9 +326,9 @@ def test_relative_places_are_told_whole(folder: Path, tmp_path: Path, monkeypatc
     monkeypatch.chdir(folder.parent)
     pack(folder, tmp_path / "photos.tar", "w")
     for where in (folder.name, "photos.tar", f"{folder.name}/a.jpg"):
-        piece = next(open_source(where, None, LIMITS).items()).reference
-        assert isinstance(piece, LocalFile | FileRange)
-        assert Path(piece.path).is_absolute()
+        reference = next(open_source(where, None, LIMITS).items()).reference
+        assert isinstance(reference, LocalFile | FileRange)
+        assert Path(reference.path).is_absolute()
 
 
 def test_keys_tell_images_of_all_sources_apart(folder: Path, tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ def test_a_body_is_gone_with_its_form_and_needs_no_garbage_collector() -> None:
     try:
         form.write(head + bytes(100_000) + b"\r\n--boundary--\r\n")
         assert form.finish() == {"image": bytes(100_000)}
-        held = weakref.ref(form._bodies["image"])
+        body = weakref.ref(form._bodies["image"])
         del form
-        assert held() is None
+        assert body() is None
     finally:
         gc.enable()
