@@ -68,6 +68,7 @@ class Store:
             raise
 
     def close(self) -> None:
+        """Release the lock. The store can't be written to any more."""
         if self._lock is not None:
             self._lock.close()
             self._lock = None
@@ -75,6 +76,7 @@ class Store:
 
     @property
     def batches(self) -> int:
+        """How many batches were committed."""
         return sum(len(segment.record.batches) for segment in self.segments)
 
     def answers_of(self, batch_id: str) -> list[list[Any]] | None:
@@ -93,7 +95,8 @@ class Store:
             self.graph = None
 
     def prepare_to_write(self) -> None:
-        """Raises IndexFolderError if this store may only read."""
+        """Grow the graph, and save it if nothing is uncommitted. Raises IndexFolderError if this store may only
+        read."""
         self._check_writable()
         self.grow_graph()
         if len(self.rows) == self._committed_rows:
@@ -135,10 +138,10 @@ class Store:
 
     def merge(self) -> None:
         """Merge small segments and save the graph: work that follows a commit, and may as well follow a later one."""
-        segments = index_segment.segments_to_merge(self.segments)
-        if segments:
-            merged = index_segment.merge(self._generation_folder, segments)
-            self.segments[-len(segments) :] = [index_segment.read(merged)]
+        small_segments = index_segment.segments_to_merge(self.segments)
+        if small_segments:
+            merged = index_segment.merge(self._generation_folder, small_segments)
+            self.segments[-len(small_segments) :] = [index_segment.read(merged)]
             index_segment.remove_leftovers(self._generation_folder)
             self._map_committed()
         self.prepare_to_write()
