@@ -61,7 +61,7 @@ def predict(models: Models, name: str, data: Dataset, rows: Sequence[int], answe
     each = signals(seen, found.latent_map)
     labels = data.targets[list(rows)]
     own = seen.logits.argmax(1) != labels
-    scores = score(found.rule.formula, each)
+    scores = score(found.config.formula, each)
     return Predicted(scores, each, metrics.mistakes(answers, labels), own)
 
 
@@ -143,7 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         models = load_models(Settings(provider="cpu", models_directory=given.models))
         served = models.for_difficulty(given.model)
-        rule = served.difficulty.rule
+        rule = served.difficulty.config
         data = load(given.data, group_by=rule.group_by)
         if data.sha256 != rule.sha256:
             raise RunError(f"{data.name} is not the set that the score was fitted on. Give that one: {rule.data}.")

@@ -35,11 +35,11 @@ from benchmarks.duplicate_peers import exported
 from benchmarks.intervals import share
 from phototriage.index import segment as index_segment
 from phototriage.index.folder import Description
-from phototriage.index.graph import Graph, Part, parts_of
+from phototriage.index.graph import Graph, GraphPart, parts_of
 from phototriage.index.image_index import STEP, ImageIndex, IndexedModel
 from phototriage.index.lance_index import LanceIndex
 from phototriage.index.rows import Rows
-from phototriage.index.search import Asked, Neighbour, Wanted, search
+from phototriage.index.search import Neighbour, Queries, SearchCriteria, search
 from phototriage.index.store import Store
 from phototriage.model_folder.manifest import read
 from training.classifier.options import hardware
@@ -135,7 +135,7 @@ def fill(folder: Path, model: IndexedModel, views: ModelInputs, count: int) -> N
         names=[str(row) for row in range(count)],
         blocks=[vectors_of(model, views, count)],
         groups=np.arange(count),
-        founded=range(count),
+        group_labels=range(count),
         replaced=np.empty(0, np.int64),
         batches=(index_segment.BatchRecord(id="all", start=0, stop=0),),
         answers=(),
@@ -161,10 +161,10 @@ def measure(queries: Floats, ask: Callable[[Floats], list[list[Neighbour]]]) -> 
 
 def exact_of(rows: Rows, queries: Floats, model: IndexedModel) -> Measured:
     """The truth, all queries at once, by one thread."""
-    asked = Asked(queries, np.full(len(queries), len(rows)), np.full(len(queries), -1))
+    asked = Queries(queries, np.full(len(queries), len(rows)), np.full(len(queries), -1))
     start, cpu = time.perf_counter(), time.process_time()
     with threadpool_limits(1):
-        found = [near.similarity.max() for near in search(rows, asked, Wanted(1), model.layout_rescoring)]
+        found = [near.similarity.max() for near in search(rows, asked, SearchCriteria(1), model.layout_rescoring)]
     seconds, cpu = (time.perf_counter() - start) / len(queries), (time.process_time() - cpu) / len(queries)
     return Measured(np.array(found), np.full(len(queries), np.nan), cpu, seconds)
 
@@ -194,7 +194,7 @@ def resident() -> str:
     return f"{anonymous:,.0f} MB of its own, {mapped:,.0f} MB mapped; most {peak:,.0f} MB"
 
 
-def variants(parts: tuple[Part, ...]) -> Iterator[tuple[str, tuple[Part, ...]]]:
+def variants(parts: tuple[GraphPart, ...]) -> Iterator[tuple[str, tuple[GraphPart, ...]]]:
     """Other settings of the graphs beside those that are chosen."""
     yield "chosen", parts
     for dtype in ("bf16", "f16", "f32"):
@@ -250,7 +250,7 @@ def in_memory(
 ) -> tuple[Rows, Measured]:
     """So many vectors and the truth about them, which begins a table."""
     rows = Rows(model.dimension)
-    rows.take([str(row) for row in range(count)], vectors_of(model, views, count), np.empty(0, np.int64))
+    rows.append_segment([str(row) for row in range(count)], vectors_of(model, views, count), np.empty(0, np.int64))
     exact = exact_of(rows, queries, model)
     print(f"\n{count:,} images, {title}\n{HEAD}\n{row_of('exact', exact, exact, len(queries) // 2)}", flush=True)
     return rows, exact
@@ -268,7 +268,7 @@ def settings(given: argparse.Namespace, model: IndexedModel, views: ModelInputs,
 
         def ask(part: Floats, graph: Graph = graph) -> list[list[Neighbour]]:
             limits, own = np.full(len(part), len(rows)), np.full(len(part), -1)
-            near = search(rows, Asked(part, limits, own), Wanted(1), model.layout_rescoring, graph)
+            near = search(rows, Queries(part, limits, own), SearchCriteria(1), model.layout_rescoring, graph)
             return [[Neighbour("", each) for each in found.best(1).similarity.tolist()] for found in near]
 
         with threadpool_limits(1):

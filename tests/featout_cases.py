@@ -13,11 +13,11 @@ from phototriage.saliency.featout_config import FeatOutConfig
 
 @dataclass(frozen=True)
 class Case:
-    """A smoothed map, a rule, and the strength that must come out."""
+    """A smoothed map, a configuration, and the strength that must come out."""
 
     name: str
     smooth: NDArray[np.float32]
-    rule: FeatOutConfig
+    config: FeatOutConfig
     strength: NDArray[np.float32]
 
 

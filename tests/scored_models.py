@@ -73,7 +73,7 @@ def write_autoencoder(folder: Path, **changes: Any) -> Manifest:
     return described(folder, own | changes)
 
 
-def rule(version: str, **changes: Any) -> DifficultyConfig:
+def difficulty_config(version: str, **changes: Any) -> DifficultyConfig:
     fields: dict[str, Any] = {
         "autoencoder": AUTOENCODER,
         "autoencoder_version": version,
@@ -100,11 +100,11 @@ def scales() -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
 
 
 def write_scored(folder: Path, **changes: Any) -> Manifest:
-    """Both folders below `folder`; `changes` replace fields of the rule."""
+    """Both folders below `folder`; `changes` replace fields of the config."""
     version = write_autoencoder(folder / AUTOENCODER).version
     place = folder / CLASSIFIER
     plain = write_model(place, labels=LABELS)
-    found = Difficulty(rule(version, **changes), LATENT_MAP, scales())
+    found = Difficulty(difficulty_config(version, **changes), LATENT_MAP, scales())
     predictor.write(found, place)
     files = plain.files | {FILE_NAME: manifest.sha256_of(place / FILE_NAME)}
-    return manifest.write(plain.model_copy(update={"difficulty": found.rule, "files": files}), place)
+    return manifest.write(plain.model_copy(update={"difficulty": found.config, "files": files}), place)

@@ -17,7 +17,8 @@ from phototriage.common import tables
 from phototriage.common.errors import UnknownModel
 from phototriage.common.progress import Progress
 from phototriage.common.tables import Table, TableError
-from phototriage.duplicates.pairs import Group, groups, near_pairs_of_many, similarity
+from phototriage.duplicates.linkage import Group, groups
+from phototriage.duplicates.pairs import near_pairs_of_many, similarity
 from phototriage.images.pixels import IMAGE_SUFFIXES, ImageLimits
 from phototriage.models.embedder import Embedder
 from phototriage.models.model_set import load_models

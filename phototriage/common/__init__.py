@@ -1,3 +1,3 @@
-"""What every room uses: failures that a caller can cause, metrics, memory, processes, CSV tables, progress lines,
-folders that are written whole or not at all.
+"""What all packages use: errors that a caller can cause, metrics, memory, processes, CSV tables, progress lines,
+folders that are written atomically.
 """

@@ -1,4 +1,4 @@
-"""Every failure that a caller can cause: a stable code, an HTTP status, and what to do about it."""
+"""Every error that a caller can cause: a stable code, an HTTP status, and what to do about it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import ClassVar, Self
 
 
 class PhototriageError(Exception):
-    """A failure that the caller can act on. `detail` names the value, the limit and the remedy.
+    """An error that the caller can act on. `detail` names the value, the limit and the remedy.
 
-    `code` is stable and machine-readable, `title` is the same for every failure of the class,
-    `status` is the HTTP status that the service answers with.
+    `code` is stable and machine-readable, `title` is the same for every error of the class, `status` is the HTTP status
+    that the service answers with.
     """
 
     code: ClassVar[str] = "error"
@@ -21,7 +21,7 @@ class PhototriageError(Exception):
         self.detail = detail
 
     def of(self, part: str) -> Self:
-        """The same failure, told of that part of a request which has several."""
+        """The same error, whose detail names the part of the request that it is about."""
         return type(self)(f"{part}: {self.detail}")
 
 
@@ -31,7 +31,7 @@ class MalformedRequest(PhototriageError):
 
 
 class Unauthorized(PhototriageError):
-    """Keys are configured, and the request has none of them."""
+    """The request has no valid API key, and the route needs one."""
 
     code = "unauthorized"
     status = 401
@@ -53,7 +53,7 @@ class TooLarge(PhototriageError):
 
 
 class UnsupportedImage(PhototriageError):
-    """The bytes are not of an image format that is read."""
+    """The bytes are of none of the supported image formats."""
 
     code = "unsupported_image"
     status = 415
@@ -69,7 +69,7 @@ class UndecodableImage(PhototriageError):
 
 
 class UnreadableFile(PhototriageError):
-    """A file of the machine itself, or of a store. Told by the commands alone, never by a request."""
+    """A file on this machine, or in a store, can't be read. Raised by commands, never by a request."""
 
     code = "unreadable_file"
     title = "The file can't be read"
@@ -90,7 +90,7 @@ class ForeignEmbedding(PhototriageError):
 
 
 class Overloaded(PhototriageError):
-    """The queue is full, or a model is being swapped; the answer carries Retry-After."""
+    """The queue is full, or models are being reloaded; the response has a Retry-After header."""
 
     code = "overloaded"
     status = 503
@@ -104,8 +104,8 @@ class DeadlineExceeded(PhototriageError):
 
 
 class ModelFolderError(PhototriageError):
-    """A model folder that can't be trusted: missing or changed files, a manifest that doesn't fit, golden vectors
-    that don't repeat. Raised at start and at reload, never by a request."""
+    """A model folder can't be used: files are missing or were changed, the manifest doesn't fit, or the golden vectors
+    are not reproduced. Raised at start and at reload, never by a request."""
 
     code = "model_folder"
     status = 503
@@ -113,7 +113,7 @@ class ModelFolderError(PhototriageError):
 
 
 class IndexFolderError(PhototriageError):
-    """An index folder that can't be used: of another model, corrupt, or written to by another process."""
+    """An index folder can't be used: it is of another model, corrupt, or another process writes to it."""
 
     code = "index_folder"
     title = "The index folder can't be used"

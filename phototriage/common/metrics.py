@@ -1,4 +1,4 @@
-"""Prometheus metrics of the service: requests, stages, load, and what the models say, for drift."""
+"""Prometheus metrics of the service: requests, stages, load, and the models' answers, to notice drift."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ REFUSALS = Histogram(
     "From a request's head, or its whole body where that was read, to the refusal for want of room",
     buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1),
 )
-HELD = Gauge("phototriage_queue_depth", "Pieces of work that wait or run", multiprocess_mode="livesum")
+QUEUE_DEPTH = Gauge("phototriage_queue_depth", "Pieces of work that wait or run", multiprocess_mode="livesum")
 CAPACITY = Gauge("phototriage_queue_capacity", "Pieces that may wait or run", multiprocess_mode="livesum")
 UPLOADS = Gauge("phototriage_uploads", "Images whose bytes are still coming in", multiprocess_mode="livesum")
 READY = Gauge("phototriage_ready", "Workers that are ready", multiprocess_mode="livesum")
@@ -66,22 +66,24 @@ MODELS = Gauge(
 RELOADS = Counter("phototriage_reloads", "Times the models directory was read again", ["result"])
 
 
-_OF_STAGE = {stage: STAGES.labels(stage) for stage in get_args(Stage)}  # looking one up takes as long as counting
+_STAGE_HISTOGRAMS = {
+    stage: STAGES.labels(stage) for stage in get_args(Stage)
+}  # a look-up by label takes as long as counting
 
 
 @cache
 def answered(route: str, status: int) -> tuple[Counter, Histogram]:
-    """What counts answers of a route with a status, and what counts their times."""
+    """The counter of a route's answers with a status, and the histogram of the route's times."""
     return REQUESTS.labels(route, status), DURATIONS.labels(route)
 
 
 class timed:  # noqa: N801 — used as a function
-    """Count the time in the block towards a stage, also when it raises."""
+    """Measures the time in the block for a stage, also if the block raises."""
 
     __slots__ = ("_histogram", "_start")
 
     def __init__(self, stage: Stage) -> None:
-        self._histogram = _OF_STAGE[stage]
+        self._histogram = _STAGE_HISTOGRAMS[stage]
 
     def __enter__(self) -> None:
         self._start = perf_counter()
@@ -91,11 +93,12 @@ class timed:  # noqa: N801 — used as a function
 
 
 def observe(stage: Stage, seconds: float) -> None:
-    _OF_STAGE[stage].observe(seconds)
+    """Count a time for a stage."""
+    _STAGE_HISTOGRAMS[stage].observe(seconds)
 
 
 def forget_the_dead() -> None:
-    """Take the gauges of processes that are gone out of the folder that all workers answer from."""
+    """Remove the gauges of processes that have ended from the folder that all workers share."""
     folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
     for file in Path(folder).glob("gauge_live*_*.db") if folder else ():
         process = int(file.stem.rpartition("_")[2])
@@ -106,8 +109,8 @@ def forget_the_dead() -> None:
 def exposition() -> bytes:
     """All metrics in Prometheus's text format.
 
-    Under several workers each process writes its values into files of one folder, whose name BentoML puts into
-    the environment, and any of them answers for all.
+    With several workers, each process writes its values into files of one folder, whose name BentoML puts into the
+    environment, and any worker answers for all.
     """
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         return generate_latest(REGISTRY)

@@ -1,4 +1,4 @@
-"""What a worker asks of the operating system."""
+"""Processes and threads on the operating system: their end, and the cores that they run on."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
 def end_with_parent() -> None:
-    """Have this process told to stop when its parent dies, however that happens. On Linux only."""
+    """Have the kernel send SIGTERM to this process when its parent dies, however that happens. On Linux only."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def current_core() -> int | None:
-    """Which core the calling thread runs on; None where that can't be asked."""
+    """The core that the calling thread runs on; None where the system doesn't say."""
     return None if _getcpu is None else int(_getcpu())
 
 
 def leave_core(core: int | None) -> None:
-    """Have the calling thread go on on another core than that one, if it may use any other.
+    """Move the calling thread to another core if it runs on that one, and may use others.
 
-    The kernel wakes a thread on its waker's core at times, where it waits for its turn beside an idle one for longer
-    than an image takes.
+    The kernel sometimes wakes a thread on the core of the thread that woke it, where it waits for longer than an image
+    takes although another core is idle.
     """
     if core is None or current_core() != core:
         return

@@ -1,4 +1,4 @@
-"""CSV tables: read as they are, written whole or not at all. Bytes that aren't UTF-8 pass through, as in file names."""
+"""CSV tables: read as text, written atomically. Bytes that aren't UTF-8 are preserved, as in file names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class TableError(Exception):
 
 @dataclass(frozen=True)
 class Table:
-    """Cells as text; each row has as many as the header."""
+    """Cells as text; each row has as many cells as the header."""
 
     header: list[str]
     rows: list[list[str]]
@@ -42,7 +42,7 @@ def read(path: Path) -> Table:
 
 
 def check_writable(path: Path) -> None:
-    """Raise TableError now rather than after all the work."""
+    """Raise TableError if a table can't be written there, before the work for it begins."""
     if path.is_dir():
         raise TableError(f"{path} is a folder. Name a file to write to.")
     if not path.parent.is_dir():
@@ -50,13 +50,13 @@ def check_writable(path: Path) -> None:
 
 
 def write(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a CSV file under a temporary name, and rename it when all is there. Raises TableError."""
-    part = path.with_name(path.name + ".part")
+    """Write a CSV file under a temporary name, and rename it when it is complete. Raises TableError."""
+    temporary = path.with_name(path.name + ".part")
     try:
-        with part.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        with temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(header)
             writer.writerows(rows)
-        part.replace(path)
+        temporary.replace(path)
     except OSError as error:
         raise TableError(f"{path} can't be written: {error.strerror}") from error

@@ -1,4 +1,4 @@
-"""Signals of images → how hard each is, where that stands among held-out images, and why. NumPy only."""
+"""The difficulty predictor: from signals to a score, its percentile among held-out images, and reasons. NumPy only."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phototriage.common.errors import ModelFolderError
-from phototriage.difficulty.config import FARTHEST, FILE_NAME, LEVEL, DifficultyConfig, Formula
+from phototriage.difficulty.config import FILE_NAME, MAX_DEVIATIONS, OUTER_SLOPE, DifficultyConfig, Formula
 from phototriage.difficulty.signals import KINDS, SIGNALS, Floats, Kind, LatentMap, SignalInputs, signals, softmax
 
-Reason = Literal["ambiguous", "unusual", "low_quality", "likely_mislabelled"]
+ReasonKind = Literal["ambiguous", "unusual", "low_quality", "likely_mislabelled"]
 
-REASON_FROM = 90.0  # percentile
-STEPS = 501  # values of a scale
+REASON_FROM = 90.0  # the percentile from which on a kind of reason is given
+STEPS = 501  # quantiles of a scale
 SCORE: Final = "score"
 MISLABELLED: Final = "likely_mislabelled"
 SCALES = (SCORE, MISLABELLED, *KINDS, *SIGNALS)
 
 
 @dataclass(frozen=True)
-class WhyHard:
-    """`signal` is what is meant by `value`; the percentile is that of the whole kind."""
+class Reason:
+    """Why an image is hard. `value` is that of `signal`, the strongest of its kind; `percentile` is the kind's."""
 
-    kind: Reason
+    kind: ReasonKind
     signal: str
     value: float
     percentile: float
@@ -38,166 +38,171 @@ class WhyHard:
 
 @dataclass(frozen=True)
 class DifficultyPrediction:
-    """Of one image. kinds: the percentile of each kind of reason, whether it is one or not."""
+    """The prediction for one image. kinds: the percentile of each kind of reason, also of those that are not given."""
 
     score: float
     percentile: float
     review: bool
-    reasons: list[WhyHard]
+    reasons: list[Reason]
     components: dict[str, float]
-    kinds: dict[Reason, float]
-    label_doubt: float | None  # the probability of all other labels than the caller's
+    kinds: dict[ReasonKind, float]
+    label_doubt: float | None  # the probability of all labels but the caller's
 
 
 @dataclass(frozen=True)
 class Difficulty:
-    """A fitted score. scales: STEPS ascending quantiles, among held-out images, of the score, of each signal and of
-    each kind of reason."""
+    """A fitted difficulty predictor. scales: STEPS ascending quantiles, among held-out images, of the score, of each
+    signal and of each kind of reason, float32 (STEPS,)."""
 
-    rule: DifficultyConfig
+    config: DifficultyConfig
     latent_map: LatentMap
     scales: Mapping[str, NDArray[np.float32]]
 
-    def predict(self, seen: SignalInputs, labels: Sequence[int | None] | None = None) -> list[DifficultyPrediction]:
-        """Of N images. labels: those that the caller gives, places among the classes; None where none is given."""
-        found = signals(seen, self.latent_map)
-        scores = self._reckoner.score(found)
-        percentiles = {name: self.percentile(name, found[name]) for name in SIGNALS}
+    def predict(self, inputs: SignalInputs, labels: Sequence[int | None] | None = None) -> list[DifficultyPrediction]:
+        """The predictions for N images. labels: the caller's, as indices of classes; None where there is none."""
+        values = signals(inputs, self.latent_map)
+        scores = self._formula.score(values)
+        percentiles = {name: self.percentile(name, values[name]) for name in SIGNALS}
         kinds = {kind: self.percentile(kind, strongest(percentiles, kind)) for kind in KINDS}
-        places = self.percentile(SCORE, scores)
-        doubts = doubt_of_labels(seen.logits, labels)
-        doubt_places = self.percentile(MISLABELLED, doubts)
+        score_percentiles = self.percentile(SCORE, scores)
+        doubts = doubt_of_labels(inputs.logits, labels)
+        doubt_percentiles = self.percentile(MISLABELLED, doubts)
         predictions = []
-        for one in range(len(scores)):
-            components = {name: float(found[name][one]) for name in SIGNALS}
-            by_kind: dict[Reason, float] = {kind: float(kinds[kind][one]) for kind in KINDS}
+        for row in range(len(scores)):
+            components = {name: float(values[name][row]) for name in SIGNALS}
+            by_kind: dict[ReasonKind, float] = {kind: float(kinds[kind][row]) for kind in KINDS}
             reasons = []
             for kind, names in KINDS.items():
                 if by_kind[kind] >= REASON_FROM:
-                    signal = max(names, key=lambda name: float(percentiles[name][one]))
-                    reasons.append(WhyHard(kind, signal, components[signal], by_kind[kind]))
-            if np.isfinite(doubts[one]):
-                by_kind[MISLABELLED] = float(doubt_places[one])
-                label = None if labels is None else labels[one]
-                if label != int(seen.logits[one].argmax()):
-                    doubt, place = float(doubts[one]), by_kind[MISLABELLED]
-                    reasons.append(WhyHard(MISLABELLED, "probability_of_other_labels", doubt, place))
+                    signal = max(names, key=lambda name: float(percentiles[name][row]))
+                    reasons.append(Reason(kind, signal, components[signal], by_kind[kind]))
+            has_label = bool(np.isfinite(doubts[row]))
+            if has_label:
+                by_kind[MISLABELLED] = float(doubt_percentiles[row])
+                label = None if labels is None else labels[row]
+                if label != int(inputs.logits[row].argmax()):
+                    doubt, percentile = float(doubts[row]), by_kind[MISLABELLED]
+                    reasons.append(Reason(MISLABELLED, "probability_of_other_labels", doubt, percentile))
             predictions.append(
                 DifficultyPrediction(
-                    score=float(scores[one]),
-                    percentile=float(places[one]),
-                    review=bool(scores[one] >= self.rule.review_from),
+                    score=float(scores[row]),
+                    percentile=float(score_percentiles[row]),
+                    review=bool(scores[row] >= self.config.review_from),
                     reasons=sorted(reasons, key=lambda reason: -reason.percentile),
                     components=components,
                     kinds=by_kind,
-                    label_doubt=float(doubts[one]) if np.isfinite(doubts[one]) else None,
+                    label_doubt=float(doubts[row]) if has_label else None,
                 )
             )
         return predictions
 
     def percentile(self, name: str, values: Floats) -> Floats:
-        """0 to 100 for each of `values` (N,): where it stands on that scale, in the middle of its equals. On a scale of
-        one value, of a signal that held-out images don't differ in, it is 50, whatever it is."""
+        """The percentile (N,), 0 to 100, of each of `values` (N,) on the scale `name`; for ties the middle one. On a
+        constant scale, of a signal that is the same for all held-out images, every percentile is 50."""
         scale = self._steps[name]
         if scale[0] == scale[-1]:
             return np.full(len(values), 50.0)
-        rounded = values.astype(np.float32).tolist()  # as the scale is
-        both = [bisect_left(scale, value) + bisect_right(scale, value) for value in rounded]
-        return 50.0 * np.array(both) / len(scale)
+        rounded = values.astype(np.float32).tolist()  # the scale is float32 too
+        twice_ranks = [bisect_left(scale, value) + bisect_right(scale, value) for value in rounded]
+        return 50.0 * np.array(twice_ranks) / len(scale)
 
     @cached_property
-    def _reckoner(self) -> Reckoner:
-        return Reckoner(self.rule.formula)
+    def _formula(self) -> CompiledFormula:
+        return CompiledFormula(self.config.formula)
 
     @cached_property
     def _steps(self) -> Mapping[str, list[float]]:
-        """The scales as lists, in which one image's values are found ten times as fast."""
+        """The scales as lists, in which a bisection is ten times as fast as in arrays."""
         return {name: scale.tolist() for name, scale in self.scales.items()}
 
 
-class Reckoner:
-    """A formula, ready to reckon with."""
+class CompiledFormula:
+    """A formula as arrays, for fast scores."""
 
     def __init__(self, formula: Formula) -> None:
         self._names = tuple(formula.weights)
         weights = formula.weights.values()
         self._means, self._deviations, self._factors = np.array([(w.mean, w.deviation, w.weight) for w in weights]).T
         self._intercept = formula.intercept
-        self._steps = np.array(formula.knots, float).reshape(-1, 2).T
+        self._knots = np.array(formula.knots, float).reshape(-1, 2).T
 
-    def score(self, found: Mapping[str, Floats]) -> Floats:
-        """(N,) probabilities from signals (N,) by name."""
-        values = np.stack([found[name] for name in self._names], axis=1)
+    def score(self, signals: Mapping[str, Floats]) -> Floats:
+        """Probabilities (N,) from signals (N,) by name."""
+        values = np.stack([signals[name] for name in self._names], axis=1)
         sums = self._intercept + standardised(values, self._means, self._deviations) @ self._factors
-        exact: Floats = 1 / (1 + np.exp(-log_odds_of(self._steps, sums)))
-        return exact
+        probabilities: Floats = 1 / (1 + np.exp(-log_odds_of(self._knots, sums)))
+        return probabilities
 
 
-def score(formula: Formula, found: Mapping[str, Floats]) -> Floats:
-    """(N,) probabilities from signals (N,) by name."""
-    return Reckoner(formula).score(found)
+def score(formula: Formula, values: Mapping[str, Floats]) -> Floats:
+    """Probabilities (N,) from signals (N,) by name."""
+    return CompiledFormula(formula).score(values)
 
 
-def log_odds_of(steps: Floats, sums: Floats) -> Floats:
-    """(N,): sums (N,) looked up among steps (2, K): ascending sums and their log-odds."""
-    if not steps.size:
+def log_odds_of(knots: Floats, sums: Floats) -> Floats:
+    """Log-odds (N,) of sums (N,), by `knots` (2, K): ascending sums and their log-odds. Without knots, the sums."""
+    if not knots.size:
         return sums
-    places, values = steps
-    beyond = sums - np.clip(sums, places[0], places[-1])
-    found: Floats = np.interp(sums, places, values) + LEVEL * beyond
-    return found
+    knot_sums, knot_log_odds = knots
+    beyond = sums - np.clip(sums, knot_sums[0], knot_sums[-1])
+    log_odds: Floats = np.interp(sums, knot_sums, knot_log_odds) + OUTER_SLOPE * beyond
+    return log_odds
 
 
 def standardised(values: Floats, mean: float | Floats, deviation: float | Floats) -> Floats:
-    """In deviations from the mean, at most FARTHEST."""
-    found: Floats = np.clip((values - mean) / deviation, -FARTHEST, FARTHEST)
-    return found
+    """In standard deviations from the mean, clipped to ±MAX_DEVIATIONS."""
+    deviations: Floats = np.clip((values - mean) / deviation, -MAX_DEVIATIONS, MAX_DEVIATIONS)
+    return deviations
 
 
 def strongest(percentiles: Mapping[str, Floats], kind: Kind) -> Floats:
-    """(N,): the greatest percentile of the kind's signals."""
-    found: Floats = np.max([percentiles[name] for name in KINDS[kind]], axis=0)
-    return found
+    """The greatest percentile (N,) of the kind's signals, from percentiles (N,) by signal."""
+    greatest: Floats = np.max([percentiles[name] for name in KINDS[kind]], axis=0)
+    return greatest
 
 
 def doubt_of_labels(logits: NDArray[np.floating], labels: Sequence[int | None] | None) -> Floats:
-    """(N,): the probability, by the classifier, of all other labels than the given ones; NaN where none is given."""
-    found = np.full(len(logits), np.nan)
+    """The probability (N,), by the classifier's logits (N, K), of all labels but the given one; NaN where none is
+    given."""
+    doubts = np.full(len(logits), np.nan)
     probabilities = softmax(logits)
-    for one, label in enumerate(labels or []):
+    for row, label in enumerate(labels or []):
         if label is not None:
-            found[one] = 1 - probabilities[one, label]
-    return found
+            doubts[row] = 1 - probabilities[row, label]
+    return doubts
 
 
-def fit_scales(rule: DifficultyConfig, seen: SignalInputs, latent_map: LatentMap, labels: Sequence[int]) -> Difficulty:
-    """The score with the scales of held-out images and their own labels."""
+def fit_scales(
+    config: DifficultyConfig, inputs: SignalInputs, latent_map: LatentMap, labels: Sequence[int]
+) -> Difficulty:
+    """The predictor with the scales of held-out images, N of them, with their labels as indices of classes."""
 
     def scale(values: Floats) -> NDArray[np.float32]:
         return np.quantile(values, np.linspace(0, 1, STEPS)).astype(np.float32)
 
-    found = signals(seen, latent_map)
-    scales = {name: scale(found[name]) for name in SIGNALS}
-    scales[SCORE] = scale(score(rule.formula, found))
-    scales[MISLABELLED] = scale(doubt_of_labels(seen.logits, labels))
-    unfinished = Difficulty(rule, latent_map, scales)
-    percentiles = {name: unfinished.percentile(name, found[name]) for name in SIGNALS}
+    values_by_signal = signals(inputs, latent_map)
+    scales = {name: scale(values_by_signal[name]) for name in SIGNALS}
+    scales[SCORE] = scale(score(config.formula, values_by_signal))
+    scales[MISLABELLED] = scale(doubt_of_labels(inputs.logits, labels))
+    unfinished = Difficulty(config, latent_map, scales)
+    percentiles = {name: unfinished.percentile(name, values_by_signal[name]) for name in SIGNALS}
     scales |= {kind: scale(strongest(percentiles, kind)) for kind in KINDS}
-    return Difficulty(rule, latent_map, scales)
+    return Difficulty(config, latent_map, scales)
 
 
 def write(difficulty: Difficulty, folder: Path) -> Path:
-    """Write `folder/difficulty.npz`: what the latent says, and scales; by a temporary name and a rename."""
+    """Write `folder/difficulty.npz`: the latent map and the scales, under a temporary name and with a rename."""
     path = folder / FILE_NAME
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
+    temporary = path.with_name(path.name + ".part")
+    with temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **difficulty.latent_map._asdict(), **difficulty.scales)
-    part.replace(path)
+    temporary.replace(path)
     return path
 
 
-def read(rule: DifficultyConfig, folder: Path, classes: int, latent: int) -> Difficulty:
-    """What `write` wrote. Raises ModelFolderError where it isn't that, or of other classes or another latent."""
+def read(config: DifficultyConfig, folder: Path, classes: int, latent: int) -> Difficulty:
+    """Read what `write` wrote. Raises ModelFolderError if the file is missing or damaged, or of another number of
+    classes or latent dimensions."""
     try:
         with np.load(folder / FILE_NAME, allow_pickle=False) as file:
             latent_map = LatentMap(*(file[name] for name in LatentMap._fields))
@@ -213,7 +218,7 @@ def read(rule: DifficultyConfig, folder: Path, classes: int, latent: int) -> Dif
     for name, scale in scales.items():
         if scale.shape != (STEPS,) or not np.isfinite(scale).all() or (np.diff(scale) < 0).any():
             raise ModelFolderError(f"{folder.name}/{FILE_NAME}: {name} is no scale of {STEPS} steps. {_REMEDY}")
-    return Difficulty(rule, latent_map, scales)
+    return Difficulty(config, latent_map, scales)
 
 
 _REMEDY = "Fit the score again: python -m training.difficulty"

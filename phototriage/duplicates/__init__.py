@@ -1,13 +1,12 @@
-"""From embeddings to duplicates: the similarity of two, the decision, its probability, and groups. NumPy only.
+"""From embeddings to duplicates: similarity, decision and probability of a pair, near pairs, groups. NumPy only.
 
-`layout` describes where a picture is light and dark, `layout_rescoring` what that does to a cosine, and `candidates`
-names pairs among very many embeddings.
+`pairs` compares embeddings, `linkage` groups near pairs, `layout` describes where a picture is light and dark,
+`layout_rescoring` corrects a cosine by it, and `candidates` finds likely pairs among very many embeddings.
 """
 
 from phototriage.duplicates.layout_rescoring import LayoutRescoring
+from phototriage.duplicates.linkage import Group, groups
 from phototriage.duplicates.pairs import (
-    Group,
-    groups,
     is_duplicate,
     margin,
     near_pairs,

@@ -1,4 +1,4 @@
-"""What a pair's agreement in layout does to the cosine of its embeddings."""
+"""Layout re-scoring: a pair's agreement in layout corrects the cosine of its embeddings."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ Float = TypeVar("Float", np.float32, np.float64)
 class LayoutRescoring(BaseModel):
     """similarity = cosine + share · (1 − cosine) − doubt · suspicion, at least −1.
 
-    `share` goes from 0 at an agreement of `floor` to `weight` at 1: two pictures of one layout are nearly always one.
-    `suspicion` goes from 0 at an agreement of `doubt_from` to 1 at `doubt_most`, and back to 0 at 1: a copy has either
-    the same layout or, cropped or turned, quite another one, while two that agree by half are look-alikes, and have to
-    be the more similar otherwise.
+    `share` rises from 0 at an agreement of `floor` to `weight` at 1: two pictures of the same layout are nearly always
+    copies. `suspicion` rises from 0 at an agreement of `doubt_from` to 1 at `doubt_most`, and falls to 0 at 1: a copy
+    has either the same layout or, if it is cropped or turned, a very different one. Two pictures that agree only partly
+    are more often different pictures that resemble each other, so they need a higher cosine.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    layout: Literal["luma_cosines_8"] = "luma_cosines_8"  # phototriage/layout.py
+    layout: Literal["luma_cosines_8"] = "luma_cosines_8"  # phototriage/duplicates/layout.py
     floor: float = Field(default=0.7, ge=0, lt=1)
     weight: float = Field(default=0.4, gt=0, le=1)
     doubt: float = Field(default=0, ge=0, le=1)
@@ -37,22 +37,23 @@ class LayoutRescoring(BaseModel):
 
     @property
     def steepness(self) -> float:
-        """At most so much does the similarity change with a change of the cosine or of the agreement."""
+        """An upper bound of the similarity's derivative with respect to the cosine and to the agreement."""
         side = min(self.doubt_most - self.doubt_from, 1 - self.doubt_most)
         return max(1.0, 2 * self.weight / (1 - self.floor) + self.doubt / side)
 
     def similarity(self, cosine: NDArray[Float], agreement: NDArray[Float]) -> NDArray[Float]:
-        """From cosines and `layout.agreement` of the same pairs, of any shape."""
+        """From the cosines and the `layout.agreement` of the same pairs: arrays of one shape, which the result has
+        too."""
         share = self.weight * np.clip((agreement - self.floor) / (1 - self.floor), 0, 1)
-        found: NDArray[Float] = cosine + share * (1 - cosine)
+        similarity: NDArray[Float] = cosine + share * (1 - cosine)
         if self.doubt:
             rise = (agreement - self.doubt_from) / (self.doubt_most - self.doubt_from)
             fall = (1 - agreement) / (1 - self.doubt_most)
-            found = np.maximum(found - self.doubt * np.clip(np.minimum(rise, fall), 0, 1), -1)
-        return found
+            similarity = np.maximum(similarity - self.doubt * np.clip(np.minimum(rise, fall), 0, 1), -1)
+        return similarity
 
 
-# A field of this in a file or an answer: it keeps the name that it had there first.
+# Such a field in files and answers keeps the first name that it had there.
 RESCORING_FIELD: Any = Field(
     default=None,
     validation_alias=AliasChoices("second_look", "layout_rescoring"),

@@ -1,7 +1,8 @@
 """From an image file's bytes to a model's input, and back to the photo's own pixels.
 
-`pixels.prepare` is the one function that does it: headers are read before anything is allocated, EXIF rotation is
-applied (`upright`), and the model's own `InputConfig` says what is resized and how.
+`pixels.prepare` does all of it: the header is read before memory is allocated (`headers`), EXIF rotation is applied
+(`upright`), and the image is resized (`resampling`) as the model's `InputConfig` says. `geometry` maps masks and points
+back.
 """
 
 from phototriage.images.input_config import InputConfig

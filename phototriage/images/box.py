@@ -1,5 +1,5 @@
-"""A region of an image, in pixel edges: the whole is (0, 0, height, width), and the centre of the pixel at row 0 lies
-at 0.5.
+"""A region of an image, in coordinates of pixel edges: the whole image is (0, 0, height, width), and the centre of the
+first row's pixels is at 0.5.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class Box(NamedTuple):
-    """A region in pixel edges; `bottom` and `right` are exclusive."""
+    """A region in coordinates of pixel edges, which may lie inside a pixel."""
 
     top: float
     left: float

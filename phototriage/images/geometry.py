@@ -1,4 +1,4 @@
-"""Where a model's input lies in the upright image, and the way back for masks and points.
+"""Which part of the upright image a model's input shows, and how masks and points are mapped back to the image.
 
 Coordinates are (row, column).
 """
@@ -19,54 +19,54 @@ from phototriage.images.resampling import resample
 
 @dataclass(frozen=True)
 class Geometry:
-    """The region `seen` of the upright image (height, width) fills the region `filled` of the input.
+    """The region `source` of an upright image of (height, width) pixels is resized to the region `target` of the input.
 
-    FileRange: both are the whole. Crop: `seen` is the window, with fractions of a pixel. Pad: `filled` is the
-    part of the input, in whole pixels, that is not padding.
+    With aspect `stretch` both are the whole. With `crop`, `source` is the window, which may begin inside a pixel. With
+    `pad`, `target` is the part of the input, in whole pixels, that is not padding.
     """
 
     height: int
     width: int
-    seen: Box
-    filled: Box
+    source: Box
+    target: Box
 
     def point_to_upright(self, row: float, column: float, radius: float) -> tuple[float, float, float]:
-        """Map a disc, given in pixel indices of the input, to pixel indices of the upright image.
+        """Map a disc from pixel indices of the input to pixel indices of the upright image: row, column, radius.
 
         Where rows and columns scale differently, the radius keeps the disc's area. A point in the padding
         lands outside the image.
         """
-        rows = self.seen.height / self.filled.height
-        columns = self.seen.width / self.filled.width
+        rows = self.source.height / self.target.height
+        columns = self.source.width / self.target.width
         return (
-            self.seen.top + (row + 0.5 - self.filled.top) * rows - 0.5,
-            self.seen.left + (column + 0.5 - self.filled.left) * columns - 0.5,
+            self.source.top + (row + 0.5 - self.target.top) * rows - 0.5,
+            self.source.left + (column + 0.5 - self.target.left) * columns - 0.5,
             radius * math.sqrt(rows * columns),
         )
 
 
-def fit(height: int, width: int, rule: InputConfig) -> Geometry:
-    """The geometry by which an upright image of (height, width) pixels becomes the rule's input."""
-    seen = Box(0.0, 0.0, float(height), float(width))
-    filled = Box(0.0, 0.0, float(rule.height), float(rule.width))
-    if rule.aspect == "crop":
-        by_rows, by_columns = height / rule.height, width / rule.width
+def fit(height: int, width: int, config: InputConfig) -> Geometry:
+    """How an upright image of (height, width) pixels becomes an input of that configuration."""
+    source = Box(0.0, 0.0, float(height), float(width))
+    target = Box(0.0, 0.0, float(config.height), float(config.width))
+    if config.aspect == "crop":
+        by_rows, by_columns = height / config.height, width / config.width
         scale = min(by_rows, by_columns)
-        # Of the side that fills the input all is seen: rounding must not leave a hair of it out.
-        rows = float(height) if scale == by_rows else max(1.0, rule.height * scale)
-        columns = float(width) if scale == by_columns else max(1.0, rule.width * scale)
-        seen = _centred(height, width, rows, columns)
-    elif rule.aspect == "pad":
-        scale = min(rule.height / height, rule.width / width)
+        # The side that limits the window is used whole: rounding must not cut anything off it.
+        rows = float(height) if scale == by_rows else max(1.0, config.height * scale)
+        columns = float(width) if scale == by_columns else max(1.0, config.width * scale)
+        source = _centred(height, width, rows, columns)
+    elif config.aspect == "pad":
+        scale = min(config.height / height, config.width / width)
         rows, columns = max(1, math.floor(height * scale + 0.5)), max(1, math.floor(width * scale + 0.5))
-        top, left = (rule.height - rows) // 2, (rule.width - columns) // 2
-        filled = Box(float(top), float(left), float(top + rows), float(left + columns))
-    return Geometry(height, width, seen, filled)
+        top, left = (config.height - rows) // 2, (config.width - columns) // 2
+        target = Box(float(top), float(left), float(top + rows), float(left + columns))
+    return Geometry(height, width, source, target)
 
 
 def _centred(height: int, width: int, rows: float, columns: float) -> Box:
     top, left = (height - rows) / 2, (width - columns) / 2
-    # Rounding may carry an edge a hair past the image, which is refused.
+    # Rounding may place an edge slightly outside the image, which resampling refuses.
     top, left = max(0.0, top), max(0.0, left)
     return Box(top, left, min(top + rows, float(height)), min(left + columns, float(width)))
 
@@ -74,22 +74,22 @@ def _centred(height: int, width: int, rows: float, columns: float) -> Box:
 def to_upright(mask: NDArray[np.uint8], geometry: Geometry) -> NDArray[np.uint8]:
     """Map a mask (h, w) uint8 at the model's input to (H, W) uint8 on the upright image.
 
-    Bilinear; where the image is smaller than the input, the triangle widens, so that no peak falls between
-    pixels. A pixel whose centre the model did not see is 0.
+    Bilinear; where the image is smaller than the input, the filter widens, so that no peak is lost between pixels.
+    A pixel whose centre is outside the model's input is 0.
     """
-    seen, filled = geometry.seen, geometry.filled
-    rows = _centres(seen.top, seen.bottom)
-    columns = _centres(seen.left, seen.right)
-    row_scale, column_scale = filled.height / seen.height, filled.width / seen.width
-    # The outermost pixels may stick out of `seen` by up to half their size: repeat the mask's edge there.
+    source, target = geometry.source, geometry.target
+    rows = _centres(source.top, source.bottom)
+    columns = _centres(source.left, source.right)
+    row_scale, column_scale = target.height / source.height, target.width / source.width
+    # The outermost pixels may reach beyond `source` by up to half their size: repeat the mask's edge there.
     row_margin, column_margin = math.ceil(row_scale), math.ceil(column_scale)
-    part = mask[int(filled.top) : int(filled.bottom), int(filled.left) : int(filled.right)]
+    part = mask[int(target.top) : int(target.bottom), int(target.left) : int(target.right)]
     part = np.pad(part, ((row_margin, row_margin), (column_margin, column_margin)), mode="edge")
     box = Box(
-        row_margin + (rows.start - seen.top) * row_scale,
-        column_margin + (columns.start - seen.left) * column_scale,
-        row_margin + (rows.stop - seen.top) * row_scale,
-        column_margin + (columns.stop - seen.left) * column_scale,
+        row_margin + (rows.start - source.top) * row_scale,
+        column_margin + (columns.start - source.left) * column_scale,
+        row_margin + (rows.stop - source.top) * row_scale,
+        column_margin + (columns.stop - source.left) * column_scale,
     )
     size = rows.stop - rows.start, columns.stop - columns.start
     upright = np.zeros((geometry.height, geometry.width), np.uint8)

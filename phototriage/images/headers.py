@@ -1,6 +1,6 @@
-"""What an image file says of itself (format, size, orientation), read before any decoder sees the bytes.
+"""Headers of image files: format, size and orientation, read before any decoder gets the bytes.
 
-Decoders allocate by the size in the header, some of them while opening, so limits have to be checked first.
+Decoders allocate memory by the size in the header, some of them on opening, so limits have to be checked first.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from phototriage.common.errors import UndecodableImage, UnsupportedImage
 
-# Blocks (segments, chunks) cost a decoder time and memory each, even empty ones. Phones write some twenty;
-# the pixels of a 20 MB file in pieces of 1 KB make 20,000.
+# Each block (segment, chunk) costs a decoder time and memory, even an empty one. Phones write about twenty; a 20 MB
+# file whose pixels are in blocks of 1 KB has 20,000.
 MAX_BLOCKS = 50_000
 # A run of fill bytes, then the marker; 0xFF 0x00 is a stuffed byte and no marker.
 _JPEG_MARKER = re.compile(rb"\xff+([^\x00\xff])")
@@ -32,8 +32,8 @@ _BYTE_KINDS = frozenset({1, 2, 6, 7})  # BYTE, ASCII, SBYTE, UNDEFINED
 
 @dataclass(frozen=True)
 class Header:
-    """Format and stored size, before EXIF orientation. `passes` is how often a decoder visits every pixel,
-    and `tile_pixels` the size of the largest block that it decodes at once."""
+    """Format and stored size in pixels, before EXIF orientation. `passes`: how often a decoder visits every pixel;
+    `tile_pixels`: the size of the largest block that it decodes at once, 0 without tiles."""
 
     format: str
     height: int
@@ -100,7 +100,7 @@ def _jpeg(data: bytes) -> Header:
             sequential = marker in _JPEG_SEQUENTIAL
         if marker == _JPEG_SCAN:
             if sequential and data[position + 2] == components:
-                return Header("JPEG", height, width)  # decoders take a second scan here for an error
+                return Header("JPEG", height, width)  # decoders treat a second scan here as an error
             # Every scan of a progressive file visits all pixels again, and may itself have hardly any bytes.
             return Header("JPEG", height, width, passes=data.count(b"\xff\xda", position - 2))
         position += struct.unpack_from(">H", data, position)[0]
@@ -120,14 +120,14 @@ def _png(data: bytes) -> Header:
 
 
 def _gif(data: bytes) -> Header:
-    """The screen, widened to the first frame where that sticks out."""
+    """The size of the screen, enlarged to the first frame where that reaches beyond it."""
     width, height, flags = struct.unpack_from("<HHB", data, 6)
     position = 13 + (3 << ((flags & 7) + 1) if flags & 0x80 else 0)  # a palette of 3 bytes a colour
     in_extension = False
     for _ in range(MAX_BLOCKS):
         kind = data[position]
         if in_extension:
-            in_extension = kind > 0  # it is the length of a block, and the last one has none
+            in_extension = kind > 0  # `kind` is the length of a block here, and that of the last one is 0
             position += 1 + kind
         elif kind == 0x21:
             in_extension, position = True, position + 2
@@ -148,7 +148,7 @@ def _too_many_blocks(name: str) -> UndecodableImage:
 def _webp(data: bytes) -> Header:
     chunk = data[12:16]
     if chunk == b"VP8X":
-        width, height = (1 + int.from_bytes(_slice(data, at, 3), "little") for at in (24, 27))
+        width, height = (1 + int.from_bytes(_slice(data, offset, 3), "little") for offset in (24, 27))
     elif chunk == b"VP8L":
         (bits,) = struct.unpack_from("<I", data, 21)
         width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1

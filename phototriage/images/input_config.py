@@ -1,4 +1,4 @@
-"""The rule by which upright pixels become a model's input. It travels in the model's manifest; code has no default."""
+"""How upright pixels become a model's input. It is stored in the model's manifest; code has no defaults."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class InputConfig(BaseModel):
     width: int = Field(ge=8, le=2048)
     colour: Colour
     resize: Resize
-    antialias: Literal[True]  # Pillow's filters widen with the reduction; a model trained otherwise can't be fed
+    antialias: Literal[True]  # Pillow's filters widen with the reduction; a model trained without that isn't supported
     aspect: Aspect
 
     @property

@@ -1,7 +1,7 @@
 """An image file's bytes → upright 8-bit pixels → a model's input, under limits checked before allocation.
 
-Everything that feeds a model goes through `prepare`, or through `decode_for` and `resize` of which it is made.
-Colours are taken as sRGB: colour profiles and gamma chunks are ignored. Of several frames the first counts.
+Every model input is made by `prepare`, or by `decode_for` and `resize`, of which it consists. Colours are taken for
+sRGB: colour profiles and gamma chunks are ignored. Of several frames the first is used.
 """
 
 from __future__ import annotations
@@ -29,12 +29,13 @@ from phototriage.images.upright import Upright, reduced, whole
 
 MAX_SIDE = 65_535  # the longest side that a JPEG can have; no other format needs a longer one
 MAX_FULL_PASSES = 20  # over an image of as many pixels as are allowed; smaller images may take more
-# A JPEG is decoded at a half, a quarter or an eighth of its size, which saves most of the work for a large one, where
-# that leaves it twice as long and wide as any input, and 512 pixels: the resize to follow hides the difference.
+# A JPEG is decoded at a half, a quarter or an eighth of its size, which saves most of the work for a large one. Both
+# sides keep at least OVERSAMPLING times the largest input's side, and MIN_REDUCED_SIDE pixels, so that the resize that
+# follows hides the difference.
 OVERSAMPLING = 2
-LEAST_REDUCED_SIDE = 512
+MIN_REDUCED_SIDE = 512
 
-# By which files of the formats that are read are found; what a file is, its bytes decide.
+# Image files are found by these suffixes; a file's format is determined by its bytes.
 IMAGE_SUFFIXES = frozenset([".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"])
 
 _TIFF_BITS, _TIFF_PHOTOMETRIC, _WHITE_IS_ZERO = 0x0102, 0x0106, 0
@@ -42,7 +43,7 @@ _TIFF_BITS, _TIFF_PHOTOMETRIC, _WHITE_IS_ZERO = 0x0102, 0x0106, 0
 
 @dataclass(frozen=True)
 class ImageLimits:
-    """Bytes of a file and pixels of the image in it. A long thin image counts by its pixels."""
+    """The most bytes of a file, and the most pixels of the image in it, whatever its proportions."""
 
     max_bytes: int = 20_000_000
     max_pixels: int = 50_000_000
@@ -55,7 +56,7 @@ class ImageLimits:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A model's input, uint8 (rule.height, rule.width, rule.channels), and its place in the upright image."""
+    """A model's input, uint8 (config.height, config.width, config.channels), and its geometry in the upright image."""
 
     pixels: NDArray[np.uint8]
     geometry: Geometry
@@ -72,8 +73,8 @@ class Prepared:
 
 
 class _Jpeg(JpegImageFile):
-    """A JPEG whose EXIF block Pillow doesn't parse, since that warns of a corrupt one, and warnings aren't
-    thread-safe. Made directly, it also takes a multi-picture file for the JPEG that it starts with."""
+    """A JPEG whose EXIF block Pillow doesn't parse, since it warns of a corrupt one, and warnings aren't
+    thread-safe. This class also reads a multi-picture file as the JPEG that it starts with."""
 
     def getexif(self) -> Image.Exif:
         return Image.Exif()
@@ -89,9 +90,9 @@ _DECODERS: Mapping[str, type[ImageFile.ImageFile]] = {
 }
 
 
-def prepare(data: bytes, rule: InputConfig, limits: ImageLimits) -> Prepared:
-    """Turn an image file's bytes into a model's input. Errors as of `decode`."""
-    return resize(decode_for(data, [rule], limits), rule)
+def prepare(data: bytes, config: InputConfig, limits: ImageLimits) -> Prepared:
+    """Turn an image file's bytes into a model's input. Errors as `decode`."""
+    return resize(decode_for(data, [config], limits), config)
 
 
 def decode(data: bytes, limits: ImageLimits) -> Image.Image:
@@ -103,14 +104,15 @@ def decode(data: bytes, limits: ImageLimits) -> Image.Image:
     return decode_reduced(data, limits, None).image
 
 
-def decode_for(data: bytes, rules: Sequence[InputConfig], limits: ImageLimits) -> Upright:
-    """As `decode`, for inputs of those rules alone: a large JPEG comes out reduced, in a fraction of the time."""
-    sides = [max(rule.height, rule.width) for rule in rules]
-    return decode_reduced(data, limits, max(LEAST_REDUCED_SIDE, OVERSAMPLING * max(sides)))
+def decode_for(data: bytes, configs: Sequence[InputConfig], limits: ImageLimits) -> Upright:
+    """As `decode`, for the inputs of these configurations only: a large JPEG is decoded at a reduced size, in a
+    fraction of the time."""
+    sides = [max(config.height, config.width) for config in configs]
+    return decode_reduced(data, limits, max(MIN_REDUCED_SIDE, OVERSAMPLING * max(sides)))
 
 
-def decode_reduced(data: bytes, limits: ImageLimits, least_side: int | None) -> Upright:
-    """As `decode`; a JPEG as much reduced as leaves both sides `least_side` pixels, where that is given."""
+def decode_reduced(data: bytes, limits: ImageLimits, min_side: int | None) -> Upright:
+    """As `decode`; with `min_side`, a JPEG is reduced as far as leaves both sides at least so many pixels."""
     if len(data) > limits.max_bytes:
         raise TooLarge(f"The image has {len(data)} bytes, and the limit is {limits.max_bytes}. Send a smaller file.")
     header = read_header(data)
@@ -121,11 +123,11 @@ def decode_reduced(data: bytes, limits: ImageLimits, least_side: int | None) -> 
                 raise Image.DecompressionBombError
             size, draft = file.size, None
             if isinstance(file, JpegImageFile):
-                # Else 64 KB at a time, each of which waits for Python's lock anew. Formats whose pixels are in many
-                # pieces would have each piece copy all the rest.
+                # Pillow would feed 64 KB at a time, and take Python's lock anew for each. Other formats keep that: if
+                # their pixels are in many blocks, each block would copy all that follows.
                 file.decodermaxblock = len(data)
-                if least_side is not None:
-                    draft = file.draft(None, (least_side, least_side))
+                if min_side is not None:
+                    draft = file.draft(None, (min_side, min_side))
             file.load()
             image, orientation = _flatten(file), read_orientation(_exif(file))
             if draft is None or image.size == size:
@@ -139,38 +141,38 @@ def decode_reduced(data: bytes, limits: ImageLimits, least_side: int | None) -> 
             f"of {limits.max_pixels} pixels allows. Save the image again."
         ) from error
     except Exception as error:
-        # Damaged files make Pillow raise anything from SyntaxError to zlib.error, with addresses in the text.
+        # Damaged files make Pillow raise anything from SyntaxError to zlib.error, with memory addresses in the text.
         raise UndecodableImage(
             f"The {header.format} of {header.width}×{header.height} pixels is truncated or corrupt: "
             f"{len(data)} bytes came in. Send the whole file, or save the image again."
         ) from error
 
 
-def resize(image: Upright | Image.Image | NDArray[np.uint8], rule: InputConfig) -> Prepared:
-    """Apply the rule to an upright image: decoded, Pillow RGB or L, or uint8 (H, W, 3) RGB or (H, W) grey.
+def resize(image: Upright | Image.Image | NDArray[np.uint8], config: InputConfig) -> Prepared:
+    """Resize an upright image to a model's input: decoded, Pillow RGB or L, or uint8 (H, W, 3) RGB or (H, W) grey.
 
     Grey is Pillow's luma, (299 R + 587 G + 114 B) / 1000, taken before the resize.
     """
     if not isinstance(image, Upright):
         image = whole(image if isinstance(image, Image.Image) else Image.fromarray(image))
-    return _resize(image, rule)
+    return _resize(image, config)
 
 
-def _resize(upright: Upright, rule: InputConfig) -> Prepared:
+def _resize(upright: Upright, config: InputConfig) -> Prepared:
     image = upright.image
     if image.mode not in ("RGB", "L"):
         raise ValueError(f"An image of mode {image.mode} can't be resized: decode it to RGB or L")
-    if rule.colour == "grey" and image.mode != "L":
+    if config.colour == "grey" and image.mode != "L":
         image = image.convert("L")
-    geometry = fit(upright.height, upright.width, rule)
-    seen, filled = upright.part(geometry.seen), geometry.filled
-    image = resample(image, seen, int(filled.height), int(filled.width), rule.resize)
-    if rule.colour == "rgb" and image.mode != "RGB":
+    geometry = fit(upright.height, upright.width, config)
+    source, target = upright.part(geometry.source), geometry.target
+    image = resample(image, source, int(target.height), int(target.width), config.resize)
+    if config.colour == "rgb" and image.mode != "RGB":
         image = image.convert("RGB")
-    pixels = np.array(image).reshape(image.height, image.width, rule.channels)
-    if image.size != (rule.width, rule.height):
-        canvas = np.full((rule.height, rule.width, rule.channels), 255, np.uint8)
-        canvas[int(filled.top) : int(filled.bottom), int(filled.left) : int(filled.right)] = pixels
+    pixels = np.array(image).reshape(image.height, image.width, config.channels)
+    if image.size != (config.width, config.height):
+        canvas = np.full((config.height, config.width, config.channels), 255, np.uint8)
+        canvas[int(target.top) : int(target.bottom), int(target.left) : int(target.right)] = pixels
         pixels = canvas
     return Prepared(pixels, geometry)
 
@@ -205,13 +207,13 @@ def _flatten(file: ImageFile.ImageFile) -> Image.Image:
     """Bring a loaded image of any mode to RGB or L with 8 bits, alpha on white."""
     if file.mode.startswith("I;16"):
         return _narrow(file)
-    has_key = "transparency" in file.info
+    has_transparency = "transparency" in file.info
     match file.mode:
-        case "RGB" | "L" if not has_key:
+        case "RGB" | "L" if not has_transparency:
             return file
-        case "1" if not has_key:
+        case "1" if not has_transparency:
             return file.convert("L")
-        case "CMYK" | "YCbCr" | "P" if not has_key:
+        case "CMYK" | "YCbCr" | "P" if not has_transparency:
             return file.convert("RGB")
         case "LA" | "La":
             return _on_white(file.convert("LA"), "L")

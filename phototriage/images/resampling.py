@@ -1,10 +1,10 @@
 """Resampling with antialiasing: a box of an image → an image of another size.
 
-fast_image_resize does it, six times as fast as Pillow (`make bench-resamplers`), with the same kernels in arithmetic of
-its own: a photo's pixels differ by a level here and there, beside hard edges by a dozen, since rows go first. Its
-code for SSE4.1, AVX2 and NEON gives the same to the bit. Where it has no wheel, Pillow does it, as it does Hamming's
-kernel, which the other lacks, and boxes that leave columns out: there version 4.0.1 drops weights of zero at the first
-column's end, and may then read before the start of its memory.
+fast_image_resize is six times as fast as Pillow (`make bench-resamplers`). It has the same kernels in another
+arithmetic, and resizes rows first: some of a photo's pixels differ by one level, and by a dozen beside hard edges. Its
+code for SSE4.1, AVX2 and NEON gives the same bits. Pillow is used where fast_image_resize has no wheel, for Hamming's
+kernel, which it lacks, and for boxes that leave columns out: there its version 4.0.1 drops weights of zero at the end
+of the first column, and may then read before the start of its memory.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ try:
 except ImportError:  # Linux on ARM, musl
     IS_FAST = False
 
-# Both axes are done one after another. A tall image for a wide input has a huge product if its columns go first, a
-# wide image for a tall input if its rows do.
+# The axes are resized one after the other. A tall image for a wide input has a huge intermediate image if its columns
+# are resized first, a wide image for a tall input if its rows are.
 MAX_INTERMEDIATE_PIXELS = 16_000_000
 
 _PILLOW: Mapping[str, Image.Resampling] = {
@@ -45,15 +45,16 @@ def resample(image: Image.Image, box: Box, rows: int, columns: int, kernel: str)
     columns_first, rows_first = columns * box.height, rows * box.width
     if max(columns_first, rows_first) > max(MAX_INTERMEDIATE_PIXELS, box.width * box.height):
         if rows_first < columns_first:
-            image = _once(image, Box(box.top, 0, box.bottom, image.width), rows, image.width, kernel)
+            image = _resize_box(image, Box(box.top, 0, box.bottom, image.width), rows, image.width, kernel)
             box = Box(0, box.left, rows, box.right)
         else:
-            image = _once(image, Box(0, box.left, image.height, box.right), image.height, columns, kernel)
+            image = _resize_box(image, Box(0, box.left, image.height, box.right), image.height, columns, kernel)
             box = Box(box.top, 0, box.bottom, columns)
-    return _once(image, box, rows, columns, kernel)
+    return _resize_box(image, box, rows, columns, kernel)
 
 
-def _once(image: Image.Image, box: Box, rows: int, columns: int, kernel: str) -> Image.Image:
+def _resize_box(image: Image.Image, box: Box, rows: int, columns: int, kernel: str) -> Image.Image:
+    """Resize both axes in one call of the faster library that can."""
     if not IS_FAST or kernel not in _FAST or (box.left, box.right) != (0, image.width):
         return image.resize((columns, rows), _PILLOW[kernel], (box.left, box.top, box.right, box.bottom))
     algorithm = fast.ResizeAlg.convolution(fast.FilterType[_FAST[kernel]])
@@ -61,13 +62,13 @@ def _once(image: Image.Image, box: Box, rows: int, columns: int, kernel: str) ->
     if box != (0, 0, image.height, image.width):
         options.crop_box = fast.CropBox(0, box.top, image.width, _length(box.top, box.bottom, image.height))
     resized = Image.new(image.mode, (columns, rows))
-    # A Resizer keeps its memory and isn't for several threads at once; a new one costs .01 ms.
+    # A Resizer keeps its buffers and isn't thread-safe; a new one costs 0.01 ms.
     fast.Resizer().resize_pil(image, resized, options)
     return resized
 
 
 def _length(start: float, stop: float, limit: int) -> float:
-    """Of a side from start to stop. Rounding may carry their sum a hair past the limit, which would be refused."""
+    """The length from start to stop, such that start + length is at most the limit in spite of rounding."""
     length = stop - start
     while start + length > limit:
         length = math.nextafter(length, 0)

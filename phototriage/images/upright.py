@@ -1,4 +1,4 @@
-"""A decoded image, turned upright, that may have fewer pixels than the image which it stands for."""
+"""A decoded image, turned upright, which may have fewer pixels than the file's image."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _METHODS: Mapping[int, Image.Transpose] = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# Where what sticks out at the right and at the bottom comes to lie: at the top, left, bottom and right.
+# Margins at the right and bottom of the stored image → top, left, bottom and right margins of the upright one.
 _MARGINS: Mapping[int, Callable[[float, float], tuple[float, float, float, float]]] = {
     1: lambda right, bottom: (0, 0, bottom, right),
     2: lambda right, bottom: (0, right, bottom, 0),
@@ -33,8 +33,9 @@ _MARGINS: Mapping[int, Callable[[float, float], tuple[float, float, float, float
 
 @dataclass(frozen=True)
 class Upright:
-    """A Pillow image of mode RGB or L that stands for one of height × width pixels. It may be smaller than that, and
-    then fills `extent` of its own pixels, since the last of them may stick out of the image by a part."""
+    """A Pillow image of mode RGB or L that represents an image of height × width pixels. It may have been decoded at a
+    reduced size: then `extent` is the region of its own pixels that the represented image fills, since its last row and
+    column may reach beyond that."""
 
     image: Image.Image
     height: int
@@ -43,11 +44,11 @@ class Upright:
 
     @property
     def smallest_side(self) -> int:
-        """Of the image that it stands for."""
+        """Of the represented image, in pixels."""
         return min(self.height, self.width)
 
     def part(self, box: Box) -> Box:
-        """A box of the image that it stands for, in its own pixels."""
+        """Map a box of the represented image to this image's own pixels."""
         extent = self.extent
         rows, columns = extent.height / self.height, extent.width / self.width
         return Box(
@@ -59,14 +60,14 @@ class Upright:
 
 
 def whole(image: Image.Image, orientation: int = 1) -> Upright:
-    """An image that stands for itself, turned from that EXIF orientation."""
+    """A stored image of that EXIF orientation, at its full size."""
     turned = _turned(image, orientation)
     return Upright(turned, turned.height, turned.width, Box(0.0, 0.0, float(turned.height), float(turned.width)))
 
 
 def reduced(image: Image.Image, orientation: int, size: tuple[int, int], used: tuple[float, float]) -> Upright:
-    """An image that stands for one of `size`, by so much of its pixels from the top left on, turned from that EXIF
-    orientation; both (width, height)."""
+    """A stored image of that EXIF orientation, decoded at a reduced size. `size` is the stored image's, and `used` how
+    much of the reduced one it fills, from the top left on; both (width, height)."""
     turned = _turned(image, orientation)
     top, left, bottom, right = _MARGINS[orientation](image.width - used[0], image.height - used[1])
     extent = Box(top, left, turned.height - bottom, turned.width - right)

@@ -1,5 +1,6 @@
-"""Embeddings that are kept, and what comes near them: a folder of segments with an exact search and a graph beyond
-100,000 images, or a LanceDB table for more than one machine holds.
+"""Indexes of embeddings, to find near-duplicates of new images: a folder of segments, searched exactly and, from
+100,000 images on, by a graph (`image_index`); or a LanceDB table for more images than one machine holds
+(`lance_index`).
 """
 
 from phototriage.index.image_index import ImageIndex

@@ -1,4 +1,4 @@
-"""All segments of an index as one, without the rows that count no longer."""
+"""All segments of an index as one, without dead rows."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from numpy.typing import NDArray
 
 from phototriage.index.groups import Groups
 from phototriage.index.rows import BLOCK, Rows
-from phototriage.index.segment import ANSWERS, BatchRecord, Content, Segment, moved
+from phototriage.index.segment import ANSWERS, BatchRecord, Content, Segment, shifted
 
 Floats = NDArray[np.float32]
 
 
 def compacted(rows: Rows, groups: Groups, segments: Sequence[Segment]) -> Content:
-    """The living rows, numbered anew in their order. Groups keep their numbers and labels, batches their answers."""
-    living = np.setdiff1d(np.arange(len(rows)), np.fromiter(rows.died, np.int64, len(rows.died)))
+    """The living rows, renumbered in their order. Groups keep their numbers and labels, batches their answers."""
+    living = np.setdiff1d(np.arange(len(rows)), np.fromiter(rows.died_at, np.int64, len(rows.died_at)))
     names = [rows.names[row] for row in living.tolist()]
-    of = np.array(groups.of, np.int64)[living]
-    founder = {group: place for place, group in reversed(list(enumerate(of.tolist())))}
-    founded: list[int | str] = []
+    group_of = np.array(groups.group_of, np.int64)[living]
+    first_member = {group: place for place, group in reversed(list(enumerate(group_of.tolist())))}
+    group_labels: list[int | str] = []
     for group, label in enumerate(groups.labels):
-        place = founder.get(group)
-        founded.append(place if place is not None and names[place] == label else label)
+        place = first_member.get(group)
+        group_labels.append(place if place is not None and names[place] == label else label)
     return Content(
         first_row=0,
         dimension=rows.dimension,
         names=names,
         blocks=_blocks(rows, living),
-        groups=of,
-        founded=founded,
+        groups=group_of,
+        group_labels=group_labels,
         replaced=np.empty(0, np.int64),
         batches=tuple(_batches(segments)),
         answers=chain.from_iterable(segment.answer_bytes() for segment in segments),
@@ -47,5 +47,5 @@ def _batches(segments: Sequence[Segment]) -> Iterator[BatchRecord]:
     size = 0
     for segment in segments:
         for batch in segment.record.batches:
-            yield moved(batch, size)
+            yield shifted(batch, size)
         size += (segment.path / ANSWERS).stat().st_size

@@ -1,4 +1,4 @@
-"""An index folder: of which model it is, and who writes to it."""
+"""An index folder: its description, with the model that its embeddings are of, and the lock of its only writer."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from phototriage.common.atomic_folder import PART, sync
 from phototriage.common.errors import IndexFolderError
-from phototriage.common.whole_folder import PART, sync
 from phototriage.duplicates import layout
 from phototriage.duplicates.layout_rescoring import RESCORING_FIELD, LayoutRescoring
 from phototriage.model_folder.manifest import Manifest
@@ -22,26 +22,26 @@ LENGTH_TOLERANCE = 1e-4  # of each part, whose length is 1; a model's are 1 with
 
 
 class IndexedModel(BaseModel):
-    """What made the embeddings of an index, and from which similarity on two of them are duplicates."""
+    """The model of an index's embeddings, and the similarity from which on two of them are duplicates."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True)
 
     name: str
     version: str
-    parts: tuple[int, ...] = Field(min_length=1)  # numbers of an embedding, as the manifest's `embedding_parts`
+    parts: tuple[int, ...] = Field(min_length=1)  # columns of each part, as the manifest's `embedding_parts`
     threshold: float
     layout_rescoring: LayoutRescoring | None = RESCORING_FIELD
 
     @model_validator(mode="after")
     def _has_its_layout(self) -> Self:
-        rest = () if self.layout_rescoring is None else (layout.DIMENSION,)
-        if self.parts[0] < 1 or self.parts[1:] != rest:
-            raise ValueError(f"parts are {self.parts}; behind the embedding they have to be {rest}")
+        expected = () if self.layout_rescoring is None else (layout.DIMENSION,)
+        if self.parts[0] < 1 or self.parts[1:] != expected:
+            raise ValueError(f"parts are {self.parts}; behind the embedding they have to be {expected}")
         return self
 
     @classmethod
     def of(cls, manifest: Manifest, threshold: float | None = None) -> Self:
-        """Of an embedder; `threshold` takes the place of the tuned one. Raises IndexFolderError for another kind."""
+        """From an embedder's manifest; `threshold` replaces the tuned one. Raises IndexFolderError for another kind."""
         if manifest.decision is None:
             raise IndexFolderError(f"{manifest.name} is of kind {manifest.kind!r}; an index needs an embedder.")
         return cls(
@@ -65,20 +65,20 @@ class IndexedModel(BaseModel):
             )
         for end, size in zip(np.cumsum(self.parts).tolist(), self.parts, strict=True):
             lengths = np.linalg.norm(vectors[:, end - size : end].astype(np.float64), axis=1)
-            wrong = ~(np.abs(lengths - 1) <= LENGTH_TOLERANCE)
+            is_wrong = ~(np.abs(lengths - 1) <= LENGTH_TOLERANCE)
             if end != size:
-                wrong &= lengths != 0  # the layout of a plain surface
-            if wrong.any():
-                place = int(np.flatnonzero(wrong)[0])
+                is_wrong &= lengths != 0  # the layout of a plain surface
+            if is_wrong.any():
+                row = int(np.flatnonzero(is_wrong)[0])
                 raise ValueError(
-                    f"row {place}'s columns {end - size} to {end - 1} have length {lengths[place]:.6g}; it has to be 1 "
+                    f"row {row}'s columns {end - size} to {end - 1} have length {lengths[row]:.6g}; it has to be 1 "
                     f"within {LENGTH_TOLERANCE}. Give embeddings as the model made them"
                 )
 
 
 class Description(BaseModel):
-    """`index.json`. Up to `exact` rows are compared one by one; beyond, a graph knows all but the last `step` or
-    fewer. Both are the folder's own, since answers depend on them."""
+    """`index.json`. Fewer than `exact` rows are searched exactly; from then on a graph holds all rows but the last
+    `step` or fewer. Both are fixed when the folder is made, since answers depend on them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -88,29 +88,29 @@ class Description(BaseModel):
     step: int = Field(ge=1)
 
     def graph_rows(self, rows: int) -> int:
-        """How many rows of so many are the graph's."""
+        """How many of so many rows belong into the graph."""
         return 0 if rows < self.exact else rows // self.step * self.step
 
 
 def model_of(folder: Path) -> IndexedModel:
-    """What an index that is there was made by, so that it can be opened without the model. Raises IndexFolderError."""
+    """The model of an existing index, so that it can be opened without its manifest. Raises IndexFolderError."""
     return _read(folder).model
 
 
-def describe(folder: Path, wanted: Description, read_only: bool) -> Description:
-    """The description that the folder has; a new folder gets `wanted`. Raises IndexFolderError, if the folder is of
-    another model, or none of an index."""
+def open_description(folder: Path, requested: Description, read_only: bool) -> Description:
+    """The description that the folder has; a new folder gets `requested`. Raises IndexFolderError if the folder is of
+    another model, or no index."""
     path = folder / DESCRIPTION
-    if path.exists() or read_only or _holds_anything(folder):
-        found = _read(folder)
-        _check_same(folder, found.model, wanted.model)
-        return found
-    part = path.with_name(path.name + PART)
-    part.write_text(wanted.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    sync(part)
-    part.replace(path)
+    if path.exists() or read_only or _is_in_use(folder):
+        description = _read(folder)
+        _check_same(folder, description.model, requested.model)
+        return description
+    temporary = path.with_name(path.name + PART)
+    temporary.write_text(requested.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    sync(temporary)
+    temporary.replace(path)
     sync(folder)
-    return wanted
+    return requested
 
 
 def _read(folder: Path) -> Description:
@@ -126,27 +126,27 @@ def _read(folder: Path) -> Description:
         raise IndexFolderError(f"{path} can't be read: {error}. Restore it, or start a new index.") from error
 
 
-def _check_same(folder: Path, found: IndexedModel, wanted: IndexedModel) -> None:
-    if (found.name, found.version) != (wanted.name, wanted.version):
+def _check_same(folder: Path, model: IndexedModel, requested: IndexedModel) -> None:
+    if (model.name, model.version) != (requested.name, requested.version):
         raise IndexFolderError(
-            f"The index {folder} is of model {found.name!r}, version {found.version!r}, and {wanted.name!r}, version "
-            f"{wanted.version!r}, was asked for; embeddings of two versions can't be compared. Name a new folder, and "
-            "score the images again to fill it."
+            f"The index {folder} is of model {model.name!r}, version {model.version!r}, and {requested.name!r}, "
+            f"version {requested.version!r}, was asked for; embeddings of two versions can't be compared. Name a new "
+            "folder, and score the images again to fill it."
         )
-    if found != wanted:
+    if model != requested:
         raise IndexFolderError(
-            f"The index {folder} was begun with the threshold {found.threshold}, and {wanted.threshold} was asked "
+            f"The index {folder} was begun with the threshold {model.threshold}, and {requested.threshold} was asked "
             "for; its groups keep to the first. Ask for that, or name a new folder."
         )
 
 
-def _holds_anything(folder: Path) -> bool:
+def _is_in_use(folder: Path) -> bool:
     return any(path.name != LOCK and path.suffix != PART for path in folder.iterdir()) if folder.exists() else False
 
 
 def lock(folder: Path) -> IO[str]:
-    """A file that holds the folder's lock until it is closed, or the process ends. Raises IndexFolderError if another
-    holds it."""
+    """Lock the folder, until the file is closed or the process ends. Raises IndexFolderError if another process holds
+    the lock."""
     file = (folder / LOCK).open("a+", encoding="utf-8")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

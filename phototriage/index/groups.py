@@ -1,4 +1,4 @@
-"""Groups of images that are all duplicates of one another, as images come one by one."""
+"""Groups of images that are all duplicates of one another, built image by image."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ Similarities = NDArray[np.float64]
 
 
 class Groups:
-    """Complete linkage, as images come: an image joins the group in which every member reaches the threshold with it,
-    or founds one. A group's label is the name of the image that founded it, and never changes.
+    """Incremental complete linkage: an image joins a group if its similarity to every member reaches the threshold, or
+    else founds one. A group's label is the name of the image that founded it, and never changes.
 
-    Which groups there are depends on the order of the images: the first ones found them.
+    The groups depend on the order of the images, since earlier images found them.
     """
 
     def __init__(self) -> None:
         self.labels: list[str] = []
-        self.of = array("q")  # of each row its group
+        self.group_of = array("q")  # by row
         self._sizes = array("q")  # living rows of each group
-        self._taken: set[str] = set()
-        self._members: dict[int, list[int]] = {}  # of groups that ever had two or more rows
-        self._founders = array("q")
+        self._used_labels: set[str] = set()
+        self._members: dict[int, list[int]] = {}  # living rows of groups that ever had two or more
+        self._founders = array("q")  # of each group its founder's row; −1 once that is dead
 
-    def take(self, groups: Iterable[int], labels: Iterable[str]) -> None:
-        """Rows of a segment, and the labels of the groups that were founded there."""
+    def append_segment(self, groups: Iterable[int], labels: Iterable[str]) -> None:
+        """Append the groups of a segment's rows, and the labels of the groups that were founded in it."""
         for label in labels:
-            self._found(label)
+            self._new_group(label)
         for group in groups:
-            self._put(len(self.of), group)
+            self._append(group)
 
-    def leave(self, row: int) -> None:
-        """A row whose name got another vector. Its group goes on without it."""
-        group = self.of[row]
+    def remove(self, row: int) -> None:
+        """Remove a row that is dead from its group, which remains, even if it is empty."""
+        group = self.group_of[row]
         self._sizes[group] -= 1
         if group in self._members:
             self._members[group].remove(row)
@@ -46,48 +46,51 @@ class Groups:
     def join(
         self,
         name: str,
-        near: Indices,
+        near_rows: Indices,
         similarity: Similarities,
         threshold: float,
         compare: Callable[[Indices], Similarities] | None = None,
     ) -> int:
-        """The next row, whose `near` rows (n) have similarities (n) of at least the threshold: its group.
+        """Find the group of the next row, append the row to it, and return the group's number.
 
-        Of several groups that it could join it takes the one whose least similarity to it is the highest, and of equal
-        ones the oldest. compare: works out its similarity to rows, where there may be near ones beyond those given.
+        near_rows, similarity: rows (n,) whose similarity (n,) to it is at least the threshold. compare: computes its
+        similarity to other rows, where `near_rows` may be incomplete. Of several groups that it could join, it joins
+        the one whose least similar member is the most similar to it, and of equal ones the oldest.
         """
         best: tuple[float, int] | None = None
-        of = np.array([self.of[row] for row in near.tolist()], np.int64)
-        for group in np.unique(of).tolist():
-            least = float(similarity[of == group].min())
-            if int((of == group).sum()) < self._sizes[group]:
+        near_groups = np.array([self.group_of[row] for row in near_rows.tolist()], np.int64)
+        for group in np.unique(near_groups).tolist():
+            minimum = float(similarity[near_groups == group].min())
+            if int((near_groups == group).sum()) < self._sizes[group]:
                 if compare is None:
                     continue
-                rest = np.setdiff1d(np.array(self._members[group], np.int64), near)
-                least = min(least, float(compare(rest).min()))
-            if least >= threshold and (best is None or least > best[0]):
-                best = least, group
-        group = self._found(self._free(name)) if best is None else best[1]
-        self._put(len(self.of), group)
+                rest = np.setdiff1d(np.array(self._members[group], np.int64), near_rows)
+                minimum = min(minimum, float(compare(rest).min()))
+            if minimum >= threshold and (best is None or minimum > best[0]):
+                best = minimum, group
+        group = self._new_group(self._unique_label(name)) if best is None else best[1]
+        self._append(group)
         return group
 
-    def _found(self, label: str) -> int:
+    def _new_group(self, label: str) -> int:
         self.labels.append(label)
-        self._taken.add(label)
+        self._used_labels.add(label)
         self._sizes.append(0)
         self._founders.append(-1)
         return len(self.labels) - 1
 
-    def _free(self, name: str) -> str:
-        """The name or, if a group is called that since the name had another vector, the name and a number."""
+    def _unique_label(self, name: str) -> str:
+        """The name, or the name and a number if a group has that label: the name had another vector before."""
         label, number = name, 1
-        while label in self._taken:
+        while label in self._used_labels:
             number += 1
             label = f"{name}#{number}"
         return label
 
-    def _put(self, row: int, group: int) -> None:
-        self.of.append(group)
+    def _append(self, group: int) -> None:
+        """Append the next row to a group."""
+        row = len(self.group_of)
+        self.group_of.append(group)
         if group in self._members:
             self._members[group].append(row)
         elif self._sizes[group]:
@@ -97,6 +100,6 @@ class Groups:
         self._sizes[group] += 1
 
     @property
-    def several(self) -> int:
-        """Groups of two or more."""
+    def duplicate_groups(self) -> int:
+        """How many groups have two or more images."""
         return sum(self._sizes[group] > 1 for group in self._members)

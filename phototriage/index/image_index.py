@@ -1,12 +1,12 @@
-"""A folder of all embeddings seen so far, so that tomorrow's images are compared with today's.
+"""An index of embeddings in a folder, so that tomorrow's images are compared with today's.
 
     with ImageIndex.open(folder, model) as index:
         batch = index.begin("2026-03-01")
-        for each in batch.add(names, vectors): ...
+        for match in batch.add(names, vectors): ...
         batch.commit()
 
-A batch is there when it is committed, and leaves nothing behind if it isn't. The same batches in the same order give
-the same answers, in whatever pieces their images come, and however often a process was killed.
+A batch is part of the index once it is committed, and leaves nothing behind if it isn't. The same batches in the same
+order give the same answers, in however many calls their images are added, and however often a process was killed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from phototriage.common.errors import IndexFolderError
 from phototriage.index.batch import Batch, NearestMatch
 from phototriage.index.folder import Description, IndexedModel, model_of
-from phototriage.index.search import Asked, Neighbour, Wanted
+from phototriage.index.search import Neighbour, Queries, SearchCriteria
 from phototriage.index.store import Store
 
 __all__ = ["Batch", "ImageIndex", "IndexFolderError", "IndexedModel", "Info", "NearestMatch", "Neighbour", "model_of"]
@@ -35,13 +35,13 @@ Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
 Report = Callable[[str], None]
 
-EXACT_ROWS = 100_000  # up to which comparing with all takes no longer than a graph (RESULTS.md)
-STEP = 10_000  # rows that a graph takes in at once; until then they are compared one by one
+EXACT_ROWS = 100_000  # up to here an exact search is no slower than a graph (RESULTS.md)
+STEP = 10_000  # rows that are added to a graph in one step; until then they are searched exactly
 
 
 class Info(NamedTuple):
-    """What an index holds. `replaced`: rows whose name got another vector since, until the next rebuild; `groups`:
-    those of two images or more; `graph_rows`: how many rows the graph knows; `bytes`: on disk."""
+    """What an index holds. `replaced`: dead rows, whose name got another vector, until the next rebuild; `groups`:
+    those of two or more images; `graph_rows`: how many rows the graph holds; `bytes`: on disk."""
 
     model: str
     version: str
@@ -58,8 +58,8 @@ class Info(NamedTuple):
 class ImageIndex:
     """One process at a time may write; any number may read what was committed when they opened it.
 
-    Memory: about 500 bytes an image, and as much again for its part of the graph, from the size on where there is one.
-    Vectors are mapped from files, and read from there where memory is short.
+    Memory: about 500 bytes an image, and as much again for the graph, once there is one. Vectors are mapped from files,
+    and are read again from there where memory is short.
     """
 
     def __init__(self, store: Store) -> None:
@@ -78,14 +78,15 @@ class ImageIndex:
         threads: int = 0,
         report: Report = lambda text: print(f"phototriage: {text}", file=sys.stderr),
     ) -> Self:
-        """The index in `folder`, which is made if there is none; of a model's embeddings, by its threshold.
+        """Open the index of a model's embeddings in `folder`; unless `read_only`, a new folder becomes an empty index.
 
-        exact, step: of a new index; an old one keeps its own. threads: that search the graph; 0: one a core.
-        report: gets told of what took longer, or was repaired. Raises IndexFolderError.
+        exact: rows from which on there is a graph; step: rows that are added to it in one step; an existing index keeps
+        its own. threads: of a search in the graph; 0: one for each core. report: called with messages about long work
+        and repairs. Raises IndexFolderError.
         """
-        described = model if isinstance(model, IndexedModel) else IndexedModel.of(model.manifest)
-        wanted = Description(model=described, exact=exact, step=step)
-        return cls(Store(folder, wanted, read_only, threads, report))
+        indexed_model = model if isinstance(model, IndexedModel) else IndexedModel.of(model.manifest)
+        requested = Description(model=indexed_model, exact=exact, step=step)
+        return cls(Store(folder, requested, read_only, threads, report))
 
     def __enter__(self) -> Self:
         return self
@@ -96,12 +97,12 @@ class ImageIndex:
         self.close()
 
     def close(self) -> None:
-        """Let others write. What was not committed is gone."""
+        """Let other processes write. What was not committed is gone."""
         self._store.close()
 
     def begin(self, batch_id: str) -> Batch:
-        """A batch of that name. One that was committed gives the answers that it gave then. An earlier one that was
-        begun and not committed is given up."""
+        """Begin a batch. One whose name was committed gives the same answers again and adds nothing. An earlier batch
+        that was not committed is dropped. Raises IndexFolderError if the index may only be read."""
         if self._batch is not None:
             self._batch.give_up()
         answers = self._store.answers_of(batch_id)
@@ -111,41 +112,44 @@ class ImageIndex:
         return self._batch
 
     def query(self, vectors: Floats, count: int = 1, own: Sequence[str] | None = None) -> list[list[Neighbour]]:
-        """For each of `vectors` (Q, D) the `count` most similar images, the most similar first. Adds nothing.
+        """For each of `vectors` float32 (Q, D) the `count` most similar images, the most similar first. Adds nothing.
 
-        own: what the images are called themselves (Q); no image is its own neighbour.
+        own: the images' own names (Q,); no image is its own neighbour. Raises ValueError for vectors that can't be the
+        model's.
         """
         if count < 1:
             raise ValueError(f"{count} neighbours were asked for; ask for 1 or more")
         store = self._store
         store.model.check(vectors)
         limits = np.full(len(vectors), len(store.rows), np.int64)
-        rows = [store.rows.row_of.get(name, -1) for name in own] if own is not None else [-1] * len(vectors)
-        if len(rows) != len(vectors):
-            raise ValueError(f"{len(rows)} names came with {len(vectors)} vectors; each needs one")
-        asked = Asked(vectors.astype(np.float32, copy=False), limits, np.array(rows, np.int64))
+        own_rows = [store.rows.row_of.get(name, -1) for name in own] if own is not None else [-1] * len(vectors)
+        if len(own_rows) != len(vectors):
+            raise ValueError(f"{len(own_rows)} names came with {len(vectors)} vectors; each needs one")
+        queries = Queries(vectors.astype(np.float32, copy=False), limits, np.array(own_rows, np.int64))
         return [
-            [Neighbour(store.rows.names[row], float(value)) for row, value in zip(*near.best(count), strict=True)]
-            for near in store.search(asked, Wanted(count))
+            [Neighbour(store.rows.names[row], float(value)) for row, value in zip(*neighbours.best(count), strict=True)]
+            for neighbours in store.search(queries, SearchCriteria(count))
         ]
 
     def rebuild(self) -> None:
-        """Segments and graph anew from the stored vectors: one segment, without rows that count no longer."""
+        """Write one segment of the living rows, and a new graph. Raises IndexFolderError if the index may only be
+        read."""
         if self._batch is not None:
             self._batch.give_up()
             self._batch = None
         self._store.rebuild()
 
     def info(self) -> Info:
+        """Counts and sizes, as of now."""
         store = self._store
         model, rows = store.model, len(store.rows)
         return Info(
             model=model.name,
             version=model.version,
             threshold=model.threshold,
-            images=rows - len(store.rows.died),
-            replaced=len(store.rows.died),
-            groups=store.groups.several,
+            images=rows - len(store.rows.died_at),
+            replaced=len(store.rows.died_at),
+            groups=store.groups.duplicate_groups,
             batches=store.batches,
             segments=len(store.segments),
             graph_rows=store.graph.rows if store.graph is not None else 0,

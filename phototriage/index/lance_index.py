@@ -1,7 +1,8 @@
 """The embeddings of more images than one machine holds, in a LanceDB table on a disk or in an object store.
 
-LanceDB (Apache-2.0) is optional: `pip install -e .[batch]`. It names candidates, and their similarities are worked out
-as exactly as everywhere. Any number of machines may add and ask at once, so "earlier" means: there when asked.
+LanceDB (Apache-2.0) is optional: `pip install -e .[batch]`. It finds candidates by an approximate search, and their
+similarities are computed exactly. Any number of machines may add and query at once, so a query sees the images that
+were added before it.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ from phototriage.index.search import Neighbour, similarities_to
 Floats = NDArray[np.float32]
 
 TABLE, NAME, MADE_BY = "images", "name", b"phototriage_model"
-PARTS = ("seen", "placed")  # columns: the embedding, and the layout if there is layout re-scoring
-COUNTS = (64, 32)  # candidates by each
-QUERIES = 256  # at once: a search of several takes less time for each
-LEAST = 10_000  # rows from which an index is built; fewer are compared one by one
+PARTS = ("seen", "placed")  # the table's columns: the embedding, and the layout if there is layout re-scoring
+COUNTS = (64, 32)  # candidates by each column
+QUERIES = 256  # of one search: many in one search take less time each
+MIN_INDEXED_ROWS = 10_000  # fewer rows are searched exactly, without an index
 
 
 class LanceIndex:
-    """One table, and an index (IVF and HNSW over one byte a number) of each part of an embedding."""
+    """A table of images, with an index of each part of their embeddings: IVF and HNSW over one byte a number."""
 
     def __init__(self, table: Any, model: IndexedModel) -> None:
         self._table, self.model = table, model
@@ -37,10 +38,10 @@ class LanceIndex:
 
     @classmethod
     def open(cls, place: str, model: IndexedModel, storage_options: Mapping[str, str] | None = None) -> Self:
-        """The table at `place`, a folder or an address such as s3://bucket/index; it is made if there is none.
+        """Open the table at `place`, a folder or an address such as s3://bucket/index; without one, create it.
 
-        storage_options: as LanceDB takes them. Raises IndexFolderError if it is of another model or threshold, or
-        without lancedb.
+        storage_options: as LanceDB takes them. Raises IndexFolderError if the table is of another model or threshold,
+        or if lancedb isn't installed.
         """
         if find_spec("lancedb") is None:
             raise IndexFolderError("LanceDB isn't installed. Install it: pip install 'phototriage[batch]'")
@@ -50,12 +51,12 @@ class LanceIndex:
             table = database.open_table(TABLE)
         else:
             table = database.create_table(TABLE, schema=schema, exist_ok=True)
-        found = (table.schema.metadata or {}).get(MADE_BY)
-        if found != schema.metadata[MADE_BY]:
+        description = (table.schema.metadata or {}).get(MADE_BY)
+        if description != schema.metadata[MADE_BY]:
             raise IndexFolderError(
-                f"The index {place} is of {_told(found)}, and {model.name!r}, version {model.version!r}, threshold "
-                f"{model.threshold}, was asked for; embeddings of two versions can't be compared. Name a new place, "
-                "and score the images again to fill it."
+                f"The index {place} is of {_describe_model(description)}, and {model.name!r}, version "
+                f"{model.version!r}, threshold {model.threshold}, was asked for; embeddings of two versions can't be "
+                "compared. Name a new place, and score the images again to fill it."
             )
         return cls(table, model)
 
@@ -63,85 +64,89 @@ class LanceIndex:
         return int(self._table.count_rows())
 
     def add(self, names: Sequence[str], vectors: Floats) -> None:
-        """Images and their embeddings (N, D). One whose name is there already takes its place, so that adding again
-        what was added before a process died changes nothing."""
+        """Add images with their embeddings float32 (N, D). An image replaces one of the same name, so adding again what
+        was added before a process died changes nothing. Raises ValueError for vectors that can't be the model's."""
         if len(names) != len(vectors):
             raise ValueError(f"{len(names)} names came with {len(vectors)} vectors; each needs one")
         self.model.check(vectors)
-        last = {name: place for place, name in enumerate(names)}
-        if last:
-            rows = _arrow_table(list(last), vectors[list(last.values())], self.model)
+        last_places = {name: place for place, name in enumerate(names)}
+        if last_places:
+            rows = _arrow_table(list(last_places), vectors[list(last_places.values())], self.model)
             self._table.merge_insert(NAME).when_matched_update_all().when_not_matched_insert_all().execute(rows)
 
     def build(self) -> None:
-        """Index what isn't indexed yet; until then it is compared one by one. To be called by one machine, now and
-        then."""
-        if len(self) < LEAST:
+        """Index the rows that aren't indexed yet, which until then are searched exactly. Call it from one machine, from
+        time to time."""
+        if len(self) < MIN_INDEXED_ROWS:
             return
         if self._table.list_indices():
             self._table.optimize()
             return
-        make = import_module("lancedb.index")
-        self._table.create_index(NAME, config=make.BTree())
+        lancedb_index = import_module("lancedb.index")
+        self._table.create_index(NAME, config=lancedb_index.BTree())
         for column in self._names:
-            self._table.create_index(column, config=make.HnswSq(distance_type="dot"))
+            self._table.create_index(column, config=lancedb_index.HnswSq(distance_type="dot"))
 
     def query(self, vectors: Floats, count: int = 1, own: Sequence[str] | None = None) -> list[list[Neighbour]]:
         """For each of `vectors` (Q, D) the `count` most similar images, the most similar first, of equally similar ones
         the first by name.
 
-        own: what the images are called themselves (Q); no image is its own neighbour.
+        own: the images' own names (Q,); no image is its own neighbour. Raises ValueError for vectors that can't be the
+        model's.
         """
         if count < 1:
             raise ValueError(f"{count} neighbours were asked for; ask for 1 or more")
         self.model.check(vectors)
         if own is not None and len(own) != len(vectors):
             raise ValueError(f"{len(own)} names came with {len(vectors)} vectors; each needs one")
-        found: list[list[Neighbour]] = []
+        neighbours: list[list[Neighbour]] = []
         for start in range(0, len(vectors), QUERIES):
-            part = vectors[start : start + QUERIES].astype(np.float32, copy=False)
-            candidates = self._candidates(part, count + 1)
-            for place, (vector, named) in enumerate(zip(part, candidates, strict=True), start):
+            block = vectors[start : start + QUERIES].astype(np.float32, copy=False)
+            candidates_of_block = self._candidates(block, count + 1)
+            for number, (vector, embeddings) in enumerate(zip(block, candidates_of_block, strict=True), start):
                 if own is not None:
-                    named.pop(own[place], None)
-                found.append(self._best(vector, named, count))
-        return found
+                    embeddings.pop(own[number], None)
+                neighbours.append(self._best(vector, embeddings, count))
+        return neighbours
 
-    def _best(self, vector: Floats, named: Mapping[str, Floats], count: int) -> list[Neighbour]:
-        if not named:
+    def _best(self, vector: Floats, embeddings: Mapping[str, Floats], count: int) -> list[Neighbour]:
+        if not embeddings:
             return []
-        there = np.stack(list(named.values()))
-        exact = similarities_to(vector, there, self.model.layout_rescoring)
-        order = sorted(zip((-exact).tolist(), named, strict=True))[:count]
-        return [Neighbour(name, -value) for value, name in order]
+        others = np.stack(list(embeddings.values()))
+        similarity = similarities_to(vector, others, self.model.layout_rescoring)
+        order = sorted(zip((-similarity).tolist(), embeddings, strict=True))[:count]
+        return [Neighbour(name, -negative) for negative, name in order]
 
     def _candidates(self, vectors: Floats, least: int) -> list[dict[str, Floats]]:
-        """For each of `vectors` (Q, D) the names and embeddings (D) that may be similar."""
-        found: list[dict[str, Floats]] = [{} for _ in vectors]
+        """For each of `vectors` (Q, D) the images that may be similar: embeddings (D,) by name."""
+        candidates: list[dict[str, Floats]] = [{} for _ in vectors]
         width = self.model.parts[0]
         for column, count in zip(self._names, COUNTS, strict=False):
-            asked = [vectors[:, :width]]
+            queries = [vectors[:, :width]]
             if column != PARTS[0]:
-                placed = vectors[:, width:]
-                # A plain surface has no layout, and is near nothing by it.
-                mirrored = np.concatenate([placed[:, : layout.EVEN], -placed[:, layout.EVEN :]], axis=1)
-                asked = [placed, mirrored]
-            for values in asked:
-                self._search(column, values, max(count, least), found)
-        return found
+                layouts = vectors[:, width:]
+                mirrored = np.concatenate([layouts[:, : layout.EVEN], -layouts[:, layout.EVEN :]], axis=1)
+                queries = [layouts, mirrored]
+            for values in queries:
+                self._search(column, values, max(count, least), candidates)
+        return candidates
 
-    def _search(self, column: str, values: Floats, count: int, found: list[dict[str, Floats]]) -> None:
-        places = np.flatnonzero(values.any(axis=1))
-        if not len(places):
+    def _search(self, column: str, values: Floats, count: int, candidates: list[dict[str, Floats]]) -> None:
+        """Search a column by `values` (Q, d), and add what is found to the candidates of each query."""
+        # A plain surface has no layout: its columns are all zero, and it has no neighbours by them.
+        filled = np.flatnonzero(values.any(axis=1))
+        if not len(filled):
             return
-        query = self._table.search([values[place] for place in places], vector_column_name=column)
+        query = self._table.search([values[number] for number in filled], vector_column_name=column)
         rows = query.distance_type("dot").limit(count).select([NAME, *self._names, "_distance"]).to_arrow()
         if not len(rows):
             return
-        numbers = rows["query_index"].to_numpy() if "query_index" in rows.column_names else np.zeros(len(rows), int)
+        query_numbers = (
+            rows["query_index"].to_numpy() if "query_index" in rows.column_names else np.zeros(len(rows), int)
+        )
         columns = [rows[part].combine_chunks().flatten().to_numpy().reshape(len(rows), -1) for part in self._names]
-        for place, name, vector in zip(places[numbers], rows[NAME].to_pylist(), np.hstack(columns), strict=True):
-            found[place][name] = vector
+        for number, name, vector in zip(filled[query_numbers], rows[NAME].to_pylist(), np.hstack(columns), strict=True):
+            candidates[number][name] = vector
 
 
 def _schema(model: IndexedModel) -> Any:
@@ -161,8 +166,8 @@ def _arrow_table(names: list[str], vectors: Floats, model: IndexedModel) -> Any:
     return arrow.Table.from_arrays(columns, schema=_schema(model))
 
 
-def _told(found: bytes | None) -> str:
-    if found is None:
+def _describe_model(description: bytes | None) -> str:
+    if description is None:
         return "no model that is known"
-    model = IndexedModel.model_validate_json(found)
+    model = IndexedModel.model_validate_json(description)
     return f"{model.name!r}, version {model.version!r}, threshold {model.threshold}"

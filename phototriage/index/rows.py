@@ -1,4 +1,4 @@
-"""All rows of an index in memory: names, vectors that are mapped from segments or wait for their commit, the dead."""
+"""The rows of an index: names in memory, vectors mapped from segments or waiting for their commit, dead rows."""
 
 from __future__ import annotations
 
@@ -17,85 +17,85 @@ BLOCK = 2048  # rows
 
 
 class Rows:
-    """Rows are numbered from 0 and never move. A row whose name got another vector is dead from then on.
+    """Rows are numbered from 0, and a row's number never changes. When a name gets another vector, its old row is dead.
 
-    About 200 bytes a row, for its name. Vectors that wait for their commit are in files without a name in `spill`,
-    which vanish with the process; without it, in memory.
+    Memory: about 200 bytes a row, for its name. Vectors that wait for their commit are in unnamed files in the folder
+    `spill`, which vanish with the process, or in memory without it.
     """
 
     def __init__(self, dimension: int, spill: Path | None = None) -> None:
         self.dimension, self._spill = dimension, spill
         self.names: list[str] = []
         self.row_of: dict[str, int] = {}
-        self.died: dict[int, int] = {}  # dead row: how many rows there were when it died
+        self.died_at: dict[int, int] = {}  # by dead row: how many rows there were when it died
         self._arrays: list[Floats] = []
         self._starts: list[int] = []
-        self._filled = 0  # rows of the last array, if it is one that rows are added to
+        self._filled = 0  # rows in the last array, if it is one that `add` fills; else 0
         self._count = 0
 
     def __len__(self) -> int:
         return self._count
 
-    def take(self, names: Sequence[str], vectors: Floats, replaced: Indices) -> None:
-        """Rows of a segment, behind those that are there."""
-        self.map([*self._arrays, vectors])
+    def append_segment(self, names: Sequence[str], vectors: Floats, replaced: Indices) -> None:
+        """Append a segment's rows, names (n) and vectors (n, D); the rows `replaced` are dead."""
+        self.replace_arrays([*self._arrays, vectors])
         self.names += names
         self.row_of.update(zip(names, range(self._count, self._count + len(names)), strict=True))
-        self.died.update(dict.fromkeys(replaced.tolist(), 0))
+        self.died_at.update(dict.fromkeys(replaced.tolist(), 0))
         self._count += len(names)
 
     def add(self, name: str, vector: Floats) -> int:
-        """One more row; the one that had the name dies. Returns its number."""
+        """Append a row, `vector` (D,), and return its number. An earlier row of that name is dead from now on."""
         row = self._count
         if not self._filled or self._filled == BLOCK:
-            self._arrays.append(self._room())
+            self._arrays.append(self._new_array())
             self._starts.append(row)
             self._filled = 0
         self._arrays[-1][self._filled] = vector
         self._filled += 1
         if name in self.row_of:
-            self.died[self.row_of[name]] = row
+            self.died_at[self.row_of[name]] = row
         self.row_of[name] = row
         self.names.append(name)
         self._count += 1
         return row
 
-    def map(self, vectors: Sequence[Floats]) -> None:
-        """All vectors are in these arrays (n, D) now, in their order."""
-        self._arrays = [each for each in vectors if len(each)]
+    def replace_arrays(self, arrays: Sequence[Floats]) -> None:
+        """Read all vectors from these arrays (n, D) from now on; they hold the same rows in the same order."""
+        self._arrays = [array for array in arrays if len(array)]
         self._starts = np.cumsum([0, *map(len, self._arrays)])[:-1].tolist()
         self._filled = 0
 
-    def _room(self) -> Floats:
+    def _new_array(self) -> Floats:
         shape = (BLOCK, self.dimension)
         if self._spill is None:
             return np.empty(shape, np.float32)
         with TemporaryFile(dir=self._spill) as file:
-            # A full disk is told here; on a page that the map can't have, it would end the process.
+            # A full disk raises here; on first use of a mapped page it would end the process.
             os.posix_fallocate(file.fileno(), 0, BLOCK * self.dimension * 4)
             return np.memmap(file, np.float32, "w+", shape=shape).view(np.ndarray)
 
     def gather(self, rows: Indices) -> Floats:
-        """(n, D): the vectors of any rows."""
-        found = np.empty((len(rows), self.dimension), np.float32)
-        owner = np.searchsorted(self._starts, rows, side="right") - 1
-        for place in np.unique(owner).tolist():
-            here = owner == place
-            found[here] = self._arrays[place][rows[here] - self._starts[place]]
-        return found
+        """The vectors (n, D) of `rows` (n,), in their order."""
+        vectors = np.empty((len(rows), self.dimension), np.float32)
+        array_of_row = np.searchsorted(self._starts, rows, side="right") - 1
+        for number in np.unique(array_of_row).tolist():
+            is_in_array = array_of_row == number
+            vectors[is_in_array] = self._arrays[number][rows[is_in_array] - self._starts[number]]
+        return vectors
 
     def blocks(self, start: int, stop: int) -> Iterator[tuple[int, Floats]]:
-        """All vectors from `start` on and before `stop`, in blocks, each with the number of its first row."""
+        """The vectors of the rows from `start` to before `stop`, in blocks (n, D), each with its first row's number."""
         for first, array in zip(self._starts, self._arrays, strict=True):
             last = min(stop, first + len(array))
             for low in range(max(start, first), last, BLOCK):
                 yield low, array[low - first : min(low + BLOCK, last) - first]
 
     def visible(self, rows: Indices, limits: Indices) -> NDArray[np.bool_]:
-        """(n,): whether each row was there, and alive, when there were `limits` (n,) rows."""
-        there = rows < limits
-        if self.died:
-            dead = np.isin(rows, np.fromiter(self.died, np.int64, len(self.died)))
-            ends = np.array([self.died[row] for row in rows[dead].tolist()], np.int64)
-            there[dead] &= ends >= limits[dead]
-        return there
+        """bool (n,): whether each of `rows` (n,) existed, and was alive, when there were `limits` (n,) rows."""
+        is_visible = rows < limits
+        if self.died_at:
+            is_dead = np.isin(rows, np.fromiter(self.died_at, np.int64, len(self.died_at)))
+            deaths = np.array([self.died_at[row] for row in rows[is_dead].tolist()], np.int64)
+            is_visible[is_dead] &= deaths >= limits[is_dead]
+        return is_visible

@@ -1,8 +1,9 @@
-"""The most similar of many rows, by exact similarities: of all rows, or of those that a graph names and all others."""
+"""The most similar rows of an index, by exact similarities: an exact search, or one among the candidates of a graph and
+the rows that it lacks.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -18,187 +19,196 @@ Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
 Similarities = NDArray[np.float64]
 
-QUERIES = 128  # at once: a block of values takes 1 MB
-FIRST_ROWS = 256  # of the first block, after which there is something to beat
+QUERIES = 128  # of a block: its table of similarities takes 1 MB
+FIRST_ROWS = 256  # of the first block, which gives every query a cutoff
 
 
-class Asked(NamedTuple):
-    """vectors (Q, D). Each is compared with the rows before its limit (Q), but not with its own row (Q), if not −1."""
+class Queries(NamedTuple):
+    """Embeddings float32 (Q, D). Each is compared with the rows below its limit, int64 (Q,), but not with its own row,
+    int64 (Q,), unless that is −1."""
 
     vectors: Floats
     limits: Indices
-    own: Indices
+    own_rows: Indices
 
-    def part(self, start: int) -> Asked:
-        part = slice(start, start + QUERIES)
-        return Asked(self.vectors[part], self.limits[part], self.own[part])
+    def block(self, start: int) -> Queries:
+        """At most QUERIES of them, from `start` on."""
+        block = slice(start, start + QUERIES)
+        return Queries(self.vectors[block], self.limits[block], self.own_rows[block])
 
 
-class Wanted(NamedTuple):
-    """The `most` similar rows, so many, and all whose similarity is at least `threshold`, if there is one."""
+class SearchCriteria(NamedTuple):
+    """The `nearest` most similar rows are wanted, and all whose similarity is at least `threshold`, if there is one."""
 
-    most: int
+    nearest: int
     threshold: float | None = None
 
 
-class Near(NamedTuple):
-    """Rows, ascending (n), and their similarities float64 (n)."""
+class NeighbourRows(NamedTuple):
+    """Rows of an index, ascending int64 (n,), and their similarities to a query, float64 (n,)."""
 
     rows: Indices
     similarity: Similarities
 
-    def best(self, count: int) -> Near:
-        """The most similar ones first; of equally similar ones the earliest."""
+    def best(self, count: int) -> NeighbourRows:
+        """At most `count` rows, the most similar first; of equally similar ones the earliest."""
         order = np.lexsort((self.rows, -self.similarity))[:count]
-        return Near(self.rows[order], self.similarity[order])
+        return NeighbourRows(self.rows[order], self.similarity[order])
 
 
 class Neighbour(NamedTuple):
-    """An image that is there, and how similar it is."""
+    """An image of an index, and how similar it is to a query."""
 
     name: str
     similarity: float
 
 
-class Knows(Protocol):
-    """What names rows that may be similar, of those before `rows`."""
+class CandidateGraph(Protocol):
+    """An approximate search among the first `rows` rows."""
 
     rows: int
 
     def candidates(self, vectors: Floats) -> Indices:
-        """(Q, n) for `vectors` (Q, D); −1 where there are fewer."""
+        """int64 (Q, n): rows that may be similar to each of `vectors` (Q, D); −1 where there are fewer."""
         ...
 
 
 def search(
-    rows: Rows, asked: Asked, wanted: Wanted, rescoring: LayoutRescoring | None, graph: Knows | None = None
-) -> list[Near]:
-    """For each of those asked, what is wanted. Without a graph nothing is missed."""
-    found: list[Near] = []
-    for start in range(0, len(asked.vectors), QUERIES):
-        found += _search_part(rows, asked.part(start), wanted, rescoring, graph)
-    return found
+    rows: Rows,
+    queries: Queries,
+    criteria: SearchCriteria,
+    rescoring: LayoutRescoring | None,
+    graph: CandidateGraph | None = None,
+) -> list[NeighbourRows]:
+    """The neighbours of each query. They hold all rows that meet the criteria, and may hold others; with a graph, only
+    those that it names, among the rows that it has."""
+    neighbours: list[NeighbourRows] = []
+    for start in range(0, len(queries.vectors), QUERIES):
+        neighbours += _search_block(rows, queries.block(start), criteria, rescoring, graph)
+    return neighbours
 
 
-def _search_part(
-    rows: Rows, asked: Asked, wanted: Wanted, rescoring: LayoutRescoring | None, graph: Knows | None
-) -> list[Near]:
-    sieve = _Sieve(wanted, _slack(asked.vectors.shape[1], rescoring), asked, rows.visible)
+def _search_block(
+    rows: Rows,
+    queries: Queries,
+    criteria: SearchCriteria,
+    rescoring: LayoutRescoring | None,
+    graph: CandidateGraph | None,
+) -> list[NeighbourRows]:
+    shortlist = _Shortlist(rows, queries, criteria, _tolerance(queries.vectors.shape[1], rescoring))
     begin = 0
     if graph is not None and graph.rows:
         begin = graph.rows
-        sieve.offer(*_scored(rows, asked.vectors, graph.candidates(asked.vectors), rescoring))
-    stop = int(asked.limits.max())
+        shortlist.add(*_score_candidates(rows, queries.vectors, graph.candidates(queries.vectors), rescoring))
+    stop = int(queries.limits.max())
     first_rows = 0 if begin else FIRST_ROWS
     for low, high in ((begin, min(begin + first_rows, stop)), (begin + first_rows, stop)):
-        for first, block in rows.blocks(low, high):
-            query, place, value = _promising(asked.vectors, block, sieve.bar, rescoring)
-            sieve.offer(query, place + first, value)
-    return _settled(rows, asked.vectors, sieve, rescoring)
+        for first_row, block in rows.blocks(low, high):
+            query, place, similarity = _pairs_above_cutoff(queries.vectors, block, shortlist.cutoff, rescoring)
+            shortlist.add(query, place + first_row, similarity)
+    return _exact_neighbours(rows, queries.vectors, shortlist, rescoring)
 
 
 def similarities_to(vector: Floats, others: Floats, rescoring: LayoutRescoring | None) -> Similarities:
-    """Of one embedding (D) with others (n, D)."""
-    # Repeated, not broadcast: sums over arrays that lie otherwise in memory are rounded otherwise.
+    """Of one embedding (D,) with others (n, D): float64 (n,)."""
+    # Repeated, not broadcast: sums over arrays of another memory layout are rounded differently.
     return similarities(np.repeat(vector[None], len(others), axis=0), others, rescoring)
 
 
-def _slack(dimension: int, rescoring: LayoutRescoring | None) -> float:
-    """By how much a similarity in float32 may be off: each product by D roundings, and by lengths that aren't 1."""
-    product = (dimension + 8) * float(np.finfo(np.float32).eps) + 2.1 * LENGTH_TOLERANCE
-    return product if rescoring is None else product * 2 * rescoring.steepness
+def _tolerance(dimension: int, rescoring: LayoutRescoring | None) -> float:
+    """The greatest error of a float32 similarity: D roundings of each product, and lengths that are not quite 1."""
+    error = (dimension + 8) * float(np.finfo(np.float32).eps) + 2.1 * LENGTH_TOLERANCE
+    return error if rescoring is None else error * 2 * rescoring.steepness
 
 
-class _Sieve:
-    """Keeps pairs of a query and a row that may be wanted, by similarities that may be off by `slack`."""
+class _Shortlist:
+    """Pairs (query, row) that may meet the criteria, by float32 similarities whose error is at most `tolerance`."""
 
-    def __init__(
-        self,
-        wanted: Wanted,
-        slack: float,
-        asked: Asked,
-        visible: Callable[[Indices, Indices], NDArray[np.bool_]],
-    ) -> None:
-        self._wanted, self._slack, self._asked, self._visible = wanted, slack, asked, visible
+    def __init__(self, rows: Rows, queries: Queries, criteria: SearchCriteria, tolerance: float) -> None:
+        self._rows, self._queries, self._criteria, self._tolerance = rows, queries, criteria, tolerance
         self.query = self.row = np.empty(0, np.int64)
-        self._value = np.empty(0, np.float32)
-        self.bar = np.full(len(asked.limits), -np.inf, np.float32)  # less than that is not wanted
+        self._similarity = np.empty(0, np.float32)
+        # A pair below its query's cutoff can't meet the criteria.
+        self.cutoff = np.full(len(queries.limits), -np.inf, np.float32)
 
-    def offer(self, query: Indices, row: Indices, value: Floats) -> None:
-        kept = (value >= self.bar[query]) & (row != self._asked.own[query])
-        query, row, value = query[kept], row[kept], value[kept]
-        kept = self._visible(row, self._asked.limits[query])
-        if kept.any():
-            self.query = np.concatenate([self.query, query[kept]])
-            self.row = np.concatenate([self.row, row[kept]])
-            self._value = np.concatenate([self._value, value[kept]])
-            self._raise()
+    def add(self, query: Indices, row: Indices, similarity: Floats) -> None:
+        """Pairs (n,) of queries and rows. A query is compared neither with its own row nor with dead or later rows."""
+        is_candidate = (similarity >= self.cutoff[query]) & (row != self._queries.own_rows[query])
+        query, row, similarity = query[is_candidate], row[is_candidate], similarity[is_candidate]
+        is_visible = self._rows.visible(row, self._queries.limits[query])
+        if is_visible.any():
+            self.query = np.concatenate([self.query, query[is_visible]])
+            self.row = np.concatenate([self.row, row[is_visible]])
+            self._similarity = np.concatenate([self._similarity, similarity[is_visible]])
+            self._prune()
 
-    def _raise(self) -> None:
-        """Raise the bar to each query's last wanted value, and drop what is below it."""
-        order = np.lexsort((-self._value, self.query))
-        begins = np.searchsorted(self.query[order], np.arange(len(self.bar) + 1))
-        last = begins[:-1] + self._wanted.most - 1
-        full = last < begins[1:]
-        reached = self._value[order[last[full]]]
-        if self._wanted.threshold is not None:
-            reached = np.minimum(reached, np.float32(self._wanted.threshold))
-        self.bar[full] = reached - np.float32(self._slack * 2)
-        kept = self._value >= self.bar[self.query]
-        self.query, self.row, self._value = self.query[kept], self.row[kept], self._value[kept]
+    def _prune(self) -> None:
+        """Raise each query's cutoff to its last wanted similarity, less the tolerance, and drop the pairs below it."""
+        order = np.lexsort((-self._similarity, self.query))
+        begins = np.searchsorted(self.query[order], np.arange(len(self.cutoff) + 1))
+        last = begins[:-1] + self._criteria.nearest - 1
+        is_full = last < begins[1:]
+        last_wanted = self._similarity[order[last[is_full]]]
+        if self._criteria.threshold is not None:
+            last_wanted = np.minimum(last_wanted, np.float32(self._criteria.threshold))
+        self.cutoff[is_full] = last_wanted - np.float32(self._tolerance * 2)
+        is_above = self._similarity >= self.cutoff[self.query]
+        self.query, self.row, self._similarity = self.query[is_above], self.row[is_above], self._similarity[is_above]
 
 
-def _promising(
-    vectors: Floats, block: Floats, bar: Floats, rescoring: LayoutRescoring | None
+def _pairs_above_cutoff(
+    vectors: Floats, block: Floats, cutoff: Floats, rescoring: LayoutRescoring | None
 ) -> tuple[Indices, Indices, Floats]:
-    """Pairs (query, place in the block) that may reach the query's bar, and their similarity in float32."""
+    """Pairs (query, place in the block) that may reach the query's cutoff, and their float32 similarities."""
     if rescoring is None:
-        near = vectors @ block.T
-        query, place = np.nonzero(near >= bar[:, None])
-        return query, place, near[query, place]
-    seen, placed = slice(None, -layout.DIMENSION), slice(-layout.DIMENSION, None)
-    near = vectors[:, seen] @ block[:, seen].T
-    agreements = layout.agreements(vectors[:, placed], block[:, placed])
-    # Only an agreement above the floor makes a similarity more than the cosine: the others need no closer look.
-    query, place = np.nonzero((near >= bar[:, None]) | (agreements > np.float32(rescoring.floor)))
-    return query, place, rescoring.similarity(near[query, place], agreements[query, place])
+        products = vectors @ block.T
+        query, place = np.nonzero(products >= cutoff[:, None])
+        return query, place, products[query, place]
+    split = -layout.DIMENSION
+    cosines = vectors[:, :split] @ block[:, :split].T
+    agreements = layout.agreements(vectors[:, split:], block[:, split:])
+    # Only an agreement above the floor raises a similarity above the cosine: all other pairs are decided by the cosine.
+    query, place = np.nonzero((cosines >= cutoff[:, None]) | (agreements > np.float32(rescoring.floor)))
+    return query, place, rescoring.similarity(cosines[query, place], agreements[query, place])
 
 
-def _scored(
-    rows: Rows, vectors: Floats, named: Indices, rescoring: LayoutRescoring | None
+def _score_candidates(
+    rows: Rows, vectors: Floats, candidates: Indices, rescoring: LayoutRescoring | None
 ) -> tuple[Indices, Indices, Floats]:
-    """The candidates (Q, n) as pairs (query, row), each once, and their similarity in float32."""
-    named = np.sort(named, axis=1)
-    real = named >= 0
-    real[:, 1:] &= named[:, 1:] != named[:, :-1]
-    query, row = np.nonzero(real)[0], named[real]
-    value = np.empty(len(row), np.float32)
+    """The candidates (Q, n) of a graph as distinct pairs (query, row), and their float32 similarities."""
+    candidates = np.sort(candidates, axis=1)
+    is_first = candidates >= 0
+    is_first[:, 1:] &= candidates[:, 1:] != candidates[:, :-1]
+    query, row = np.nonzero(is_first)[0], candidates[is_first]
+    similarity = np.empty(len(row), np.float32)
     for start in range(0, len(row), EXACT_ROWS):
-        part = slice(start, start + EXACT_ROWS)
-        value[part] = _products(vectors[query[part]], rows.gather(row[part]), rescoring)
-    return query, row, value
+        step = slice(start, start + EXACT_ROWS)
+        similarity[step] = _float32_similarities(vectors[query[step]], rows.gather(row[step]), rescoring)
+    return query, row, similarity
 
 
-def _products(left: Floats, right: Floats, rescoring: LayoutRescoring | None) -> Floats:
+def _float32_similarities(left: Floats, right: Floats, rescoring: LayoutRescoring | None) -> Floats:
     products = left * right
     if rescoring is None:
-        found: Floats = products.sum(axis=1)
-        return found
+        cosines: Floats = products.sum(axis=1)
+        return cosines
     split, even = -layout.DIMENSION, -layout.DIMENSION + layout.EVEN
     agreement = products[:, split:even].sum(axis=1) + np.abs(products[:, even:].sum(axis=1))
     return rescoring.similarity(products[:, :split].sum(axis=1), agreement)
 
 
-def _settled(rows: Rows, vectors: Floats, sieve: _Sieve, rescoring: LayoutRescoring | None) -> list[Near]:
-    """What the sieve has kept, worked out in float64."""
-    order = np.lexsort((sieve.row, sieve.query))
-    query, row = sieve.query[order], sieve.row[order]
-    exact = np.empty(len(row))
+def _exact_neighbours(
+    rows: Rows, vectors: Floats, shortlist: _Shortlist, rescoring: LayoutRescoring | None
+) -> list[NeighbourRows]:
+    """The shortlist by query, with float64 similarities."""
+    order = np.lexsort((shortlist.row, shortlist.query))
+    query, row = shortlist.query[order], shortlist.row[order]
+    similarity = np.empty(len(row))
     for start in range(0, len(row), EXACT_ROWS):
-        part = slice(start, start + EXACT_ROWS)
-        exact[part] = similarities(vectors[query[part]], rows.gather(row[part]), rescoring)
+        step = slice(start, start + EXACT_ROWS)
+        similarity[step] = similarities(vectors[query[step]], rows.gather(row[step]), rescoring)
     begins = np.searchsorted(query, np.arange(len(vectors) + 1))
     return [
-        Near(row[low:high], exact[low:high])
+        NeighbourRows(row[low:high], similarity[low:high])
         for low, high in zip(begins[:-1].tolist(), begins[1:].tolist(), strict=True)
     ]

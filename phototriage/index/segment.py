@@ -1,4 +1,4 @@
-"""What one or several batches added to an index, as a folder of its own: vectors, names, groups, and the answers."""
+"""A segment of an index: a folder of the vectors, names, groups and answers that one or several batches added."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from phototriage.common.atomic_folder import PART, atomic_folder
 from phototriage.common.errors import IndexFolderError
-from phototriage.common.whole_folder import PART, whole_folder
 from phototriage.model_folder.manifest import sha256_of
 
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
 
 RECORD, VECTORS, GROUPS, REPLACED = "segment.json", "vectors.npy", "groups.npy", "replaced.npy"
-NAMES, FOUNDED, ANSWERS = "names.json", "founded.json", "answers.jsonl"
+NAMES, GROUP_LABELS, ANSWERS = "names.json", "founded.json", "answers.jsonl"
 ROWS_AT_ONCE = 4096
 BYTES_AT_ONCE = 1 << 20
-MERGED = 8  # segments of like size become one
+MERGE_COUNT = 8  # so many segments of similar size are merged into one
 
 _FOLDER = re.compile(r"segment-(\d{8})-(\d{8})")
 
 
 class BatchRecord(BaseModel):
-    """Of one batch: where its answers stand among the bytes of ANSWERS."""
+    """Where a batch's answers are in ANSWERS: from byte `start` to before `stop`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -42,7 +42,7 @@ class BatchRecord(BaseModel):
 
 
 class Record(BaseModel):
-    """`segment.json`. Rows and groups are numbered through all segments."""
+    """`segment.json`. Rows and groups are numbered through all segments of an index."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -54,15 +54,19 @@ class Record(BaseModel):
 
 @dataclass(frozen=True)
 class Content:
-    """What goes into a segment: `rows` vectors (rows, D) in blocks, as many names and groups, the labels of the groups
-    that were founded, or, as a number, whose place among the names is theirs, rows that count no longer, answers."""
+    """What a segment is written from.
+
+    names, groups: of its rows. blocks: their vectors (rows, D), in blocks. group_labels: of the groups that were
+    founded in it, each as text, or as a row's place in the segment whose name it is. replaced: rows that its batches
+    made dead. answers: the batches' answers, in their order, as lines of JSON.
+    """
 
     first_row: int
     dimension: int
     names: Sequence[str]
     blocks: Iterable[Floats]
     groups: Indices
-    founded: Sequence[int | str]
+    group_labels: Sequence[int | str]
     replaced: Indices
     batches: tuple[BatchRecord, ...]
     answers: Iterable[bytes]
@@ -70,23 +74,23 @@ class Content:
 
 @dataclass(frozen=True)
 class Segment:
-    """One that was read; `vectors` (rows, D) are mapped, not loaded."""
+    """A segment that was read; `vectors` (rows, D) are mapped, not loaded. Else as in `Content`."""
 
     path: Path
     record: Record
     names: list[str]
     vectors: Floats
     groups: Indices
-    founded: list[int | str]
+    group_labels: list[int | str]
     replaced: Indices
 
     @property
     def span(self) -> tuple[int, int]:
-        """The numbers of the first and of the last batch in it."""
+        """The numbers of its first and last batch."""
         return _span(self.path)
 
     def answers_of(self, batch_id: str) -> list[list[Any]] | None:
-        """The answers of a batch, in its order, if it is here."""
+        """The answers of a batch, in order; None if the segment doesn't hold it."""
         for batch in self.record.batches:
             if batch.id == batch_id:
                 with (self.path / ANSWERS).open("rb") as file:
@@ -96,33 +100,33 @@ class Segment:
 
     def answer_bytes(self) -> Iterator[bytes]:
         with (self.path / ANSWERS).open("rb") as file:
-            while part := file.read(BYTES_AT_ONCE):
-                yield part
+            while block := file.read(BYTES_AT_ONCE):
+                yield block
 
     def blocks(self) -> Iterator[Floats]:
         for start in range(0, len(self.vectors), ROWS_AT_ONCE):
             yield self.vectors[start : start + ROWS_AT_ONCE]
 
 
-def write(place: Path, span: tuple[int, int], content: Content) -> Path:
-    """Write the segment of the batches first to last into the folder `place`: all of it or nothing."""
-    folder = place / f"segment-{span[0]:08d}-{span[1]:08d}"
-    with whole_folder(folder) as part:
+def write(generation: Path, span: tuple[int, int], content: Content) -> Path:
+    """Write the segment of batches `span`, first and last, into the folder `generation`: all of it or nothing."""
+    folder = generation / f"segment-{span[0]:08d}-{span[1]:08d}"
+    with atomic_folder(folder) as temporary:
         shape = (len(content.names), content.dimension)
-        _write_vectors(part / VECTORS, shape, content.blocks)
-        np.save(part / GROUPS, content.groups)
-        np.save(part / REPLACED, content.replaced)
-        (part / NAMES).write_text(json.dumps(list(content.names)), encoding="ascii")
-        (part / FOUNDED).write_text(json.dumps(list(content.founded)), encoding="ascii")
-        with (part / ANSWERS).open("wb") as file:
+        _write_vectors(temporary / VECTORS, shape, content.blocks)
+        np.save(temporary / GROUPS, content.groups)
+        np.save(temporary / REPLACED, content.replaced)
+        (temporary / NAMES).write_text(json.dumps(list(content.names)), encoding="ascii")
+        (temporary / GROUP_LABELS).write_text(json.dumps(list(content.group_labels)), encoding="ascii")
+        with (temporary / ANSWERS).open("wb") as file:
             file.writelines(content.answers)
         record = Record(
             first_row=content.first_row,
             rows=shape[0],
             batches=content.batches,
-            files={path.name: sha256_of(path) for path in sorted(part.iterdir())},
+            files={path.name: sha256_of(path) for path in sorted(temporary.iterdir())},
         )
-        (part / RECORD).write_text(record.model_dump_json() + "\n", encoding="utf-8")
+        (temporary / RECORD).write_text(record.model_dump_json() + "\n", encoding="utf-8")
     return folder
 
 
@@ -144,38 +148,42 @@ def read(folder: Path) -> Segment:
                     "folder from a copy, or start a new index."
                 )
         vectors: Floats = np.load(folder / VECTORS, mmap_mode="r") if record.rows else np.load(folder / VECTORS)
-        names, founded = (json.loads((folder / name).read_bytes()) for name in (NAMES, FOUNDED))
+        names, group_labels = (json.loads((folder / name).read_bytes()) for name in (NAMES, GROUP_LABELS))
         groups, replaced = (np.load(folder / name) for name in (GROUPS, REPLACED))
     except (OSError, ValueError, ValidationError) as error:
         raise IndexFolderError(
             f"{folder} can't be read: {error}. Restore the folder from a copy, or start a new index."
         ) from error
-    return Segment(folder, record, names, vectors.view(np.ndarray), groups, founded, replaced)
+    return Segment(folder, record, names, vectors.view(np.ndarray), groups, group_labels, replaced)
 
 
-def folders(place: Path) -> list[Path]:
-    """The segments in `place`, in order. Those that a merged one has taken in are left out."""
-    found = sorted((path for path in place.iterdir() if _FOLDER.fullmatch(path.name)), key=_span)
-    kept: list[Path] = []
-    for path in sorted(found, key=lambda path: (_span(path)[0], -_span(path)[1])):
-        if not kept or _span(path)[0] > _span(kept[-1])[1]:
-            kept.append(path)
+def folders(generation: Path) -> list[Path]:
+    """The segments in `generation`, in order, without those that a merged segment replaces.
+
+    Raises IndexFolderError if one is missing.
+    """
+    paths = sorted((path for path in generation.iterdir() if _FOLDER.fullmatch(path.name)), key=_span)
+    current: list[Path] = []
+    for path in sorted(paths, key=lambda path: (_span(path)[0], -_span(path)[1])):
+        if not current or _span(path)[0] > _span(current[-1])[1]:
+            current.append(path)
     expected = 1
-    for path in kept:
+    for path in current:
         first, last = _span(path)
         if first != expected:
             raise IndexFolderError(
-                f"{place} lacks the segment of batch {expected}. Restore the folder from a copy, or start a new index."
+                f"{generation} lacks the segment of batch {expected}. Restore the folder from a copy, or start a new "
+                "index."
             )
         expected = last + 1
-    return kept
+    return current
 
 
-def remove_leftovers(place: Path) -> None:
-    """What was being written when a process died, and segments that a merged one has taken in."""
-    kept = set(folders(place))
-    for path in place.iterdir():
-        if path.suffix == PART or (_FOLDER.fullmatch(path.name) and path not in kept):
+def remove_leftovers(generation: Path) -> None:
+    """Remove what was being written when a process died, and segments that a merged one replaces."""
+    current = set(folders(generation))
+    for path in generation.iterdir():
+        if path.suffix == PART or (_FOLDER.fullmatch(path.name) and path not in current):
             shutil.rmtree(path)
 
 
@@ -184,25 +192,25 @@ def _span(folder: Path) -> tuple[int, int]:
     return int(first), int(last)
 
 
-def to_merge(segments: Sequence[Segment]) -> Sequence[Segment]:
-    """The last ones that are to become one, if there are enough: each is less than twice as large as all behind it, so
-    that a row is written again a few times only, however many batches come."""
+def segments_to_merge(segments: Sequence[Segment]) -> Sequence[Segment]:
+    """The last segments, if at least MERGE_COUNT of them should become one: each is less than twice as large as all
+    that follow it. So each row is written only a few times more, however many batches are added."""
     count, rows = 0, 0
     for segment in reversed(segments):
         if count and segment.record.rows >= 2 * max(rows, 1):
             break
         count, rows = count + 1, rows + segment.record.rows
-    return segments[len(segments) - count :] if count >= MERGED else ()
+    return segments[len(segments) - count :] if count >= MERGE_COUNT else ()
 
 
-def merge(place: Path, segments: Sequence[Segment]) -> Path:
-    """Neighbouring segments as one, under the same row numbers. The old ones stay, as leftovers."""
-    founded: list[int | str] = []
+def merge(generation: Path, segments: Sequence[Segment]) -> Path:
+    """Write consecutive segments as one, under the same row numbers. The old ones stay, as leftovers."""
+    group_labels: list[int | str] = []
     batches: list[BatchRecord] = []
     rows, size = 0, 0
     for segment in segments:
-        founded += [each + rows if isinstance(each, int) else each for each in segment.founded]
-        batches += [moved(batch, size) for batch in segment.record.batches]
+        group_labels += [label + rows if isinstance(label, int) else label for label in segment.group_labels]
+        batches += [shifted(batch, size) for batch in segment.record.batches]
         rows += segment.record.rows
         size += (segment.path / ANSWERS).stat().st_size
     content = Content(
@@ -211,13 +219,14 @@ def merge(place: Path, segments: Sequence[Segment]) -> Path:
         names=list(chain.from_iterable(segment.names for segment in segments)),
         blocks=chain.from_iterable(segment.blocks() for segment in segments),
         groups=np.concatenate([segment.groups for segment in segments]),
-        founded=founded,
+        group_labels=group_labels,
         replaced=np.concatenate([segment.replaced for segment in segments]),
         batches=tuple(batches),
         answers=chain.from_iterable(segment.answer_bytes() for segment in segments),
     )
-    return write(place, (segments[0].span[0], segments[-1].span[1]), content)
+    return write(generation, (segments[0].span[0], segments[-1].span[1]), content)
 
 
-def moved(batch: BatchRecord, by: int) -> BatchRecord:
+def shifted(batch: BatchRecord, by: int) -> BatchRecord:
+    """The record of a batch whose answers moved by so many bytes."""
     return BatchRecord(id=batch.id, start=batch.start + by, stop=batch.stop + by)

@@ -83,7 +83,7 @@ class Models:
                 f"The classifier {classifier.name!r} has no difficulty score{scored}. Fit one: "
                 "python -m training.difficulty"
             )
-        return DifficultyModels(classifier, self.autoencoders[difficulty.rule.autoencoder], difficulty)
+        return DifficultyModels(classifier, self.autoencoders[difficulty.config.autoencoder], difficulty)
 
 
 def load_difficulty(classifier: Manifest, folder: Path, autoencoders: Mapping[str, Autoencoder]) -> Difficulty | None:

@@ -1,5 +1,5 @@
-"""What a model looked at, from its input gradient: masks, the patches that FeatOut would hide, and FeatOut's settings.
-NumPy only, the twin of `training.featout`.
+"""Saliency: which pixels a prediction relies on, from the input gradient: masks, FeatOut's patches, and its settings.
+NumPy only; `training.featout` has the same operations in torch.
 """
 
 from phototriage.saliency.featout_config import FeatOutConfig

@@ -1,4 +1,4 @@
-"""The settings of FeatOut: what it removes from an image, given the map of what the model leans on."""
+"""The settings of FeatOut: what it removes from an image, given a map of the pixels that the model relies on."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class FeatOutConfig(BaseModel):
-    """One rule for training and serving; it travels in the model's manifest.
+    """One configuration for training and serving, stored in the model's manifest.
 
-    variant `multi`: `patches` disks, centres outside each other's exclusion disks; radius and strength of each
-    grow with the map's intensity at its centre. `single`: one square of full strength around the maximum.
-    Shares are shares of the image's area, so they hold at every size and for every number of patches.
+    variant `multi`: `patches` disks, whose centres are outside each other's exclusion disks; each one's radius and
+    strength grow with the map's intensity at its centre. `single`: one square of full strength around the maximum.
+    Shares are of the image's area, so they are valid for every size and number of patches.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

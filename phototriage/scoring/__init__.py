@@ -1,5 +1,5 @@
-"""Scoring of many images: where they come from, processes or Ray that answer shards side by side, rows in Parquet.
+"""Scoring of many images: sources of images, shards that processes or Ray answer in parallel, rows in Parquet.
 
-Nothing is imported here: finding and embedding files (`image_files`) does without pyarrow, the rest needs the extra
-`score`. `run.score` does it all, `schema.body_of` turns a row into the API's body.
+`run.score` is the whole run; `schema.body_of` turns a row into the API's body. Nothing is imported here: finding and
+embedding files (`image_files`) needs no pyarrow, everything else needs the extra `score`.
 """

@@ -1,4 +1,4 @@
-"""Images in tars, compressed or not, as they come by: nothing is unpacked to a disk, and no list of members is kept."""
+"""Images in tars, compressed or not, read as a stream: nothing is unpacked to disk, and no list of members is kept."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import IO, Any, Self
 from phototriage.images.pixels import IMAGE_SUFFIXES
 from phototriage.scoring.image_references import BytesInMemory, ImageReference, Item, Unreadable
 
-# Modules rather than tarfile's own modes, since these go on behind the first of several streams, as pbzip2 writes them.
+# Not tarfile's own modes: these modules read all of several concatenated streams, as pbzip2 writes them.
 _OPENERS: dict[str, Callable[[IO[bytes]], Any]] = {
     ".tar.gz": lambda file: gzip.GzipFile(fileobj=file),
     ".tgz": lambda file: gzip.GzipFile(fileobj=file),
@@ -24,11 +24,12 @@ _OPENERS: dict[str, Callable[[IO[bytes]], Any]] = {
 }
 DAMAGED = (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, gzip.BadGzipFile)
 
-Opened = Callable[[], IO[bytes]]
+OpenFile = Callable[[], IO[bytes]]
 
 
 class _Header(tarfile.TarInfo):
-    """A member's header. tarfile takes one that is damaged or cut off, but for the first, for the archive's end."""
+    """A member's header. tarfile takes a damaged or truncated one for the archive's end, unless it is the first; this
+    raises instead."""
 
     @classmethod
     def fromtarfile(cls, archive: tarfile.TarFile) -> Self:
@@ -40,48 +41,58 @@ class _Header(tarfile.TarInfo):
             raise tarfile.ReadError(f"no header of a member at byte {archive.offset}: {error}") from error
 
 
-def is_packed(name: str) -> bool:
-    """Whether it is called as a compressed tar is."""
-    return _packing(name) is not None
+def is_compressed(name: str) -> bool:
+    """Whether a file's name is that of a compressed tar."""
+    return _compression(name) is not None
 
 
-def read_tar(opened: Opened, place: Callable[[int, int], ImageReference]) -> Iterator[Item]:
-    """Images of a tar; `place` gives what reads so many bytes from such a one on. Raises one of DAMAGED, OSError."""
-    with opened() as file, tarfile.open(fileobj=file, mode="r:", tarinfo=_Header) as archive:
+def read_tar(open_file: OpenFile, make_reference: Callable[[int, int], ImageReference]) -> Iterator[Item]:
+    """Images of an uncompressed tar. `make_reference` makes a reference from an offset and a size in its file.
+
+    Raises one of DAMAGED, OSError.
+    """
+    with open_file() as file, tarfile.open(fileobj=file, mode="r:", tarinfo=_Header) as archive:
         for member in _members(archive):
-            yield Item(shown(member.name), _link_or_hole(member) or place(member.offset_data, member.size))
+            yield Item(
+                printable_name(member.name),
+                _unreadable_member(member) or make_reference(member.offset_data, member.size),
+            )
 
 
-def unpack(name: str, opened: Opened, most: int) -> Iterator[Item]:
-    """Images of a compressed tar, each with its content, or `most` bytes of it. Raises one of DAMAGED, OSError."""
-    packing = _packing(name)
-    if packing is None:
+def unpack(name: str, open_file: OpenFile, max_bytes: int) -> Iterator[Item]:
+    """Images of a compressed tar, each with its bytes; of one over `max_bytes`, only the first so many and one more.
+
+    Raises one of DAMAGED, OSError.
+    """
+    compression = _compression(name)
+    if compression is None:
         raise ValueError(f"{name} is not called as a compressed tar is")
     with (
-        opened() as file,
-        _OPENERS[packing](file) as stream,
+        open_file() as file,
+        _OPENERS[compression](file) as stream,
         tarfile.open(fileobj=stream, mode="r|", tarinfo=_Header) as archive,
     ):
         for member in _members(archive):
-            yield Item(shown(member.name), _link_or_hole(member) or _content(archive, member, most))
+            yield Item(printable_name(member.name), _unreadable_member(member) or _content(archive, member, max_bytes))
 
 
-def _content(archive: tarfile.TarFile, member: tarfile.TarInfo, most: int) -> ImageReference:
+def _content(archive: tarfile.TarFile, member: tarfile.TarInfo, max_bytes: int) -> ImageReference:
     content = archive.extractfile(member)
-    # A byte more than is allowed, so that it is told to be too large where it is read.
-    return BytesInMemory(b"" if content is None else content.read(most + 1), member.size)
+    # One byte more than allowed: reading the reference refuses it then.
+    return BytesInMemory(b"" if content is None else content.read(max_bytes + 1), member.size)
 
 
 def _members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    """Image files of an archive."""
+    """Members that are image files by name, links among them."""
     while (member := archive.next()) is not None:
-        archive.members.clear()  # type: ignore[attr-defined]  # it would keep all
+        archive.members.clear()  # type: ignore[attr-defined]  # it would keep every member
         is_file = member.isreg() or member.islnk() or member.issym()
-        if is_file and is_image_name(member.name) and not _hidden(member.name):
+        if is_file and is_image_name(member.name) and not _is_hidden(member.name):
             yield member
 
 
-def _link_or_hole(member: tarfile.TarInfo) -> ImageReference | None:
+def _unreadable_member(member: tarfile.TarInfo) -> ImageReference | None:
+    """The reference for a member whose bytes aren't in one place: a link, or a sparse file."""
     if member.islnk() or member.issym():
         return Unreadable("It is a link in the archive. Pack it with --dereference and --hard-dereference.")
     if member.sparse:
@@ -90,17 +101,18 @@ def _link_or_hole(member: tarfile.TarInfo) -> ImageReference | None:
 
 
 def is_image_name(name: str) -> bool:
+    """Whether a file is an image by its suffix."""
     return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
 
 
-def shown(name: str) -> str:
-    """A file's name as text, also where its bytes are none."""
+def printable_name(name: str) -> str:
+    """A file's name as text; bytes that aren't UTF-8 are escaped."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def _hidden(name: str) -> bool:
+def _is_hidden(name: str) -> bool:
     return any(part.startswith(".") and part != "." for part in name.split("/"))
 
 
-def _packing(name: str) -> str | None:
+def _compression(name: str) -> str | None:
     return next((suffix for suffix in _OPENERS if name.lower().endswith(suffix)), None)

@@ -1,7 +1,7 @@
-"""The column `near_duplicates` of scores: for each image the nearest that came earlier, and its group.
+"""The column `near_duplicates` of scores: each image's most similar earlier image, and its group.
 
-Rows pass by in the source's order, when all of them are scored, so answers depend neither on how many processes scored
-them nor on how often these were killed.
+It is added after all images are scored, in the source's order, so it depends neither on how many processes scored them
+nor on how often these were killed.
 """
 
 from __future__ import annotations
@@ -19,32 +19,31 @@ import pyarrow.compute as pc
 from phototriage.index.image_index import Batch, ImageIndex, IndexedModel
 from phototriage.model_folder import manifest
 from phototriage.scoring.schema import NAME, NEAR_DUPLICATES, schema_of
-from phototriage.scoring.scorer import ScoringFailed, Started
+from phototriage.scoring.scorer import Capabilities, ScoringFailed
 from phototriage.settings import Settings
 
 Key = Callable[[str], str]
 
 
 class NearDuplicates:
-    """Adds the column to tables as they pass by."""
+    """Adds the column to the tables of a run, one after another."""
 
     def __init__(self, index: ImageIndex, model: IndexedModel, run: str, key: Key) -> None:
-        """`run` names the batch in the index, `key` gives what the index calls an image."""
+        """`run` names the batch in the index; `key` maps an image's name to its key in the index."""
         self._batch: Batch = index.begin(run)
         self._model, self._key = model, key
 
     def add(self, table: pa.Table) -> pa.Table:
-        """The table with the column; rows without an embedding have none."""
+        """The table with the column, which is null in rows without an embedding."""
         embedded = table.filter(table.column("embed").is_valid())
         keys = [self._key(name) for name in embedded.column(NAME).to_pylist()]
-        seen = iter(self._batch.add(keys, _vectors(embedded, self._model.dimension)))
-        told = {"name": self._model.name, "version": self._model.version}
+        matches = zip(keys, self._batch.add(keys, _vectors(embedded, self._model.dimension)), strict=True)
+        model = {"name": self._model.name, "version": self._model.version}
         rows: list[dict[str, Any] | None] = []
-        waiting = iter(keys)
-        for there in table.column("embed").is_valid().to_pylist():
-            if there:
-                found = {"model": told, "image": next(waiting), "threshold": self._model.threshold}
-                rows.append({**found, **next(seen)._asdict()})
+        for is_embedded in table.column("embed").is_valid().to_pylist():
+            if is_embedded:
+                key, match = next(matches)
+                rows.append({"model": model, "image": key, "threshold": self._model.threshold, **match._asdict()})
             else:
                 rows.append(None)
         column = pa.array(rows, schema_of((), near_duplicates=True).field(NEAR_DUPLICATES).type)
@@ -56,21 +55,25 @@ class NearDuplicates:
 
 
 @contextmanager
-def opened(folder: Path, settings: Settings, started: Started) -> Iterator[tuple[ImageIndex, IndexedModel]]:
-    """The index in that folder, for the embedder that the processes answer with. Raises IndexFolderError,
-    ModelFolderError, ScoringFailed."""
-    model = IndexedModel.of(embedder_of(settings, started))
+def open_index(
+    folder: Path, settings: Settings, capabilities: Capabilities
+) -> Iterator[tuple[ImageIndex, IndexedModel]]:
+    """Open the index in `folder`, of the embedder that the processes answer with.
+
+    Raises IndexFolderError, ModelFolderError, ScoringFailed.
+    """
+    model = IndexedModel.of(embedder_of(settings, capabilities))
     with ImageIndex.open(folder, model, report=lambda text: print(f"phototriage: {text}", file=sys.stderr)) as index:
         yield index, model
 
 
-def embedder_of(settings: Settings, started: Started) -> manifest.Manifest:
-    """The manifest of the embedder among the models that answer."""
-    manifests = [manifest.read(settings.models_directory / name) for name in started.versions]
-    (found,) = (each for each in manifests if each.kind == "embedder")
-    if found.version != started.versions[found.name]:
-        raise ScoringFailed(f"{found.name} was replaced while images were scored. Start anew with --restart.")
-    return found
+def embedder_of(settings: Settings, capabilities: Capabilities) -> manifest.Manifest:
+    """The manifest of the embedder that the processes answer with. Raises ModelFolderError, ScoringFailed."""
+    manifests = [manifest.read(settings.models_directory / name) for name in capabilities.versions]
+    (embedder,) = (candidate for candidate in manifests if candidate.kind == "embedder")
+    if embedder.version != capabilities.versions[embedder.name]:
+        raise ScoringFailed(f"{embedder.name} was replaced while images were scored. Start anew with --restart.")
+    return embedder
 
 
 def _vectors(table: pa.Table, dimension: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:

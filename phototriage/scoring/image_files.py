@@ -1,4 +1,4 @@
-"""Many image files: found below a folder, embedded in small batches."""
+"""Image files: found below a folder, read within limits, embedded in small batches."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Failure = PhototriageError | OSError
 
 @dataclass(frozen=True)
 class Embedded:
-    """Embeddings float32 (N, D), a row for each of `paths`, and why there is none of the others."""
+    """Embeddings float32 (N, D), one for each of `paths`, and the reasons why the other files have none."""
 
     paths: list[Path]
     vectors: NDArray[np.float32]
@@ -32,28 +32,30 @@ class Embedded:
 
 
 def find(folder: Path, report: Callable[[Path, OSError], None]) -> list[Path]:
-    """Image files at any depth below `folder` by their suffix, relative to it, in the order of their names.
+    """Image files at any depth below `folder`, by their suffix: paths relative to it, in the order of their names.
 
-    Hidden files and folders are left out, links to folders are not followed. A folder that can't be read is
-    reported.
+    Hidden files and folders are left out, links to folders are not followed. `report` is called for each folder that
+    can't be read.
     """
-    found = []
+    paths = []
     for place, folders, names in os.walk(folder, onerror=lambda error: report(Path(str(error.filename)), error)):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        paths = [Path(place, name) for name in names if not name.startswith(".")]
-        found += [
-            path.relative_to(folder) for path in paths if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
+        files = [Path(place, name) for name in names if not name.startswith(".")]
+        paths += [
+            path.relative_to(folder) for path in files if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
         ]
-    return sorted(found, key=lambda path: path.as_posix())
+    return sorted(paths, key=lambda path: path.as_posix())
 
 
 def embed_files(
     model: Embedder, paths: Sequence[Path], limits: ImageLimits, progress: Progress, root: Path | None = None
 ) -> Embedded:
-    """The embeddings of image files, in their order, with BATCH images in memory at once. `paths` that are relative
-    start at `root`. Files that can't be read are left out and told of."""
+    """Embed image files, in their order, with BATCH images in memory at once. Relative `paths` start at `root`.
+
+    Files that can't be read are left out, and are among the result's failures.
+    """
     vectors = np.empty((len(paths), sum(model.manifest.embedding_parts)), np.float32)
-    kept: list[Path] = []
+    embedded: list[Path] = []
     failures: dict[Path, str] = {}
     for start in range(0, len(paths), BATCH):
         images = []
@@ -64,31 +66,31 @@ def embed_files(
             except (PhototriageError, OSError) as error:
                 failures[path] = reason(error)
             else:
-                kept.append(path)
+                embedded.append(path)
         if images:
-            vectors[len(kept) - len(images) : len(kept)] = model.embed(np.stack(images))
+            vectors[len(embedded) - len(images) : len(embedded)] = model.embed(np.stack(images))
         progress.step(len(paths[start : start + BATCH]))
-    return Embedded(kept, vectors[: len(kept)], failures)
+    return Embedded(embedded, vectors[: len(embedded)], failures)
 
 
 def reason(error: Failure) -> str:
-    """What to tell of a failure, without a path."""
+    """A failure in words, without a path."""
     return error.detail if isinstance(error, PhototriageError) else error.strerror or str(error)
 
 
 def read_file(path: Path, limits: ImageLimits) -> bytes:
-    """A file's bytes; one over the limit is refused before it fills the memory, and what isn't a file, as a pipe,
-    before it is waited for. Raises OSError, TooLarge, UnreadableFile."""
-    with open(path, "rb", 0, opener=_at_once) as file:
-        about = os.fstat(file.fileno())
-        if not stat.S_ISREG(about.st_mode):
+    """A file's bytes. A file over the limit is refused before it is read, and a pipe or a device before reading would
+    block. Raises OSError, TooLarge, UnreadableFile."""
+    with open(path, "rb", 0, opener=_open_without_blocking) as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
             raise UnreadableFile("It is no file but a folder, a pipe or a device. Take it away, or name another.")
-        if about.st_size > limits.max_bytes:
+        if status.st_size > limits.max_bytes:
             raise TooLarge(
-                f"The image has {about.st_size} bytes, and the limit is {limits.max_bytes}. Take a smaller file."
+                f"The image has {status.st_size} bytes, and the limit is {limits.max_bytes}. Take a smaller file."
             )
         return file.readall()
 
 
-def _at_once(path: str, flags: int) -> int:
+def _open_without_blocking(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)

@@ -1,4 +1,4 @@
-"""One image of a source: its name, and how its bytes are read, in whichever process."""
+"""References to images of a source: a name, and how the bytes are read, in any process."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from phototriage.scoring.image_files import read_file, reason
 
 
 class ImageReference(Protocol):
-    """Bytes that are somewhere else until they are read. Can be pickled."""
+    """Where an image's bytes are. Can be pickled, and read in another process."""
 
     def read(self, limits: ImageLimits) -> bytes:
-        """Raises OSError or PhototriageError."""
+        """The image file's bytes. Raises OSError or PhototriageError."""
         ...
 
 
-def bytes_in_memory(pieces: Iterable[ImageReference]) -> int:
-    """How many bytes they have with them."""
-    return sum(len(piece.content) for piece in pieces if isinstance(piece, BytesInMemory))
+def bytes_in_memory(references: Iterable[ImageReference]) -> int:
+    """How many bytes the references hold themselves."""
+    return sum(len(reference.content) for reference in references if isinstance(reference, BytesInMemory))
 
 
 class Item(NamedTuple):
-    """An image by the name that its row bears. Names may repeat, as the lines of a list do."""
+    """An image of a source, by the name that its row has. Names may repeat, as the lines of a list may."""
 
     name: str
-    piece: ImageReference
+    reference: ImageReference
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +48,14 @@ class LocalFile:
 
 @dataclass(frozen=True, slots=True)
 class FileRange:
-    """Consecutive bytes of a file, as a member of a tar is."""
+    """`size` bytes of a file from `offset` on, such as a member of a tar."""
 
     path: str
     offset: int
     size: int
 
     def read(self, limits: ImageLimits) -> bytes:
-        _check(self.size, limits)
+        _check_size(self.size, limits)
         with Path(self.path).open("rb", buffering=0) as file:
             file.seek(self.offset)
             return file.read(self.size)
@@ -63,8 +63,8 @@ class FileRange:
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """A file, or `size` bytes of it from `offset` on, in a file system of fsspec; `root` is a URL in it, and the
-    file's own where there is no `path`."""
+    """A file, or `size` bytes of it from `offset` on, in a file system of fsspec. `root` is a URL in that file system;
+    without `path` it is the file's own."""
 
     root: str
     path: str | None = None
@@ -76,12 +76,12 @@ class RemoteFile:
             system, root = file_system(self.root)
             path = root if self.path is None else self.path
             size = system.info(path)["size"] if self.size is None else self.size
-            if size is not None:  # some servers of the web don't say
-                _check(size, limits)
+            if size is not None:  # some web servers don't state it
+                _check_size(size, limits)
                 content: bytes = system.cat_file(path, start=self.offset, end=self.offset + size)
             else:
                 with system.open(path, "rb") as file:
-                    content = file.read(limits.max_bytes + 1)  # which tells of one that is too large
+                    content = file.read(limits.max_bytes + 1)  # one byte more shows that it is too large
         except FileNotFoundError as error:
             raise UnreadableFile("There is nothing at this address.") from error
         except PhototriageError:
@@ -90,29 +90,30 @@ class RemoteFile:
             if error.strerror:
                 raise
             raise UnreadableFile(f"It can't be fetched: {type(error).__name__}. Ask for it again later.") from error
-        except (ImportError, ValueError) as error:  # a package or a protocol that isn't there
+        except (ImportError, ValueError) as error:  # a package is missing, or a protocol unknown
             raise UnreadableFile(f"It can't be opened: {error}.") from error
         except Exception as error:  # the libraries below fsspec have errors of their own, with addresses in the text
             raise UnreadableFile(f"It can't be fetched: {type(error).__name__}. Ask for it again later.") from error
-        _check(len(content), limits)
+        _check_size(len(content), limits)
         return content
 
 
 @dataclass(frozen=True, slots=True)
 class BytesInMemory:
-    """Bytes that had to be read when they came by, as those of a compressed archive have."""
+    """Bytes that could only be read in passing, such as a member of a compressed archive. `size` is the whole image's;
+    of one over the limit, `content` is only the beginning."""
 
     content: bytes
     size: int
 
     def read(self, limits: ImageLimits) -> bytes:
-        _check(self.size, limits)
+        _check_size(self.size, limits)
         return self.content
 
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """What stands in a source but can't be read: the row says why."""
+    """An entry of a source that can't be read. `detail` is what its row says."""
 
     detail: str
 
@@ -122,8 +123,8 @@ class Unreadable:
 
 @lru_cache(maxsize=16)
 def file_system(url: str) -> tuple[Any, str]:
-    """The fsspec file system that a URL is in, and the URL's path there. Raises ImportError, and ValueError for an
-    unknown protocol."""
+    """The fsspec file system of a URL, and the URL's path in it. Raises ImportError, and ValueError for an unknown
+    protocol."""
     import fsspec
 
     system, path = fsspec.core.url_to_fs(url)
@@ -131,12 +132,12 @@ def file_system(url: str) -> tuple[Any, str]:
 
 
 def problem_of_failure(error: PhototriageError | OSError) -> PhototriageError:
-    """A failure to read, as a row tells it: without a path."""
+    """The problem that a row states for a failure to read: without a path."""
     if isinstance(error, PhototriageError):
         return error
     return UnreadableFile(f"{reason(error)}. See that it is there, and may be read.")
 
 
-def _check(size: int, limits: ImageLimits) -> None:
+def _check_size(size: int, limits: ImageLimits) -> None:
     if size > limits.max_bytes:
         raise TooLarge(f"The image has {size} bytes, and the limit is {limits.max_bytes}. Take a smaller file.")

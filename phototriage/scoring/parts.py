@@ -1,7 +1,8 @@
-"""What a run of scoring leaves while it goes on: a folder of part files beside the output, a file a shard.
+"""The part files of a run of scoring: a folder beside the output, with one file for each shard that is scored.
 
-A part is written under another name and renamed when it is whole, so a run that is killed has whole parts or none, and
-the next one goes on behind them. The output is made of all parts at the end, and doesn't depend on how they were cut.
+A part is written under a temporary name and renamed when it is complete, so a killed run leaves only complete parts,
+and the next run scores only the shards that have none. At the end the parts are merged into the output, which doesn't
+depend on the size of the shards.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ from phototriage.scoring.scorer import Shard
 
 RUN_FILE, LOCK_FILE = "run.json", "lock"
 COMPRESSION = "zstd"
-MOST_ROWS = 1 << 16  # of a row group
-ROWS_WITH = {"saliency": 1 << 9, "embed": 1 << 13}
+GROUP_ROWS = 1 << 16  # rows of a row group
+GROUP_ROWS_WITH = {"saliency": 1 << 9, "embed": 1 << 13}  # if it has such a large column
 
-Rows = Callable[[pa.Table], pa.Table]
+Transform = Callable[[pa.Table], pa.Table]
 
 
 class PartsError(Exception):
@@ -37,20 +38,20 @@ class PartsError(Exception):
 
 
 def folder_of(output: Path) -> Path:
-    """Where the parts of that output are."""
+    """The folder of an output's parts."""
     return output.with_name(output.name + ".parts")
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The folder of parts of a run that is described by `run`."""
+    """The folder of a run's parts. `run` is what RUN_FILE holds: the run's description, id and shard size."""
 
     folder: Path
     run: Mapping[str, Any]
 
     @property
     def identity(self) -> str:
-        """Of this run, and of no other: it stays when the run goes on."""
+        """The run's id, which no other run has, and which it keeps when it is resumed."""
         return str(self.run["id"])
 
     @property
@@ -61,11 +62,11 @@ class Parts:
         return self.folder / f"{number:09}.parquet"
 
     def write(self, number: int, content: bytes) -> None:
-        """Leave a shard's part, as `part_of` gave it. Raises OSError."""
+        """Write a shard's part, `content` from `encode_part`. Raises OSError."""
         _write_whole(self.path(number), content)
 
     def has(self, shard: Shard) -> bool:
-        """Whether a shard's rows are there. Raises PartsError where they are another's: the source has changed."""
+        """Whether a shard has its part. Raises PartsError if the part is of other images: the source has changed."""
         path = self.path(shard.number)
         try:
             with path.open("rb") as file:
@@ -82,11 +83,11 @@ class Parts:
         return True
 
     def numbers(self) -> list[int]:
-        """Of the parts that are there."""
+        """The numbers of the parts that exist, ascending."""
         return sorted(int(path.stem) for path in self.folder.glob("*.parquet"))
 
     def delete(self) -> None:
-        """All but the lock, which goes with the folder when it is let go."""
+        """Delete everything but the lock, which goes with the folder when it is released."""
         _remove_parts(self.folder)
         for path in self.folder.iterdir():
             if path.is_dir():
@@ -94,76 +95,80 @@ class Parts:
 
 
 def is_begun(output: Path) -> bool:
-    """Whether a run has left parts of that output."""
+    """Whether a run has begun that output, and left its parts."""
     return (folder_of(output) / RUN_FILE).exists()
 
 
-def begin(output: Path, described: Mapping[str, Any], shard_size: int, restart: bool) -> Parts:
-    """The parts of an output, in its folder: none yet, or those of a run like this one, to go on. Raises PartsError,
-    OSError."""
+def begin(output: Path, description: Mapping[str, Any], shard_size: int, restart: bool) -> Parts:
+    """The parts of an output: those of an unfinished run with the same `description`, or else none yet.
+
+    `shard_size` is of a new run, and `restart` deletes the parts of an old one. Raises PartsError if the unfinished run
+    has another description, OSError.
+    """
     folder = folder_of(output)
     path = folder / RUN_FILE
     if restart or not path.exists():
         _remove_parts(folder)  # parts without a description may be of any run
-        run = {"id": uuid.uuid4().hex, "shard_size": shard_size, **described}
+        run = {"id": uuid.uuid4().hex, "shard_size": shard_size, **description}
         _write_whole(path, json.dumps(run, indent=1).encode())
     try:
-        found = json.loads(path.read_text())
-        differing = [name for name, value in described.items() if found[name] != value]
+        run = json.loads(path.read_text())
+        differing = [name for name, value in description.items() if run[name] != value]
     except (ValueError, KeyError, TypeError) as error:
         raise PartsError(f"{path} isn't what was written there. Start anew with --restart.") from error
     if differing:
-        told = "; ".join(_difference(name, found[name], described[name]) for name in differing)
+        differences = "; ".join(_describe_difference(name, run[name], description[name]) for name in differing)
         raise PartsError(
-            f"{folder} is of another run: {told}. Finish that one, start anew with --restart, or write to another file."
+            f"{folder} is of another run: {differences}. Finish that one, start anew with --restart, or write to "
+            "another file."
         )
-    return Parts(folder, found)
+    return Parts(folder, run)
 
 
-def _difference(name: str, was: Any, now: Any) -> str:
-    """What two runs don't have in common, without what they have."""
+def _describe_difference(name: str, was: Any, now: Any) -> str:
+    """The differences of two descriptions in words, without what they share."""
     if isinstance(was, dict) and isinstance(now, dict):
         keys = [key for key in {**was, **now} if was.get(key) != now.get(key)]
-        return "; ".join(_difference(f"{name}.{key}", was.get(key), now.get(key)) for key in keys)
+        return "; ".join(_describe_difference(f"{name}.{key}", was.get(key), now.get(key)) for key in keys)
     return f"{name} was {was} and is {now}"
 
 
 @contextmanager
 def locked(output: Path) -> Iterator[None]:
-    """Keep others from the same output meanwhile. Makes the folder of parts, and takes it away again if nothing else is
-    in it. Raises PartsError, OSError."""
+    """Keep other processes from the same output. Makes the folder of parts, and removes it at the end if only the lock
+    is in it. Raises PartsError if another process has the lock, OSError."""
     folder = folder_of(output)
-    held = _lock(folder, output)
+    lock = _lock(folder, output)
     try:
         yield
     finally:
         if [path.name for path in folder.iterdir()] == [LOCK_FILE]:
             shutil.rmtree(folder)
-        os.close(held)  # not before: nobody else may have begun in a folder that is taken away
+        os.close(lock)  # not before: another process may not begin in a folder that is being removed
 
 
 def _lock(folder: Path, output: Path) -> int:
-    """What holds the lock until it is closed."""
+    """Lock the folder, and return the file descriptor that holds the lock until it is closed."""
     while True:
         folder.mkdir(exist_ok=True)
         try:
-            held = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except FileNotFoundError:  # taken away since
+            lock = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except FileNotFoundError:  # the folder was removed meanwhile
             continue
         try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.path.samestat(os.fstat(held), (folder / LOCK_FILE).stat()):
-                return held
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(lock), (folder / LOCK_FILE).stat()):
+                return lock
         except BlockingIOError:
-            os.close(held)
+            os.close(lock)
             raise PartsError(f"Another process writes {output}. Wait for it, or write to another file.") from None
         except FileNotFoundError:
             pass
-        os.close(held)  # of a folder that was taken away since
+        os.close(lock)  # the lock of a folder that was removed meanwhile
 
 
 def _remove_parts(folder: Path) -> None:
-    """First what says whose the parts are, so that none are taken for another run's."""
+    """Delete the run's description first, so that parts that remain are never taken for another run's."""
     (folder / RUN_FILE).unlink(missing_ok=True)
     for path in folder.iterdir():
         if path.is_file() and path.name != LOCK_FILE:
@@ -171,25 +176,25 @@ def _remove_parts(folder: Path) -> None:
 
 
 def _write_whole(path: Path, content: bytes) -> None:
-    part = path.with_suffix(".part")
-    with part.open("wb") as file:
+    temporary = path.with_suffix(".part")
+    with temporary.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    part.replace(path)
+    temporary.replace(path)
 
 
 @contextmanager
-def merged(parts: Parts, count: int, output: Path, schema: pa.Schema, rows: Rows) -> Iterator[None]:
-    """Write all parts as one file, whose rows are those of the parts as `rows` gives them, in order. What is done
-    inside is done when the file is whole, but before it gets its name.
+def merged(parts: Parts, count: int, output: Path, schema: pa.Schema, transform: Transform) -> Iterator[None]:
+    """Write the parts of shards 0 to before `count` as one file, in order, each table as `transform` returns it.
 
-    Raises PartsError if a part is missing, OSError.
+    The block of the `with` statement runs when the file is complete, but before it gets its name. Raises PartsError if
+    a part is missing, OSError.
     """
     temporary = output.with_name(output.name + ".part")
     with temporary.open("wb") as file:
         with parquet.ParquetWriter(file, schema, compression=COMPRESSION) as writer:
-            for group in _row_groups((rows(table) for table in _tables(parts, count)), _group_size(schema)):
+            for group in _row_groups((transform(table) for table in _tables(parts, count)), _group_size(schema)):
                 writer.write_table(group.cast(schema), row_group_size=len(group))
         file.flush()
         os.fsync(file.fileno())
@@ -208,32 +213,32 @@ def _tables(parts: Parts, count: int) -> Iterator[pa.Table]:
 
 
 def _row_groups(tables: Iterator[pa.Table], size: int) -> Iterator[pa.Table]:
-    """The same rows in tables of that size, wherever they were cut."""
-    held: list[pa.Table] = []
-    waiting = 0
+    """The same rows in tables of `size` rows each, the last one of up to as many."""
+    pending: list[pa.Table] = []
+    pending_rows = 0
     for table in tables:
-        held.append(table)
-        waiting += len(table)
-        while waiting >= size:
-            joined = pa.concat_tables(held).combine_chunks()
+        pending.append(table)
+        pending_rows += len(table)
+        while pending_rows >= size:
+            joined = pa.concat_tables(pending).combine_chunks()
             yield joined.slice(0, size)
-            held, waiting = [joined.slice(size)], waiting - size
-    if waiting:
-        yield pa.concat_tables(held).combine_chunks()
+            pending, pending_rows = [joined.slice(size)], pending_rows - size
+    if pending_rows:
+        yield pa.concat_tables(pending).combine_chunks()
 
 
 def _group_size(schema: pa.Schema) -> int:
-    """Rows of a row group, so that one takes some tens of megabytes: columns that are large say how many."""
-    return next((rows for column, rows in ROWS_WITH.items() if column in schema.names), MOST_ROWS)
+    """Rows of a row group, so that it takes some tens of megabytes."""
+    return next((rows for column, rows in GROUP_ROWS_WITH.items() if column in schema.names), GROUP_ROWS)
 
 
-def part_of(shard: Shard, table: pa.Table) -> bytes:
-    """A shard's rows as the content of a part file, which tells whose they are."""
+def encode_part(shard: Shard, table: pa.Table) -> bytes:
+    """A shard's rows as the content of a part file, with the shard's digest as metadata."""
     sink = io.BytesIO()
     parquet.write_table(table.replace_schema_metadata({"digest": shard.digest}), sink, compression=COMPRESSION)
     return sink.getvalue()
 
 
-def errors_in(table: pa.Table) -> int:
-    """How many rows tell why there is no answer."""
+def count_errors(table: pa.Table) -> int:
+    """How many rows have a problem instead of an answer."""
     return len(table) - int(table.column(ERROR).null_count)

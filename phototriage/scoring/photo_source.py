@@ -1,6 +1,6 @@
-"""Where the images that are scored come from: a folder, a tar, a list, a column of a table, a URL that fsspec knows.
+"""Sources of images to score: a folder, a tar, a list, a column of a table, or a URL of one of these that fsspec opens.
 
-A source is gone through in an order that is its own, and isn't kept: only the names of the folder that it is in are.
+A source is read as a stream, in its own order. Of a folder, only the entries of one level are in memory at a time.
 """
 
 from __future__ import annotations
@@ -8,14 +8,14 @@ from __future__ import annotations
 import csv
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from phototriage.images.pixels import IMAGE_SUFFIXES, ImageLimits
 from phototriage.scoring import archives
-from phototriage.scoring.archives import is_image_name, shown
+from phototriage.scoring.archives import is_image_name, printable_name
 from phototriage.scoring.image_references import (
     FileRange,
     ImageReference,
@@ -25,34 +25,28 @@ from phototriage.scoring.image_references import (
     Unreadable,
     file_system,
 )
+from phototriage.scoring.path_lists import LISTS, TABLES, SourceError, read_list
 
-TABLES = (".csv", ".parquet")
-LISTS = (".txt", ".lst")
+__all__ = ["PhotoSource", "SourceError", "open_source"]
+
 KINDS = "a folder, a .tar, a list of paths (.txt), a .csv or .parquet with a column of paths, or a URL of one of these"
-DEFAULT_COLUMN = "path"
-ROWS_AT_ONCE = 1024
-_BOM = "\ufeff"
-
-
-class SourceError(Exception):
-    """A source that can't be gone through. The message names it, what is wrong and what to do about it."""
 
 
 @dataclass(frozen=True)
 class PhotoSource:
-    """`items()` goes through all images, the same in the same order each time; `count()` says how many there are, or
-    None where only going through all would tell. Both raise SourceError. `base` is where names start from; in an
-    archive all do."""
+    """A source that was opened. `items()` gives all images, in the same order each time; `count()` says how many there
+    are, or None if only reading them all would tell. Both raise SourceError. Names that are relative paths start at
+    `base`, a path or a URL; in an archive all do."""
 
     name: str
     items: Callable[[], Iterator[Item]]
     count: Callable[[], int | None]
     base: str
     is_archive: bool = False
-    passed_over: Counter[str] = field(default_factory=Counter)  # suffixes of files that are no images by name
+    passed_over: Counter[str] = field(default_factory=Counter)  # how many files are no images by their name, by suffix
 
     def key(self, name: str) -> str:
-        """What an image is called among those of all sources: its path, or its URL."""
+        """An image's key, unique among all sources: its path, or its URL."""
         if self.is_archive:
             return f"{self.base}/{name}"
         if "://" in name:
@@ -61,10 +55,11 @@ class PhotoSource:
 
 
 def open_source(where: str, column: str | None, limits: ImageLimits) -> PhotoSource:
-    """What lies at a path or a URL. `column` is the table's column of paths, `path` without it. Raises SourceError."""
+    """Open the source at a path or a URL. `column` is a table's column of paths, `path` without it; `limits` bound what
+    a compressed archive keeps of an image in memory. Raises SourceError."""
     if "://" in where:
         return _remote(where, column, limits)
-    # Processes on other machines start in folders of their own.
+    # Absolute, since processes on other machines have other working directories.
     path = Path(where).absolute()
     base, beside = str(path.resolve()), str(path.resolve().parent)
     suffix = path.suffix.lower()
@@ -74,18 +69,25 @@ def open_source(where: str, column: str | None, limits: ImageLimits) -> PhotoSou
     if not path.is_file():
         raise SourceError(f"{where} isn't there. Name {KINDS}.")
 
-    def opened() -> IO[bytes]:
+    def open_file() -> IO[bytes]:
         return path.open("rb")
 
-    if archives.is_packed(path.name):
-        return _packed(where, base, lambda: archives.unpack(path.name, opened, limits.max_bytes))
+    if archives.is_compressed(path.name):
+        return _compressed(where, base, lambda: archives.unpack(path.name, open_file, limits.max_bytes))
     if suffix == ".tar":
-        place = str(path)
-        return _counted(where, base, lambda: archives.read_tar(opened, lambda *part: FileRange(place, *part)), True)
+        absolute = str(path)
+        return _counted(
+            where,
+            base,
+            lambda: archives.read_tar(open_file, lambda *offset_and_size: FileRange(absolute, *offset_and_size)),
+            True,
+        )
     if suffix in TABLES + LISTS:
-        return _counted(where, beside, lambda: _lines(where, suffix, column, _local(path.parent), opened))
+        return _counted(
+            where, beside, lambda: read_list(where, suffix, column, _local_references(path.parent), open_file)
+        )
     if suffix in IMAGE_SUFFIXES:
-        return _counted(where, beside, lambda: iter([Item(shown(path.name), LocalFile(str(path)))]))
+        return _counted(where, beside, lambda: iter([Item(printable_name(path.name), LocalFile(str(path)))]))
     raise SourceError(f"{where} is none of what can be scored: {KINDS}.")
 
 
@@ -94,9 +96,9 @@ def _folder(name: str, base: str, path: Path) -> PhotoSource:
 
     def count() -> int:
         passed_over.clear()
-        return sum(1 for _ in _told(name, _walk_folder(path, passed_over=passed_over)))
+        return sum(1 for _ in _translate_errors(name, _walk_folder(path, passed_over=passed_over)))
 
-    return PhotoSource(name, lambda: _told(name, _walk_folder(path)), count, base, passed_over=passed_over)
+    return PhotoSource(name, lambda: _translate_errors(name, _walk_folder(path)), count, base, passed_over=passed_over)
 
 
 def _check_column(where: str, suffix: str, column: str | None) -> None:
@@ -106,17 +108,17 @@ def _check_column(where: str, suffix: str, column: str | None) -> None:
 
 def _counted(name: str, base: str, items: Callable[[], Iterator[Item]], is_archive: bool = False) -> PhotoSource:
     def count() -> int:
-        return sum(1 for _ in _told(name, items()))
+        return sum(1 for _ in _translate_errors(name, items()))
 
-    return PhotoSource(name, lambda: _told(name, items()), count, base, is_archive)
-
-
-def _packed(name: str, base: str, items: Callable[[], Iterator[Item]]) -> PhotoSource:
-    return PhotoSource(name, lambda: _told(name, items()), lambda: None, base, True)
+    return PhotoSource(name, lambda: _translate_errors(name, items()), count, base, is_archive)
 
 
-def _told(name: str, items: Iterator[Item]) -> Iterator[Item]:
-    """The same; what stops them is told as SourceError."""
+def _compressed(name: str, base: str, items: Callable[[], Iterator[Item]]) -> PhotoSource:
+    return PhotoSource(name, lambda: _translate_errors(name, items()), lambda: None, base, True)
+
+
+def _translate_errors(name: str, items: Iterator[Item]) -> Iterator[Item]:
+    """The same items; an error that ends them is raised as SourceError."""
     try:
         yield from items
     except SourceError:
@@ -135,158 +137,106 @@ def _told(name: str, items: Iterator[Item]) -> Iterator[Item]:
 
 
 def _walk_folder(folder: Path, below: str = "", passed_over: Counter[str] | None = None) -> Iterator[Item]:
-    """Image files at any depth by their suffix, in the order of their names. Hidden files and folders are left out,
-    links to folders are not followed. Other files are counted by their suffix in `passed_over`."""
+    """Image files at any depth, by their suffix, in the order of their names, which begin with `below`. Hidden files
+    and folders are left out, links to folders are not followed. Other files are counted by their suffix in
+    `passed_over`."""
     try:
         with os.scandir(folder) as entries:
-            found = sorted(name for entry in entries if (name := _wanted(entry, passed_over)) is not None)
+            names = sorted(name for entry in entries if (name := _entry_name(entry, passed_over)) is not None)
     except OSError as error:
         if not below:
             raise
-        yield Item(shown(below), Unreadable(f"The folder can't be read: {error.strerror}."))
+        yield Item(printable_name(below), Unreadable(f"The folder can't be read: {error.strerror}."))
         return
-    for name in found:
+    for name in names:
         if name.endswith("/"):
             yield from _walk_folder(folder / name, below + name, passed_over)
         else:
-            yield Item(shown(below + name), LocalFile(f"{folder}/{name}"))
+            yield Item(printable_name(below + name), LocalFile(f"{folder}/{name}"))
 
 
-def _wanted(entry: os.DirEntry[str], passed_over: Counter[str] | None) -> str | None:
-    """The name of an image file, or that of a folder with a stroke behind it."""
+def _entry_name(entry: os.DirEntry[str], passed_over: Counter[str] | None) -> str | None:
+    """The name of an image file, the name of a folder with a slash appended, or None for any other entry."""
     if entry.name.startswith("."):
         return None
     try:
         is_folder = entry.is_dir()
-    except OSError:  # a link that leads round, or to where one may not go: told when it is read
+    except OSError:  # a link in a circle, or to where access is denied: reading it will fail
         is_folder = False
     if is_folder:
         return None if entry.is_symlink() else entry.name + "/"
     if is_image_name(entry.name):
         return entry.name
     if passed_over is not None:
-        passed_over[shown(PurePosixPath(entry.name).suffix.lower()) or "without a suffix"] += 1
+        passed_over[printable_name(PurePosixPath(entry.name).suffix.lower()) or "without a suffix"] += 1
     return None
 
 
-def _lines(
-    name: str, suffix: str, column: str | None, place: Callable[[str], ImageReference], opened: Callable[[], IO[bytes]]
-) -> Iterator[Item]:
-    """A list's lines or a table's cells, in their order; blank lines of a list are left out."""
-    cells: Callable[[IO[bytes]], Iterable[str]]
-    if suffix in LISTS:
-        cells = _list_cells
-    elif suffix == ".csv":
-        cells = lambda file: _csv_cells(name, file, column or DEFAULT_COLUMN)  # noqa: E731
-    else:
-        cells = lambda file: _parquet_cells(name, file, column or DEFAULT_COLUMN)  # noqa: E731
-    with opened() as file:
-        for cell in cells(file):
-            yield Item(cell, place(cell) if cell.strip() else Unreadable("The table names no file here."))
-
-
-def _list_cells(file: IO[bytes]) -> Iterator[str]:
-    for line in file:
-        cell = line.decode().rstrip("\r\n").removeprefix(_BOM)
-        if cell.strip():
-            yield cell
-
-
-def _csv_cells(name: str, file: IO[bytes], column: str) -> Iterator[str]:
-    rows = csv.DictReader((line.decode() for line in _without_bom(file)), strict=True)
-    if column not in (rows.fieldnames or ()):
-        raise SourceError(_no_column(name, column, rows.fieldnames or ()))
-    for row in rows:
-        yield row[column] or ""
-
-
-def _without_bom(file: IO[bytes]) -> Iterator[bytes]:
-    for number, line in enumerate(file):
-        yield line.removeprefix(_BOM.encode()) if number == 0 else line
-
-
-def _parquet_cells(name: str, file: IO[bytes], column: str) -> Iterator[str]:
-    import pyarrow
-    from pyarrow import parquet, types
-
-    try:
-        table = parquet.ParquetFile(file)
-        if column not in table.schema_arrow.names:
-            raise SourceError(_no_column(name, column, table.schema_arrow.names))
-        kind = table.schema_arrow.field(column).type
-        text = kind.value_type if types.is_dictionary(kind) else kind
-        if not any(is_text(text) for is_text in (types.is_string, types.is_large_string, types.is_string_view)):
-            raise SourceError(f"{name}: the column {column!r} is of type {kind}, and paths are strings.")
-        for batch in table.iter_batches(ROWS_AT_ONCE, columns=[column]):
-            yield from (cell or "" for cell in batch.column(0).to_pylist())
-    except pyarrow.ArrowException as error:
-        raise SourceError(f"{name} is no Parquet file that can be read: {error}") from error
-
-
-def _no_column(name: str, column: str, columns: Iterable[str]) -> str:
-    return f"{name} has no column {column!r}; it has {', '.join(columns)}. Name one by --column."
-
-
-def _local(folder: Path) -> Callable[[str], ImageReference]:
-    """Where the cells of a table in that folder are."""
+def _local_references(folder: Path) -> Callable[[str], ImageReference]:
+    """Makes references from the paths of a table or list in that folder."""
     base = folder.resolve()
 
-    def place(cell: str) -> ImageReference:
-        return RemoteFile(cell) if "://" in cell else LocalFile(str(base / cell))
+    def make_reference(path: str) -> ImageReference:
+        return RemoteFile(path) if "://" in path else LocalFile(str(base / path))
 
-    return place
+    return make_reference
 
 
 def _remote(url: str, column: str | None, limits: ImageLimits) -> PhotoSource:
     try:
         system, path = file_system(url)
-    except Exception as error:  # a package or a protocol that isn't there, or what lies below fsspec
+    except Exception as error:  # a package is missing, a protocol unknown, or a library below fsspec fails
         raise SourceError(f"{url} can't be opened: {error}") from error
     name = PurePosixPath(path.partition("?")[0]).name
     suffix = PurePosixPath(name).suffix.lower()
     _check_column(url, suffix, column)
     beside = url.rpartition("/")[0]
 
-    def opened() -> IO[bytes]:
+    def open_file() -> IO[bytes]:
         file: IO[bytes] = system.open(path, "rb")
         return file
 
-    if archives.is_packed(name):
-        return _packed(url, url, lambda: archives.unpack(name, opened, limits.max_bytes))
+    if archives.is_compressed(name):
+        return _compressed(url, url, lambda: archives.unpack(name, open_file, limits.max_bytes))
     if suffix == ".tar":
-        return _counted(url, url, lambda: archives.read_tar(opened, lambda *part: RemoteFile(url, path, *part)), True)
+        return _counted(
+            url,
+            url,
+            lambda: archives.read_tar(open_file, lambda *offset_and_size: RemoteFile(url, path, *offset_and_size)),
+            True,
+        )
     if suffix in TABLES + LISTS:
-        return _counted(url, beside, lambda: _lines(url, suffix, column, _beside(url, path), opened))
+        return _counted(url, beside, lambda: read_list(url, suffix, column, _remote_references(url, path), open_file))
     if suffix in IMAGE_SUFFIXES:
         return _counted(url, beside, lambda: iter([Item(name, RemoteFile(url, path))]))
     return _counted(url, url.rstrip("/"), lambda: _walk_remote(system, url, path))
 
 
 def _walk_remote(system: Any, url: str, folder: str, below: str = "") -> Iterator[Item]:
-    """As `_walk_folder`. A folder's entries are in memory while it is gone through, since fsspec gives them so."""
+    """As `_walk_folder`. A folder's entries are in memory while it is read, since fsspec returns them as a list."""
     entries = system.ls(folder, detail=True)
-    system.invalidate_cache(folder)  # else it keeps all folders' entries
-    found = []
+    system.invalidate_cache(folder)  # otherwise it keeps the entries of all folders
+    names_and_paths = []
     for entry in entries:
         path = str(entry["name"]).rstrip("/")
         if path != folder.rstrip("/"):  # some stores list the folder itself
-            found.append((PurePosixPath(path).name + "/" * (entry["type"] == "directory"), path))
-    if not found and not below and not system.exists(folder):
+            names_and_paths.append((PurePosixPath(path).name + "/" * (entry["type"] == "directory"), path))
+    if not names_and_paths and not below and not system.exists(folder):
         raise SourceError(f"{url} isn't there. Name {KINDS}.")
-    for name, path in sorted(found):
+    for name, path in sorted(names_and_paths):
         if name.startswith("."):
             continue
         if name.endswith("/"):
             yield from _walk_remote(system, url, path, below + name)
         elif is_image_name(name):
-            yield Item(shown(below + name), RemoteFile(url, path))
+            yield Item(printable_name(below + name), RemoteFile(url, path))
 
 
-def _beside(url: str, table: str) -> Callable[[str], ImageReference]:
-    """Where the cells of a table are that is in such a file system itself."""
+def _remote_references(url: str, table: str) -> Callable[[str], ImageReference]:
+    """Makes references from the paths of a table or list at `table` in the file system of `url`."""
     folder = PurePosixPath(table).parent
 
-    def place(cell: str) -> ImageReference:
-        return RemoteFile(cell) if "://" in cell else RemoteFile(url, str(folder / cell))
+    def make_reference(path: str) -> ImageReference:
+        return RemoteFile(path) if "://" in path else RemoteFile(url, str(folder / path))
 
-    return place
+    return make_reference

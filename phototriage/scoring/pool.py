@@ -1,4 +1,4 @@
-"""Processes that score shards side by side; one that dies is replaced, and what it worked on is tried again."""
+"""A pool of processes that score shards in parallel. One that dies is replaced, and its shard is tried again."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ import pyarrow as pa
 from phototriage.common.errors import PhototriageError
 from phototriage.common.process import end_with_parent
 from phototriage.runtime.providers import ProviderUnavailable
-from phototriage.scoring.scorer import Scorer, ScoringFailed, Shard, Started
+from phototriage.scoring.scorer import Capabilities, Scorer, ScoringFailed, Shard
 from phototriage.settings import Settings, available_cores
 from phototriage.triage.pipeline import TriageRequest
 
-NO_IMAGE = -1  # in place of an image's, where a process ended at none
-MOST_DEATHS = 3  # of processes that no image explains
+NO_IMAGE = -1  # instead of an image's place, where a process ended between images
+MAX_DEATHS = 3  # of processes, without an image that may be the cause
 
 logger = logging.getLogger(__name__)
 
-# Libraries that would start a thread for each core, in each of as many processes.
+# Libraries that would start a thread for each core in every process.
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class _NotStarted(ScoringFailed):
-    """A process ended before it could do anything."""
+    """A process ended before it was ready."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """Where a scored shard is left: `write` is called in the process that scored it, with the shard and its table, and
-    gives how many rows are errors. Can be pickled."""
+    """What the processes do: answer `request` with `threads` threads each, and call `write` with each shard and its
+    table. It returns how many rows are errors. Can be pickled."""
 
     settings: Settings
-    question: TriageRequest
+    request: TriageRequest
     threads: int
     write: Callable[..., int]
 
@@ -52,22 +52,22 @@ class _Worker:
     process: ForkServerProcess
     pipe: Connection
     shard: Shard | None = None
-    place: int | None = None  # of the image that it is at, if it says so
+    place: int | None = None  # of the image that it reads or answers, if it reports that
     ready: bool = False
 
 
 class ScorePool:
-    """`workers` processes, which take up shards as they come."""
+    """`workers` processes, each of which scores one shard at a time."""
 
     def __init__(self, job: Job, workers: int | None = None) -> None:
-        """One for each core without `workers`."""
+        """Start the processes: one for each core without `workers`."""
         self._job = job
-        # Processes are forked off one that has imported all, and has no threads yet.
+        # Processes are forked from a server that has imported everything, and has no threads.
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload([Scorer.__module__])
-        # By the number of a shard that ended a process: at which images' places, how often.
+        # By the number of a shard that ended processes: how often, by the image's place.
         self._deaths: dict[int, Counter[int]] = {}
-        self._lost_starts = 0  # in a row
+        self._failed_starts = 0  # in a row
         with _own_environment():
             self._workers = [self._start() for _ in range(workers or available_cores())]
 
@@ -75,32 +75,35 @@ class ScorePool:
     def workers(self) -> int:
         return len(self._workers)
 
-    def wait_until_ready(self) -> Started:
-        """What the processes are going to answer. Raises PhototriageError, ProviderUnavailable, ScoringFailed."""
-        started = [self._started(worker) for worker in self._workers]
-        if any(each != started[0] for each in started):
+    def wait_until_ready(self) -> Capabilities:
+        """What the processes will answer. Raises PhototriageError, ProviderUnavailable, ScoringFailed."""
+        first, *others = [self._receive_capabilities(worker) for worker in self._workers]
+        if any(other != first for other in others):
             raise ScoringFailed("A model was replaced while the processes started. Start again.")
-        self._first = started[0]
-        return started[0]
+        self._capabilities = first
+        return first
 
     def run(self, shards: Iterator[Shard]) -> Iterator[tuple[Shard, int]]:
-        """Shards that are done, as they are, and how many of their rows are errors. Raises ScoringFailed, OSError."""
-        again: list[Shard] = []
-        more = True
+        """Score the shards. Gives each one as it is done, and how many of its rows are errors, in any order.
+
+        Raises ScoringFailed, OSError.
+        """
+        retries: list[Shard] = []
+        has_more = True
         while True:
             for worker in self._workers:
-                if worker.ready and worker.shard is None and (again or more):
-                    shard = again.pop() if again else next(shards, None)
+                if worker.ready and worker.shard is None and (retries or has_more):
+                    shard = retries.pop() if retries else next(shards, None)
                     if shard is None:
-                        more = False
+                        has_more = False
                     else:
-                        self._give(worker, shard)
+                        self._assign(worker, shard)
             busy = [worker for worker in self._workers if worker.shard is not None or not worker.ready]
-            if not again and not more and all(worker.shard is None for worker in busy):
+            if not retries and not has_more and all(worker.shard is None for worker in busy):
                 return
             for pipe in wait([worker.pipe for worker in busy]):
-                worker = next(each for each in busy if each.pipe is pipe)
-                done = self._hear(worker, again)
+                worker = next(worker for worker in busy if worker.pipe is pipe)
+                done = self._receive(worker, retries)
                 if done is not None:
                     yield done
 
@@ -118,48 +121,49 @@ class ScorePool:
         ours, theirs = self._context.Pipe()
         process = self._context.Process(target=_work, args=(theirs, self._job), daemon=True)
         process.start()
-        theirs.close()  # so that its end is noticed
+        theirs.close()  # so that reading ours fails once the process has ended
         return _Worker(process, ours)
 
-    def _started(self, worker: _Worker) -> Started:
+    def _receive_capabilities(self, worker: _Worker) -> Capabilities:
+        """Wait for a new process to be ready. Raises what loading its models raised, _NotStarted if it ended."""
         try:
-            said = worker.pipe.recv()
+            message = worker.pipe.recv()
         except (EOFError, ConnectionResetError):
             worker.process.join()
             raise _NotStarted(
                 f"A process ended while it loaded the models, {_ending(worker.process)}. If memory is short, try "
                 "fewer by --workers."
             ) from None
-        if isinstance(said, Exception):
-            raise said
+        if isinstance(message, Exception):
+            raise message
         worker.ready = True
-        return Started(*said)
+        return Capabilities(*message)
 
-    def _give(self, worker: _Worker, shard: Shard) -> None:
+    def _assign(self, worker: _Worker, shard: Shard) -> None:
         worker.shard, worker.place = shard, None
         deaths = self._deaths.get(shard.number)
-        # One that was at hand once may have been killed by somebody.
+        # An image that was there at one death only may not be the cause: somebody may have killed the process.
         fatal = (
             None
             if deaths is None
             else frozenset(place for place, times in deaths.items() if times > 1 and place != NO_IMAGE)
         )
-        with suppress(BrokenPipeError):  # it is dead, which is heard next
+        with suppress(BrokenPipeError):  # it has ended, which the next read notices
             worker.pipe.send((shard, fatal))
 
-    def _hear(self, worker: _Worker, again: list[Shard]) -> tuple[Shard, int] | None:
-        """Take in what a process says; gives its shard if that is done."""
+    def _receive(self, worker: _Worker, retries: list[Shard]) -> tuple[Shard, int] | None:
+        """Read a message of a process. Returns its shard and the count of errors if the shard is done."""
         if not worker.ready:
-            self._hear_start(worker)
+            self._receive_start(worker)
             return None
         try:
-            said = worker.pipe.recv()
+            message = worker.pipe.recv()
         except (EOFError, ConnectionResetError):
-            self._replace(worker, again)
+            self._replace(worker, retries)
             return None
-        if isinstance(said, Exception):
-            raise said
-        kind, value = said
+        if isinstance(message, Exception):
+            raise message
+        kind, value = message
         if kind == "at":
             worker.place = value
             return None
@@ -169,23 +173,23 @@ class ScorePool:
         self._deaths.pop(shard.number, None)
         return shard, value
 
-    def _hear_start(self, worker: _Worker) -> None:
-        """Of a process that takes another's place."""
+    def _receive_start(self, worker: _Worker) -> None:
+        """Read the first message of a process that replaces another."""
         try:
-            started = self._started(worker)
+            capabilities = self._receive_capabilities(worker)
         except _NotStarted:
-            self._lost_starts += 1
-            if self._lost_starts > MOST_DEATHS:
+            self._failed_starts += 1
+            if self._failed_starts > MAX_DEATHS:
                 raise
             self._renew(worker)
             return
-        if started != self._first:
+        if capabilities != self._capabilities:
             raise ScoringFailed("A model was replaced while images were scored. Start anew with --restart.")
-        self._lost_starts = 0
+        self._failed_starts = 0
 
-    def _replace(self, worker: _Worker, again: list[Shard]) -> None:
-        """Have a new process take a dead one's place. Its shard is tried again image by image; one that ends two
-        processes then is given up."""
+    def _replace(self, worker: _Worker, retries: list[Shard]) -> None:
+        """Replace a dead process. Its shard is tried again image by image, and an image that ends two processes then
+        is given up."""
         worker.process.join()
         shard = worker.shard
         if shard is None:
@@ -193,12 +197,12 @@ class ScorePool:
         is_first = shard.number not in self._deaths
         deaths = self._deaths.setdefault(shard.number, Counter())
         if worker.place is None and not is_first:
-            deaths[NO_IMAGE] += 1  # of a table, a part, or by somebody's hand
+            deaths[NO_IMAGE] += 1  # while the table or the part was made, or killed by somebody
         elif worker.place is not None:
             deaths[worker.place] += 1
-        if deaths[NO_IMAGE] > MOST_DEATHS:
+        if deaths[NO_IMAGE] > MAX_DEATHS:
             raise ScoringFailed(f"A process ended, {_ending(worker.process)}. Start again: what is done is kept.")
-        again.append(shard)
+        retries.append(shard)
         self._renew(worker)
 
     def _renew(self, worker: _Worker) -> None:
@@ -215,15 +219,15 @@ def _ending(process: ForkServerProcess) -> str:
 
 @contextmanager
 def _own_environment() -> Iterator[None]:
-    """What processes that are started meanwhile find in their environment: one thread each; and this package, rather
-    than a folder of its name where the command was called, which is where Python looks first."""
-    others = os.environ.get("PYTHONPATH")
-    own = dict.fromkeys(_ONE_THREAD, "1") | {
+    """The environment of processes that are started meanwhile: one thread for each library, and this package in the
+    search path, rather than a folder of its name in the working directory, where Python looks first."""
+    python_path = os.environ.get("PYTHONPATH")
+    changes = dict.fromkeys(_ONE_THREAD, "1") | {
         "PYTHONSAFEPATH": "1",
-        "PYTHONPATH": str(Path(__file__).parents[2]) + (os.pathsep + others if others else ""),
+        "PYTHONPATH": str(Path(__file__).parents[2]) + (os.pathsep + python_path if python_path else ""),
     }
-    before = {name: os.environ.get(name) for name in own}
-    os.environ.update(own)
+    before = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
     try:
         yield
     finally:
@@ -235,16 +239,16 @@ def _own_environment() -> Iterator[None]:
 
 
 def _work(pipe: Connection, job: Job) -> None:
-    """Until the pipe closes: a shard → its rows, written. Places are told where the shard has ended a process."""
+    """Score and write shards until the pipe closes. Places of images are reported if the shard has ended a process."""
     end_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to all; the first process decides
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to all processes; the parent decides
     try:
-        scorer = Scorer(job.settings, job.question, job.threads)
+        scorer = Scorer(job.settings, job.request, job.threads)
     except (PhototriageError, ProviderUnavailable) as error:
         pipe.send(error)
         return
     pipe.send((scorer.parts, dict(scorer.versions)))
-    with suppress(BrokenPipeError):  # the first process is gone
+    with suppress(BrokenPipeError):  # the parent has ended
         while True:
             try:
                 shard, fatal = pipe.recv()
@@ -257,7 +261,7 @@ def _work(pipe: Connection, job: Job) -> None:
             except OSError as error:
                 pipe.send(error)
                 return
-            except Exception as error:  # of the table, or of what nobody foresaw: not of one image
+            except Exception as error:  # a bug that is not one image's, as when the table is made
                 logger.exception("Shard %d can't be scored", shard.number)
                 pipe.send(ScoringFailed(f"Images from {shard.items[0].name!r} on can't be scored: {error!r}."))
                 return
@@ -267,5 +271,5 @@ def _score(scorer: Scorer, shard: Shard, fatal: frozenset[int] | None, pipe: Con
     if fatal is None:
         return scorer.score(shard)
     table = scorer.score(shard, fatal, lambda place: pipe.send(("at", place)))
-    pipe.send(("at", None))  # what ends the process from here on is no image
+    pipe.send(("at", None))  # from here on no image can end the process
     return table

@@ -1,8 +1,8 @@
-"""Rows of scores: the columns that they have in a Parquet file, and the bodies of the API that they stand for.
+"""The schema of scores: a Parquet file's columns, and the API bodies that its rows stand for.
 
-A row holds what POST /v1/triage answers about the image, field by field, or the problem that it answers instead. In two
-places a table is not JSON, and has bytes and numbers where JSON has their base64: `saliency.mask_png`, and
-`embed.embedding.values`. `body_of` turns a row into the very body.
+A row holds what POST /v1/triage answers about the image, field by field, or the problem that it answers instead. Two
+fields differ from JSON, and hold bytes and numbers instead of base64: `saliency.mask_png` and `embed.embedding.values`.
+`body_of` turns a row back into the body.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from phototriage.triage.schemas import Part, Problem, TriageResponse
 
 FORMAT = "1"
 NAME, ERROR, NEAR_DUPLICATES = "name", "error", "near_duplicates"
-METADATA = "phototriage."  # before the keys of a file's metadata
+METADATA_PREFIX = "phototriage."  # of the keys of a file's metadata
 
 Row = dict[str, Any]
 
@@ -90,28 +90,28 @@ _ERROR = pa.struct(
 _NEAR_DUPLICATES = pa.struct(
     {
         "model": _MODEL,
-        "image": pa.string(),  # what the index calls this image: its path or URL, or its name where there is no index
-        "nearest": pa.string(),  # of all that came earlier, the most similar one
+        "image": pa.string(),  # this image's key in the index: its path or URL, or its name if no index is kept
+        "nearest": pa.string(),  # the key of the most similar earlier image
         "similarity": pa.float64(),
         "is_duplicate": pa.bool_(),
         "threshold": pa.float64(),
-        "group": pa.string(),  # its first image; every two images of a group are duplicates
+        "group": pa.string(),  # the key of its first image; every two images of a group are duplicates
     }
 )
 
 
 def schema_of(parts: Iterable[Part], near_duplicates: bool = False) -> pa.Schema:
-    """Columns of a file: `name`, one for each part in the API's order, `near_duplicates` where wanted, and `error`."""
-    wanted = set(parts)
+    """Columns of a file: `name`, one for each part in the API's order, `near_duplicates` if asked for, and `error`."""
+    included = set(parts)
     columns = [pa.field(NAME, pa.string(), nullable=False)]
-    columns += [pa.field(part, kind) for part, kind in _PARTS.items() if part in wanted]
+    columns += [pa.field(part, kind) for part, kind in _PARTS.items() if part in included]
     if near_duplicates:
         columns.append(pa.field(NEAR_DUPLICATES, _NEAR_DUPLICATES))
     return pa.schema([*columns, pa.field(ERROR, _ERROR)])
 
 
 def row_of(name: str, answer: TriageResponse | Problem) -> Row:
-    """An image's row."""
+    """The row of an image, with a column for each part of its answer, or its problem."""
     if isinstance(answer, Problem):
         return {NAME: name, ERROR: answer.model_dump()}
     row = answer.model_dump()
@@ -124,14 +124,14 @@ def row_of(name: str, answer: TriageResponse | Problem) -> Row:
 
 
 def body_of(row: Row) -> Row:
-    """What the API answers about the image of that row, which `Table.to_pylist` gave: of /v1/triage, or a problem."""
+    """The API's body for a row from `Table.to_pylist`: what /v1/triage answers about the image, or a problem."""
     if row[ERROR] is not None:
         return dict(row[ERROR])
     body: Row = {part: row[part] for part in _PARTS if row.get(part) is not None}
     if "saliency" in body:
         encoded = base64.b64encode(body["saliency"]["mask_png"]).decode("ascii")
-        told = {name: value for name, value in body["saliency"].items() if value is not None}
-        body["saliency"] = {**told, "mask_png": encoded}
+        fields = {name: value for name, value in body["saliency"].items() if value is not None}
+        body["saliency"] = {**fields, "mask_png": encoded}
     if "embed" in body:
         embedding = body["embed"]["embedding"]
         values = np.array(embedding["values"], LITTLE_ENDIAN).tobytes()
@@ -140,12 +140,14 @@ def body_of(row: Row) -> Row:
     return body
 
 
-def with_metadata(schema: pa.Schema, told: Mapping[str, str]) -> pa.Schema:
-    """The schema of a file that tells this of itself: models, question, and so on."""
-    return schema.with_metadata({METADATA + key: value for key, value in told.items()})
+def with_metadata(schema: pa.Schema, metadata: Mapping[str, str]) -> pa.Schema:
+    """The schema with metadata about the run: models, request, and so on."""
+    return schema.with_metadata({METADATA_PREFIX + key: value for key, value in metadata.items()})
 
 
 def metadata_of(schema: pa.Schema) -> dict[str, str]:
-    """What `with_metadata` wrote."""
-    found = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
-    return {key.removeprefix(METADATA): value for key, value in found.items() if key.startswith(METADATA)}
+    """The metadata that `with_metadata` wrote."""
+    metadata = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
+    return {
+        key.removeprefix(METADATA_PREFIX): value for key, value in metadata.items() if key.startswith(METADATA_PREFIX)
+    }

@@ -1,6 +1,6 @@
-"""Images of a source to rows, in one process: models loaded once, files read ahead, a row for each image.
+"""The scorer of one process: models loaded once, image files read ahead, a row for each image.
 
-What a process of `phototriage score` runs, and an actor of Ray.
+Each process of `phototriage score` runs one, and each Ray actor.
 """
 
 from __future__ import annotations
@@ -32,63 +32,63 @@ from phototriage.triage.schemas import Part, Problem, TriageResponse
 
 T = TypeVar("T")
 
-READERS = 4  # files that are read at once, ahead of the models: stores answer late
-FILES_AT_ONCE, READ_AHEAD = 4, 3  # a thread's files; how many threads' are ahead
+READERS = 4  # threads that read files ahead of the models, since stores have a high latency
+FILES_AT_ONCE, READ_AHEAD = 4, 3  # files of a read task; read tasks that are ahead of the models
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Shard:
-    """Consecutive images of a source; `number` counts shards from 0."""
+    """Consecutive images of a source: the unit of work. `number` counts the shards of a source from 0."""
 
     number: int
     items: Sequence[Item]
 
     @property
     def digest(self) -> str:
-        """Of the names: tells whether the source still holds them at this place."""
+        """SHA-256 of the names, to check that the source still has the same images at this place."""
         return hashlib.sha256("\0".join(item.name for item in self.items).encode()).hexdigest()
 
 
 class ScoringFailed(Exception):
-    """The processes can't go on. The message says why and what to do about it."""
+    """Scoring can't go on. The message says why and what to do about it."""
 
 
 @dataclass(frozen=True)
-class Started:
-    """What all processes of a pool answer, and by which versions of which models."""
+class Capabilities:
+    """The parts that the processes of a pool answer, and the versions of their models, by name."""
 
     parts: tuple[Part, ...]
     versions: dict[str, str]
 
 
 class Scorer:
-    """Answers one question about shard after shard."""
+    """Answers one request about the images of shard after shard."""
 
-    def __init__(self, settings: Settings, question: TriageRequest, threads: int = 1) -> None:
-        """Load and verify the models; `threads` images are worked on at once.
+    def __init__(self, settings: Settings, request: TriageRequest, threads: int = 1) -> None:
+        """Load and verify the models; `threads` images are answered at once.
 
         Raises ModelFolderError, ProviderUnavailable; UnknownModel, UnknownLabel, MalformedRequest.
         """
         give_back_large_blocks()
         gpu = providers.choose(settings.provider)[0] == providers.CUDA
         self._settings = settings.model_copy(update={"threads": threads}).serving(gpu)
-        parts = question.include or pipeline.DEFAULT_PARTS
-        models = load_needed(self._settings, pipeline.kinds_of(parts), question.classifier, question.embedder)
-        self._plan = pipeline.make_plan(models, question)
+        parts = request.include or pipeline.DEFAULT_PARTS
+        models = load_needed(self._settings, pipeline.kinds_of(parts), request.classifier, request.embedder)
+        self._plan = pipeline.make_plan(models, request)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="read")
         self._thread_count = threads
         self._threads = None if threads == 1 else ThreadPoolExecutor(threads, thread_name_prefix="score")
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """What is answered about each image."""
+        """The parts of each image's answer."""
         return self._plan.parts
 
     @property
     def versions(self) -> Mapping[str, str]:
-        """Of the models that answer, by name."""
+        """The versions of the models, by name."""
         plan = self._plan
         models = [plan.classifier, plan.embedder, plan.difficulty_models and plan.difficulty_models.autoencoder]
         return {model.name: model.manifest.version for model in models if model is not None}
@@ -97,38 +97,38 @@ class Scorer:
         self,
         shard: Shard,
         fatal: Collection[int] = (),
-        at: Callable[[int], object] | None = None,
+        report_place: Callable[[int], object] | None = None,
     ) -> pa.Table:
-        """A row for each image, in their order.
+        """A table with a row for each image, in their order.
 
-        With `at`, images are read and worked on one by one, and it hears of each one's place before; those at the
-        places `fatal` have ended a process, and aren't touched.
+        With `report_place`, images are read and answered one by one, and it is called with each one's place in the
+        shard before. Those at the places `fatal` have ended a process before: they aren't read, and get a problem.
         """
-        rows = self._side_by_side(shard) if at is None else self._one_by_one(shard, fatal, at)
+        rows = self._in_parallel(shard) if report_place is None else self._one_by_one(shard, fatal, report_place)
         return pa.Table.from_pylist(list(rows), schema_of(self.parts))
 
-    def _one_by_one(self, shard: Shard, fatal: Collection[int], at: Callable[[int], object]) -> Iterator[Row]:
+    def _one_by_one(self, shard: Shard, fatal: Collection[int], report_place: Callable[[int], object]) -> Iterator[Row]:
         for place, item in enumerate(shard.items):
-            at(place)
-            read = partial(item.piece.read, self._settings.image_limits)
+            report_place(place)
+            read = partial(item.reference.read, self._settings.image_limits)
             yield row_of(item.name, FATAL if place in fatal else self._answer(item.name, read))
 
-    def _side_by_side(self, shard: Shard) -> Iterator[Row]:
-        """With files that are read ahead."""
+    def _in_parallel(self, shard: Shard) -> Iterator[Row]:
+        """As `_one_by_one`, with files read ahead, and with several threads."""
         work = (partial(self._row, name, content) for name, content in self._read_ahead(shard.items))
         if self._threads is None:
-            return (each() for each in work)
-        return (each.result() for each in _ahead(self._threads, work, 2 * self._thread_count))
+            return (make_row() for make_row in work)
+        return (row.result() for row in _run_ahead(self._threads, work, 2 * self._thread_count))
 
     def _read_ahead(self, items: Sequence[Item]) -> Iterator[tuple[str, Callable[[], bytes]]]:
-        """Items' names, and what gives their contents or raises what reading them did. A thread reads several files at
-        a time: to hand over each would cost the models a fiftieth of their time."""
-        some = (items[start : start + FILES_AT_ONCE] for start in range(0, len(items), FILES_AT_ONCE))
-        reading = _ahead(
-            self._readers, (partial(_read, each, self._settings.image_limits) for each in some), READ_AHEAD
-        )
-        for several in reading:
-            yield from several.result()
+        """Each item's name, with a function that returns its content, or raises what reading it raised.
+
+        A task reads several files: one task for each file would take 2% of the models' time.
+        """
+        blocks = (items[start : start + FILES_AT_ONCE] for start in range(0, len(items), FILES_AT_ONCE))
+        tasks = (partial(_read, block, self._settings.image_limits) for block in blocks)
+        for contents in _run_ahead(self._readers, tasks, READ_AHEAD):
+            yield from contents.result()
 
     def _row(self, name: str, read: Callable[[], bytes]) -> Row:
         return row_of(name, self._answer(name, read))
@@ -138,29 +138,29 @@ class Scorer:
             return pipeline.respond(self._plan, read(), self._settings.image_limits)
         except (PhototriageError, OSError) as error:
             return problem_of(problem_of_failure(error))
-        except Exception:  # what nobody foresaw must not cost the other images their rows
+        except Exception:  # a bug at one image must not cost the others their rows
             logger.exception("%s can't be scored", name)
             return bug()
 
 
 def _read(items: Sequence[Item], limits: ImageLimits) -> list[tuple[str, Callable[[], bytes]]]:
-    found: list[tuple[str, Callable[[], bytes]]] = []
+    contents: list[tuple[str, Callable[[], bytes]]] = []
     for item in items:
         content: Future[bytes] = Future()
         try:
-            content.set_result(item.piece.read(limits))
-        except Exception as error:  # raised again where the image's row is made
+            content.set_result(item.reference.read(limits))
+        except Exception as error:  # raised again when the image's row is made
             content.set_exception(error)
-        found.append((item.name, content.result))
-    return found
+        contents.append((item.name, content.result))
+    return contents
 
 
-def _ahead(pool: ThreadPoolExecutor, work: Iterator[Callable[[], T]], count: int) -> Iterator[Future[T]]:
-    """What the calls give, in their order, of which up to `count` are begun before they are asked for."""
-    begun = deque(pool.submit(each) for each in islice(work, count))
-    while begun:
-        yield begun.popleft()
-        begun.extend(pool.submit(each) for each in islice(work, 1))
+def _run_ahead(pool: ThreadPoolExecutor, calls: Iterator[Callable[[], T]], count: int) -> Iterator[Future[T]]:
+    """Run the calls in the pool, up to `count` of them ahead, and give their futures in order."""
+    futures = deque(pool.submit(call) for call in islice(calls, count))
+    while futures:
+        yield futures.popleft()
+        futures.extend(pool.submit(call) for call in islice(calls, 1))
 
 
 FATAL = Problem(

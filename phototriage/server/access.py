@@ -1,4 +1,4 @@
-"""API keys: who may ask at all. Several are valid at once, so that one can be replaced without a gap."""
+"""API keys. Several are valid at once, so that one can be replaced without an interruption."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from starlette.requests import Request
 from phototriage.common.errors import Unauthorized
 from phototriage.settings import LEAST_KEY_LENGTH
 
-LOOK_AGAIN_SECONDS = 5.0
+RELOAD_SECONDS = 5.0  # from one check for a changed file of keys to the next
 SCHEME = "bearer"
 
 
@@ -23,24 +23,28 @@ class KeyFileError(Exception):
 
 
 class Access:
-    """Keys from the settings and from a file, one a line, which is read again when it changes. Without any, all may
-    ask. Kept and compared as hashes, every one each time, so that the time says nothing about them."""
+    """Keys from the settings and from a file of one key a line, which is read again when it changes. Without any, every
+    request is allowed.
+
+    Only hashes are kept. Each request's key is compared with all of them, so that the time says nothing about the keys.
+    """
 
     def __init__(self, keys: Iterable[str], file: Path | None = None) -> None:
         """Raises KeyFileError."""
-        self._own = [_hash(key) for key in keys]
+        self._setting_keys = [_hash(key) for key in keys]
         self._file = file
         self._lock = Lock()
-        self._looked = self._changed = 0.0
-        self._of_file: list[bytes] = []
+        self._checked_at = self._modified_at = 0.0
+        self._file_keys: list[bytes] = []
         if file is not None:
-            self._changed = file.stat().st_mtime if file.is_file() else 0.0
-            self._of_file = _read(file)
-            self._looked = monotonic()
+            self._modified_at = file.stat().st_mtime if file.is_file() else 0.0
+            self._file_keys = _read(file)
+            self._checked_at = monotonic()
 
     @property
     def configured(self) -> bool:
-        return bool(self._own) or self._file is not None
+        """Whether requests need a key."""
+        return bool(self._setting_keys) or self._file is not None
 
     def check(self, request: Request) -> None:
         """Raises Unauthorized where keys are configured and the request has none of them."""
@@ -48,7 +52,7 @@ class Access:
             self._check(request)
 
     def demand(self, request: Request) -> None:
-        """As `check`, where a key is needed in any case."""
+        """As `check`, for routes that need a key even if none is configured."""
         if not self.configured:
             raise Unauthorized(
                 "This route needs a key, and the server has none. Set PHOTOTRIAGE_API_KEYS or "
@@ -57,28 +61,29 @@ class Access:
         self._check(request)
 
     def _check(self, request: Request) -> None:
-        given = _given(request)
-        if given is None:
+        key = _key_of(request)
+        if key is None:
             raise Unauthorized("The request has no key. Send it as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'.")
-        hashed = _hash(given)
-        if not any([hmac.compare_digest(hashed, key) for key in (*self._own, *self._keys_of_file())]):  # noqa: C419
+        hashed = _hash(key)
+        if not any([hmac.compare_digest(hashed, valid) for valid in (*self._setting_keys, *self._keys_of_file())]):  # noqa: C419
             raise Unauthorized("The request's key is none of those that are valid here. Ask for a new one.")
 
     def _keys_of_file(self) -> list[bytes]:
-        if self._file is None or monotonic() - self._looked < LOOK_AGAIN_SECONDS:
-            return self._of_file
+        if self._file is None or monotonic() - self._checked_at < RELOAD_SECONDS:
+            return self._file_keys
         with self._lock:
-            self._looked = monotonic()
+            self._checked_at = monotonic()
             try:
-                changed = self._file.stat().st_mtime
-                if changed != self._changed:
-                    self._of_file, self._changed = _read(self._file), changed
+                modified_at = self._file.stat().st_mtime
+                if modified_at != self._modified_at:
+                    self._file_keys, self._modified_at = _read(self._file), modified_at
             except (OSError, KeyFileError):
-                pass  # while it is being replaced, the old keys are valid
-        return self._of_file
+                pass  # while the file is being replaced, the old keys stay valid
+        return self._file_keys
 
 
-def _given(request: Request) -> str | None:
+def _key_of(request: Request) -> str | None:
+    """The key in either header."""
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     return key.strip() if scheme.lower() == SCHEME and key.strip() else request.headers.get("x-api-key")
 

@@ -1,4 +1,4 @@
-"""Answers that were given, by what they were given for: the bytes sent, the question, the models' versions."""
+"""A cache of answers, by everything that they depend on: the bytes sent, the request, the models' versions."""
 
 from __future__ import annotations
 
@@ -15,49 +15,50 @@ OVERHEAD_BYTES = 1_000  # of an entry beside its body
 
 
 class AnswerCache:
-    """Bounded by memory; what wasn't asked for the longest goes first. Safe to use from several threads."""
+    """Bounded by memory; the least recently used answer is dropped first. Safe to use from several threads."""
 
-    def __init__(self, most_bytes: int) -> None:
-        self._most = most_bytes
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
         self._bytes = 0
-        self._kept: OrderedDict[bytes, Response] = OrderedDict()
+        self._answers: OrderedDict[bytes, Response] = OrderedDict()
         self._lock = Lock()
 
     @staticmethod
     def key(parts: Iterable[bytes]) -> bytes:
-        """Of parts, in their order; no two lists of parts share one but by a collision of SHA-256."""
-        found = hashlib.sha256()
+        """The key of parts, in their order: a SHA-256, which two different lists of parts don't share."""
+        digest = hashlib.sha256()
         for part in parts:
-            found.update(len(part).to_bytes(8, "little"))
-            found.update(part)
-        return found.digest()
+            digest.update(len(part).to_bytes(8, "little"))
+            digest.update(part)
+        return digest.digest()
 
     def get(self, key: bytes) -> Response | None:
+        """The answer of a key, if it is kept. Counts a hit or a miss."""
         with self._lock:
-            answer = self._kept.get(key)
+            answer = self._answers.get(key)
             if answer is not None:
-                self._kept.move_to_end(key)
+                self._answers.move_to_end(key)
         CACHE.labels("miss" if answer is None else "hit").inc()
         return answer
 
     def keep(self, key: bytes, answer: Response) -> None:
-        """An answer larger than the whole cache isn't kept."""
+        """Keep an answer, unless it is larger than the whole cache."""
         size = _size(answer)
-        if size > self._most:
+        if size > self._max_bytes:
             return
         with self._lock:
-            if key in self._kept:
+            if key in self._answers:
                 return
-            self._kept[key] = answer
+            self._answers[key] = answer
             self._bytes += size
-            while self._bytes > self._most:
-                _, oldest = self._kept.popitem(last=False)
+            while self._bytes > self._max_bytes:
+                _, oldest = self._answers.popitem(last=False)
                 self._bytes -= _size(oldest)
             CACHE_BYTES.set(self._bytes)
 
     def clear(self) -> None:
         with self._lock:
-            self._kept.clear()
+            self._answers.clear()
             self._bytes = 0
             CACHE_BYTES.set(0)
 

@@ -1,4 +1,4 @@
-"""What the models say, counted: a change of these distributions is the first sign that the photos have changed."""
+"""Metrics of the models' answers: when these distributions change, the photos have probably changed."""
 
 from __future__ import annotations
 

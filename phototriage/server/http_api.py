@@ -99,8 +99,8 @@ class HttpApi:
         if self._serving is not None:
             queue = self._serving.queue
             metrics.CAPACITY.set(queue.capacity)
-            metrics.HELD.set(queue.held)
-            if queue.held or self._uploads:
+            metrics.QUEUE_DEPTH.set(queue.depth)
+            if queue.depth or self._uploads:
                 self._publish_soon()
 
     async def classify(self, request: Request) -> Response:

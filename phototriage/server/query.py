@@ -1,4 +1,4 @@
-"""Query parameters and the Accept header, to what a schema has of them."""
+"""Query parameters, validated by a schema, and the Accept header."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ JSON, PNG = "application/json", "image/png"
 
 
 def read_query(request: Request, schema: type[Query]) -> Query:
-    """The query parameters as the schema has them. Raises MalformedRequest, which names what is wrong."""
+    """The query parameters as an instance of the schema. Raises MalformedRequest, which names what is wrong."""
     if not request.scope["query_string"]:
         return schema()
     pairs = request.query_params.multi_items()
@@ -36,12 +36,13 @@ def read_query(request: Request, schema: type[Query]) -> Query:
 
 
 def refuse_query(request: Request) -> None:
+    """Raise MalformedRequest if there are query parameters."""
     if request.query_params:
         raise MalformedRequest("This route takes no query parameters. Send it without.")
 
 
 def prefers_png(request: Request) -> bool:
-    """Whether the Accept header wants the PNG more than JSON, which is the answer where it has no preference."""
+    """Whether the Accept header prefers PNG to JSON. Without a preference it is JSON."""
     ranges: dict[str, float] = {}
     for item in ",".join(request.headers.getlist("accept")).split(","):
         media, *parameters = (part.strip().lower() for part in item.split(";"))
@@ -53,6 +54,6 @@ def prefers_png(request: Request) -> bool:
 
     def quality_of(media: str) -> float:
         family = media.split("/")[0] + "/*"
-        return next((ranges[each] for each in (media, family, "*/*") if each in ranges), 0.0)
+        return next((ranges[name] for name in (media, family, "*/*") if name in ranges), 0.0)
 
     return quality_of(PNG) > quality_of(JSON)

@@ -1,4 +1,4 @@
-"""What a ready server has: models, threads, limits, keys, kept answers; and how its models are exchanged."""
+"""What a ready server serves with: models, work queue, limits, keys, answer cache; and the reload of its models."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from phototriage.server.work_queue import WorkQueue
 from phototriage.settings import Settings
 from phototriage.triage.schemas import ReloadResponse, TakenUp
 
-STUCK_DEADLINES = 3  # work that takes so many of them will not come back
+STUCK_DEADLINES = 3  # work that has taken so many deadlines is taken for stuck
 
 
 class Serving:
-    """Raises KeyFileError."""
+    """The state of a ready server. Raises KeyFileError."""
 
     def __init__(self, settings: Settings, models: Models) -> None:
         self.settings = settings
@@ -27,12 +27,12 @@ class Serving:
         self.queue = WorkQueue(settings.threads)
         self.access = Access([key.get_secret_value() for key in settings.api_keys], settings.api_keys_file)
         self.cache = AnswerCache(settings.answer_cache_bytes) if settings.answer_cache_bytes else None
-        self._reloading = self._asked_again = False
-        _tell(models)
+        self._reloading = self._reload_requested = False
+        _publish_models(models)
         metrics.READY.set(1)
 
     def check_ready(self) -> None:
-        """Raises Overloaded, which says why not."""
+        """Raise Overloaded, which says why, if the server can't take requests."""
         if Connection.draining:
             raise Overloaded("The server is stopping. Ask another one.")
         limit = STUCK_DEADLINES * self.settings.deadline_seconds
@@ -40,40 +40,41 @@ class Serving:
             raise Overloaded(f"Work has been running for more than {limit:g} s. Restart the server.")
 
     async def reload(self) -> ReloadResponse:
-        """Read the models directory again, beside the requests. Raises Overloaded while that goes on already; what has
-        changed by then is taken up all the same."""
-        self._asked_again = True
+        """Read the models directory again, while requests are served. Raises Overloaded if a reload is running, which
+        then reads the directory once more before it ends."""
+        self._reload_requested = True
         if self._reloading:
             raise Overloaded("The models are being read again already, and will be once more. Ask again to see.")
         self._reloading = True
-        taken: list[TakenUp] = []
+        taken_up: list[TakenUp] = []
         try:
-            while self._asked_again:
-                self._asked_again = False
+            while self._reload_requested:
+                self._reload_requested = False
                 changes = await asyncio.to_thread(read_again, self.settings, self.models)
-                # Requests that have begun hold the models that they began with.
+                # Requests that have begun keep the models that they began with.
                 old, self.models = self.models, changes.models
-                _tell(self.models)
-                _untell(old, self.models)
-                taken += changes.answer.taken_up
-                metrics.RELOADS.labels("refused" if changes.answer.refused else "taken_up").inc()
+                _publish_models(self.models)
+                _withdraw_models(old, self.models)
+                taken_up += changes.response.taken_up
+                metrics.RELOADS.labels("refused" if changes.response.refused else "taken_up").inc()
         finally:
             self._reloading = False
-        return changes.answer.model_copy(update={"taken_up": taken})
+        return changes.response.model_copy(update={"taken_up": taken_up})
 
     def close(self) -> None:
         metrics.READY.set(0)
         self.queue.close()
 
 
-def _tell(models: Models) -> None:
-    for one in models.all:
-        metrics.MODELS.labels(one.name, one.manifest.kind, one.manifest.version).set(1)
+def _publish_models(models: Models) -> None:
+    """Show the models in the metrics."""
+    for model in models.all:
+        metrics.MODELS.labels(model.name, model.manifest.kind, model.manifest.version).set(1)
 
 
-def _untell(models: Models, served: Models) -> None:
-    """Of models that were served, those that aren't any more."""
-    versions = {(one.name, one.manifest.version) for one in served.all}
-    for one in models.all:
-        if (one.name, one.manifest.version) not in versions:
-            metrics.MODELS.labels(one.name, one.manifest.kind, one.manifest.version).set(0)
+def _withdraw_models(old: Models, served: Models) -> None:
+    """Set the metrics of the models that are no longer served to 0."""
+    versions = {(model.name, model.manifest.version) for model in served.all}
+    for model in old.all:
+        if (model.name, model.manifest.version) not in versions:
+            metrics.MODELS.labels(model.name, model.manifest.kind, model.manifest.version).set(0)

@@ -1,4 +1,4 @@
-"""Model work in a fixed number of threads, with a bounded queue before them and a deadline for each piece."""
+"""A bounded queue of work for a fixed number of threads, with a deadline for each piece of work."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ WAITING_PER_THREAD = 4
 
 
 class WorkQueue:
-    """Runs functions in `threads` threads; up to four times as many wait, and any more are refused at once.
+    """Runs functions in `threads` threads. Up to four times as many functions wait; any more are refused at once.
 
-    A thread can't be stopped. One that works past its deadline keeps its place until it is done, so there are
-    never more of them; work that is still waiting at its deadline is taken out and never begins.
+    A thread can't be stopped. Work that runs past its deadline keeps its place in the queue until it is done, so there
+    are never more threads; work that still waits at its deadline is cancelled and never begins.
     """
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
         self.capacity = threads * (1 + WAITING_PER_THREAD)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="phototriage")
-        self._held = 0
-        self._running: dict[int, float] = {}  # by thread: since when
+        self._depth = 0
+        self._running: dict[int, float] = {}  # when it began, by thread
         self._lock = Lock()
 
     async def run(self, function: Callable[[], T], deadline: float) -> T:
@@ -42,12 +42,14 @@ class WorkQueue:
         return await _within(asyncio.wrap_future(future), future, deadline)
 
     async def run_each(self, functions: Sequence[Callable[[], T]], deadline: float) -> list[T | DeadlineExceeded]:
-        """The results of many functions, which hold one place in the queue, and one thread after another at most all
-        of them; those that were too late give what says so. Raises Overloaded."""
+        """The results of many functions, in order; DeadlineExceeded for each that was too late.
+
+        Together they take one place in the queue, and up to all threads. Raises Overloaded.
+        """
         self._enter()
         free = asyncio.Semaphore(self.threads)
 
-        async def one(function: Callable[[], T]) -> T | DeadlineExceeded:
+        async def run_one(function: Callable[[], T]) -> T | DeadlineExceeded:
             try:
                 async with asyncio.timeout_at(deadline), free:
                     future = self._submit(function)
@@ -58,41 +60,42 @@ class WorkQueue:
                 return DeadlineExceeded("The image waited for the others until the deadline. Send fewer at once.")
 
         try:
-            return await asyncio.gather(*(one(function) for function in functions))
+            return await asyncio.gather(*(run_one(function) for function in functions))
         finally:
             self._leave()
 
     def aside(self, function: Callable[[], T]) -> Callable[[], T]:
-        """Have an idle thread run the function, if there is one, and give what waits for its result. Called from a
-        thread of this queue: whoever waits does the work itself where no other thread has begun it."""
-        if self._held >= self.threads:
+        """Run the function in another thread, if one is idle. Returns a function that waits for the result; it runs
+        the work itself if no other thread has begun it. To be called from a thread of this queue."""
+        if self._depth >= self.threads:
             return function
         core = current_core()
 
-        def elsewhere() -> T:
+        def run_on_another_core() -> T:
             leave_core(core)
             return function()
 
-        future = self._pool.submit(elsewhere)
+        future = self._pool.submit(run_on_another_core)
         in_flight.follow(future)
         return lambda: function() if future.cancel() else future.result()
 
     @property
-    def held(self) -> int:
-        """Pieces of work that wait or run."""
-        return self._held
+    def depth(self) -> int:
+        """How many pieces of work wait or run."""
+        return self._depth
 
     @property
     def busy_seconds(self) -> float:
-        """For how long the piece of work has been running that began first; 0 if none is."""
+        """For how many seconds the oldest running piece of work has been running; 0 if none is."""
         return max((perf_counter() - start for start in list(self._running.values())), default=0.0)
 
     def refuse_if_full(self) -> None:
         """Raise Overloaded now rather than after a body was read in vain."""
-        if self._held >= self.capacity:
-            raise Overloaded(f"{self._held} images wait or are worked on, which is the limit. Try again later.")
+        if self._depth >= self.capacity:
+            raise Overloaded(f"{self._depth} images wait or are worked on, which is the limit. Try again later.")
 
     def close(self) -> None:
+        """Take no more work, and cancel what waits."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _submit(self, function: Callable[[], T]) -> Future[T]:
@@ -114,11 +117,11 @@ class WorkQueue:
     def _enter(self) -> None:
         with self._lock:
             self.refuse_if_full()
-            self._held += 1
+            self._depth += 1
 
     def _leave(self, _: object = None) -> None:
         with self._lock:
-            self._held -= 1
+            self._depth -= 1
 
 
 async def _within(result: Awaitable[T], future: Future[T], deadline: float) -> T:

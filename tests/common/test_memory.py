@@ -16,7 +16,7 @@ def resident():
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS"))
 
-told = give_back_large_blocks()
+is_glibc = give_back_large_blocks()
 
 def work():
     for size in (20, 12, 9, 7, 6):  # each freed block would make glibc keep the next smaller one
@@ -29,14 +29,14 @@ for thread in threads:
     thread.start()
 for thread in threads:
     thread.join()
-print(int(told), resident() - before < LARGE_BYTES)
+print(int(is_glibc), resident() - before < LARGE_BYTES)
 """
 
 
 def test_large_blocks_are_given_back() -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
-    told, given_back = done.stdout.split()
-    assert told == str(int(ON_GLIBC))
+    is_glibc, given_back = done.stdout.split()
+    assert is_glibc == str(int(ON_GLIBC))
     assert given_back == "True" or not ON_GLIBC
 
 
@@ -46,7 +46,7 @@ import threading
 import numpy as np
 from phototriage.common.memory import give_back_large_blocks
 
-told = give_back_large_blocks()
+is_glibc = give_back_large_blocks()
 
 def work():
     def taken():
@@ -56,7 +56,7 @@ def work():
         return resource.getrusage(resource.RUSAGE_THREAD).ru_minflt - before
 
     first = taken()
-    print(int(told), first, max(taken() for _ in range(20)))
+    print(int(is_glibc), first, max(taken() for _ in range(20)))
 
 thread = threading.Thread(target=work)
 thread.start()
@@ -67,6 +67,6 @@ thread.join()
 def test_smaller_blocks_are_kept_for_the_next_image() -> None:
     """Each page that is taken again costs a quarter of a microsecond at least: 1,000 of them a 12-megapixel photo."""
     done = subprocess.run([sys.executable, "-c", KEPT], capture_output=True, text=True, check=True)
-    told, first, later = map(int, done.stdout.split())
-    assert told == ON_GLIBC
+    is_glibc, first, later = map(int, done.stdout.split())
+    assert is_glibc == ON_GLIBC
     assert later < first / 10 or not ON_GLIBC

@@ -11,13 +11,13 @@ from pydantic import ValidationError
 
 from phototriage.common.errors import ModelFolderError
 from phototriage.difficulty import predictor
-from phototriage.difficulty.config import FARTHEST, FILE_NAME, Formula, SignalWeight
+from phototriage.difficulty.config import FILE_NAME, MAX_DEVIATIONS, Formula, SignalWeight
 from phototriage.difficulty.predictor import MISLABELLED, SCALES, STEPS, Difficulty, log_odds_of
 from phototriage.difficulty.signals import SIGNALS, SignalInputs
-from tests.scored_models import CENTRES, LATENT_MAP, rule, scales
+from tests.scored_models import CENTRES, LATENT_MAP, difficulty_config, scales
 
 
-def seen(count: int = 1, **changes: Any) -> SignalInputs:
+def inputs(count: int = 1, **changes: Any) -> SignalInputs:
     """Images that nothing is remarkable about: logits of the first class, latents at its centre, grey pixels."""
     fields: dict[str, Any] = {
         "logits": np.tile(np.array([9.0, 0, 0], np.float32), (count, 1)),
@@ -31,40 +31,40 @@ def seen(count: int = 1, **changes: Any) -> SignalInputs:
 
 
 def scored(**changes: Any) -> Difficulty:
-    return Difficulty(rule("1", **changes), LATENT_MAP, scales())
+    return Difficulty(difficulty_config("1", **changes), LATENT_MAP, scales())
 
 
 def test_the_score_is_a_logistic_function_of_weighted_signals() -> None:
-    (prediction,) = scored().predict(seen())
+    (prediction,) = scored().predict(inputs())
     assert prediction.score == pytest.approx(1 / (1 + np.exp(-4 * 0.4)))  # brightness 102 / 255
     weights = {
         "darkness": SignalWeight(mean=-0.5, deviation=0.05, weight=2),
         "reconstruction_l1": SignalWeight(mean=0, deviation=0.1, weight=-1),
     }
-    (prediction,) = scored(formula=Formula(weights=weights, intercept=0.5)).predict(seen())
+    (prediction,) = scored(formula=Formula(weights=weights, intercept=0.5)).predict(inputs())
     assert prediction.score == pytest.approx(1 / (1 + np.exp(-(0.5 + 2 * 2 - 1))))
 
 
-def test_rules_can_be_compared_after_they_have_predicted() -> None:
+def test_configs_can_be_compared_after_they_have_predicted() -> None:
     weights = {
         "darkness": SignalWeight(mean=0, deviation=1, weight=-4),
         "blur": SignalWeight(mean=0, deviation=1, weight=1),
     }
     one, other = (scored(formula=Formula(weights=weights, intercept=0.5)) for _ in range(2))
-    assert one.predict(seen()) == other.predict(seen())
-    assert one.rule == other.rule
+    assert one.predict(inputs()) == other.predict(inputs())
+    assert one.config == other.config
 
 
 def test_no_signal_counts_for_more_than_some_deviations() -> None:
     weights = {"reconstruction_l1": SignalWeight(mean=0, deviation=0.001, weight=1)}
-    (prediction,) = scored(formula=Formula(weights=weights, intercept=0)).predict(seen())
-    assert prediction.score == pytest.approx(1 / (1 + np.exp(-FARTHEST)))
+    (prediction,) = scored(formula=Formula(weights=weights, intercept=0)).predict(inputs())
+    assert prediction.score == pytest.approx(1 / (1 + np.exp(-MAX_DEVIATIONS)))
 
 
 def test_review_from_the_threshold_on() -> None:
-    (prediction,) = scored().predict(seen())
+    (prediction,) = scored().predict(inputs())
     assert not prediction.review
-    (again,) = scored(review_from=prediction.score).predict(seen())
+    (again,) = scored(review_from=prediction.score).predict(inputs())
     assert again.review
 
 
@@ -72,19 +72,19 @@ def test_percentiles_are_places_on_the_scales() -> None:
     one = scored()
     assert one.percentile("blur", np.array([-1000.0, 0, 1000])).tolist() == [0, 50, 100]
     assert one.percentile("blur", np.array([80.0])) == pytest.approx(90, abs=0.2)
-    flat = Difficulty(one.rule, LATENT_MAP, scales() | {"blur": np.zeros(STEPS, np.float32)})
+    flat = Difficulty(one.config, LATENT_MAP, scales() | {"blur": np.zeros(STEPS, np.float32)})
     assert flat.percentile("blur", np.array([-1.0, 0, 1])).tolist() == [50, 50, 50]  # it tells nothing
     half = np.where(np.arange(STEPS) < 250, 0, 1).astype(np.float32)
-    steps = Difficulty(one.rule, LATENT_MAP, scales() | {"blur": half})
-    found = steps.percentile("blur", np.array([-1.0, 0, 0.5, 1, 2]))
-    assert found == pytest.approx([0, 25, 50, 75, 100], abs=0.2)  # in the middle of their equals
+    steps = Difficulty(one.config, LATENT_MAP, scales() | {"blur": half})
+    percentiles = steps.percentile("blur", np.array([-1.0, 0, 0.5, 1, 2]))
+    assert percentiles == pytest.approx([0, 25, 50, 75, 100], abs=0.2)  # in the middle of their equals
 
 
 def test_reasons_are_kinds_of_the_hardest_tenth_with_their_strongest_signal() -> None:
-    assert scored().predict(seen())[0].reasons == []
+    assert scored().predict(inputs())[0].reasons == []
     # On these scales, from −100 to 100, only the kinds' own scales can be reached: percentiles are about 50.
     low = scales() | {"unusual": np.linspace(0, 40, STEPS).astype(np.float32)}
-    (prediction,) = Difficulty(rule("1"), LATENT_MAP, low).predict(seen(l1=np.array([3.0])))
+    (prediction,) = Difficulty(difficulty_config("1"), LATENT_MAP, low).predict(inputs(l1=np.array([3.0])))
     (reason,) = prediction.reasons
     assert (reason.kind, reason.signal, reason.value, reason.percentile) == ("unusual", "reconstruction_l1", 3, 100)
     assert prediction.components.keys() == set(SIGNALS)
@@ -92,7 +92,7 @@ def test_reasons_are_kinds_of_the_hardest_tenth_with_their_strongest_signal() ->
 
 def test_a_label_that_the_classifier_does_not_share_is_a_reason() -> None:
     one = scored()
-    agreed, denied, silent = one.predict(seen(3), [0, 2, None])
+    agreed, denied, silent = one.predict(inputs(3), [0, 2, None])
     assert agreed.reasons == silent.reasons == []
     assert agreed.kinds[MISLABELLED] < 1
     assert MISLABELLED not in silent.kinds
@@ -104,9 +104,9 @@ def test_a_label_that_the_classifier_does_not_share_is_a_reason() -> None:
 
 def test_fitted_scales_put_the_images_themselves_evenly() -> None:
     rng = np.random.default_rng(0)
-    many = seen(400, pixels=rng.integers(0, 256, (400, 8, 8, 3), np.uint8), l1=rng.random(400))
-    found = predictor.fit_scales(rule("1"), many, LATENT_MAP, [0] * 400)
-    predictions = found.predict(many, [0] * 400)
+    many = inputs(400, pixels=rng.integers(0, 256, (400, 8, 8, 3), np.uint8), l1=rng.random(400))
+    fitted = predictor.fit_scales(difficulty_config("1"), many, LATENT_MAP, [0] * 400)
+    predictions = fitted.predict(many, [0] * 400)
     for values in ([one.percentile for one in predictions], [one.kinds["unusual"] for one in predictions]):
         assert np.mean(np.array(values) > 90) == pytest.approx(0.1, abs=0.02)
         assert np.mean(values) == pytest.approx(50, abs=1)
@@ -115,41 +115,41 @@ def test_fitted_scales_put_the_images_themselves_evenly() -> None:
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     one = scored()
     predictor.write(one, tmp_path)
-    found = predictor.read(one.rule, tmp_path, 3, 3)
-    assert found.predict(seen()) == one.predict(seen())
+    read = predictor.read(one.config, tmp_path, 3, 3)
+    assert read.predict(inputs()) == one.predict(inputs())
     assert not list(tmp_path.glob("*.part"))
 
 
 @pytest.mark.parametrize(
-    ("spoil", "told"),
+    ("damage", "message"),
     [
         ({"blur": np.zeros(3, np.float32)}, "blur is no scale of 501 steps"),
         ({"score": np.linspace(1, 0, STEPS).astype(np.float32)}, "score is no scale"),
         ({"score": np.full(STEPS, np.nan, np.float32)}, "score is no scale"),
     ],
 )
-def test_scales_that_are_none_are_refused(spoil: dict[str, Any], told: str, tmp_path: Path) -> None:
+def test_scales_that_are_none_are_refused(damage: dict[str, Any], message: str, tmp_path: Path) -> None:
     one = scored()
-    predictor.write(Difficulty(one.rule, LATENT_MAP, scales() | spoil), tmp_path)
-    with pytest.raises(ModelFolderError, match=told):
-        predictor.read(one.rule, tmp_path, 3, 3)
+    predictor.write(Difficulty(one.config, LATENT_MAP, scales() | damage), tmp_path)
+    with pytest.raises(ModelFolderError, match=message):
+        predictor.read(one.config, tmp_path, 3, 3)
 
 
 def test_files_of_other_models_and_of_none_are_refused(tmp_path: Path) -> None:
     one = scored()
     with pytest.raises(ModelFolderError, match="can't be read"):
-        predictor.read(one.rule, tmp_path, 3, 3)
+        predictor.read(one.config, tmp_path, 3, 3)
     predictor.write(one, tmp_path)
     with pytest.raises(ModelFolderError, match=r"of shapes \(3, 3\), \(4, 3\); the models have 2 classes"):
-        predictor.read(one.rule, tmp_path, 2, 3)
+        predictor.read(one.config, tmp_path, 2, 3)
     with np.load(tmp_path / FILE_NAME) as file:
         arrays = {name: file[name] for name in SCALES if name != "blur"}
     np.savez(tmp_path / FILE_NAME, **arrays)
     with pytest.raises(ModelFolderError, match="can't be read"):
-        predictor.read(one.rule, tmp_path, 3, 3)
+        predictor.read(one.config, tmp_path, 3, 3)
     (tmp_path / FILE_NAME).write_bytes(b"no archive")
     with pytest.raises(ModelFolderError, match="can't be read"):
-        predictor.read(one.rule, tmp_path, 3, 3)
+        predictor.read(one.config, tmp_path, 3, 3)
 
 
 def test_weights_of_signals_that_are_none_are_refused() -> None:

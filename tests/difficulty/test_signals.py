@@ -17,7 +17,7 @@ from phototriage.difficulty.signals import (
     entropy,
     log_odds,
     margin,
-    reference_lean,
+    reference_log_probabilities,
     sharpness,
     signals,
     softmax,
@@ -59,14 +59,14 @@ def test_a_latent_that_speaks_for_another_class_contradicts() -> None:
     # One number: its log-odds speak for class 0, their double against class 1; class 2 is expected at 1.
     readout = np.array([[0.0, 0, 1], [1, -2, 0]])
     latent = np.array([[0.5], [1 / (1 + np.exp(-3))]])
-    assert reference_lean(latent, readout) == pytest.approx(np.array([[0, 0, 1], [3, -6, 1]]))
+    assert reference_log_probabilities(latent, readout) == pytest.approx(np.array([[0, 0, 1], [3, -6, 1]]))
     assert contradiction(latent, readout, np.array([2, 2])) == pytest.approx([-1, 2])
     assert contradiction(latent, readout, np.array([0, 1])) == pytest.approx([1, 9])
 
 
 def test_log_odds_are_finite_at_the_ends() -> None:
-    found = log_odds(np.array([[0.0, 0.5, 1]]))
-    assert found == pytest.approx(np.array([[-np.log(9999), 0, np.log(9999)]]), rel=1e-6)
+    odds = log_odds(np.array([[0.0, 0.5, 1]]))
+    assert odds == pytest.approx(np.array([[-np.log(9999), 0, np.log(9999)]]), rel=1e-6)
 
 
 def test_centres_that_coincide_give_finite_numbers() -> None:
@@ -99,7 +99,7 @@ def test_the_sharpest_picture_is_not_too_sharp_for_16_bits() -> None:
 def test_signals_are_finite_for_every_input_and_higher_for_what_is_harder() -> None:
     rng = np.random.default_rng(0)
     pixels = np.stack([rng.integers(0, 256, (8, 8, 3), np.uint8), np.zeros((8, 8, 3), np.uint8)])
-    seen = SignalInputs(
+    inputs = SignalInputs(
         logits=np.array([[9.0, 0], [0.1, 0]], np.float32),
         latent=np.array([[1.0, 0, 0], [0.5, 0.5, 0]], np.float32),
         l1=np.array([0.1, 0.4], np.float32),
@@ -108,9 +108,9 @@ def test_signals_are_finite_for_every_input_and_higher_for_what_is_harder() -> N
         smallest_side=np.array([500, 1]),
     )
     readout = np.array([[0.0, 0], [1, 0], [0, 1], [0, 0]])
-    found = signals(seen, LatentMap(np.array([[1.0, 0, 0], [0, 1, 0]]), readout))
-    assert tuple(found) == SIGNALS
+    values = signals(inputs, LatentMap(np.array([[1.0, 0, 0], [0, 1, 0]]), readout))
+    assert tuple(values) == SIGNALS
     assert {name for names in KINDS.values() for name in names} < set(SIGNALS)
-    for name, (easy, hard) in found.items():
+    for name, (easy, hard) in values.items():
         assert np.isfinite([easy, hard]).all(), name
         assert hard > easy, name

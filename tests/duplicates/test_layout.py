@@ -34,9 +34,9 @@ def wave(across: int, down: int, sign: int = 1) -> Pixels:
 @pytest.mark.parametrize(("across", "down", "column"), [(0, 1, 4), (2, 0, 1), (6, 7, 31), (1, 0, 32), (7, 7, 63)])
 def test_a_wave_is_in_its_own_column(across: int, down: int, column: int) -> None:
     # Even ones first, a row of four for each frequency down, then the odd ones.
-    found = layout.describe(wave(across, down))[0]
-    assert found[column] ** 2 > 0.9
-    assert np.argmax(np.abs(found)) == column
+    described = layout.describe(wave(across, down))[0]
+    assert described[column] ** 2 > 0.9
+    assert np.argmax(np.abs(described)) == column
 
 
 def test_a_plain_surface_has_none() -> None:
@@ -48,11 +48,11 @@ def test_a_plain_surface_has_none() -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_others_have_length_1_alone_and_in_a_batch(seed: int) -> None:
     batch = np.concatenate([pixels(seed), pixels(seed + 1), pixels(seed + 2)])
-    found = layout.describe(batch)
-    assert found.dtype == np.float32
-    assert found.shape == (3, layout.DIMENSION)
-    assert np.linalg.norm(found, axis=1) == pytest.approx(1, abs=1e-6)
-    assert found[1:2] == pytest.approx(layout.describe(batch[1:2]), abs=1e-6)
+    described = layout.describe(batch)
+    assert described.dtype == np.float32
+    assert described.shape == (3, layout.DIMENSION)
+    assert np.linalg.norm(described, axis=1) == pytest.approx(1, abs=1e-6)
+    assert described[1:2] == pytest.approx(layout.describe(batch[1:2]), abs=1e-6)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -95,15 +95,15 @@ def test_sizes_that_do_not_fit(height: int, width: int) -> None:
 
 
 def test_agreements_are_those_of_each_two() -> None:
-    found = layout.describe(np.concatenate([pixels(seed) for seed in range(6)]))
-    table = layout.agreements(found[:4], found)
+    described = layout.describe(np.concatenate([pixels(seed) for seed in range(6)]))
+    table = layout.agreements(described[:4], described)
     for row in range(4):
-        assert table[row] == pytest.approx(layout.agreement(found[row : row + 1], found), abs=1e-6)
+        assert table[row] == pytest.approx(layout.agreement(described[row : row + 1], described), abs=1e-6)
 
 
 def test_the_numbers_that_kept_embeddings_hold() -> None:
     # They are compared with those of later releases, under a version that the weights and the decision alone make.
     grey = (np.add.outer(np.arange(64) * 2, np.arange(96) ** 2 // 60) % 256).astype(np.uint8)
-    found = layout.describe(grey[np.newaxis, :, :, np.newaxis].repeat(3, 3))[0]
+    described = layout.describe(grey[np.newaxis, :, :, np.newaxis].repeat(3, 3))[0]
     expected = [0, 0.2274, -0.4566, 0.1227, -0.1177, -0.5002, -0.1204, -0.1238, 0.1187]
-    assert found[[0, 1, 4, 5, 9, 32, 33, 36, 40]] == pytest.approx(expected, abs=1e-3)
+    assert described[[0, 1, 4, 5, 9, 32, 33, 36, 40]] == pytest.approx(expected, abs=1e-3)

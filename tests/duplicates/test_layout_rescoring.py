@@ -22,16 +22,16 @@ from phototriage.duplicates.layout_rescoring import LayoutRescoring
     ],
 )
 def test_what_an_agreement_adds(cosine: float, agreement: float, expected: float) -> None:
-    found = LayoutRescoring(floor=0.5, weight=0.4).similarity(np.array([cosine]), np.array([agreement]))
-    assert found[0] == pytest.approx(expected, abs=1e-12)
+    similarities = LayoutRescoring(floor=0.5, weight=0.4).similarity(np.array([cosine]), np.array([agreement]))
+    assert similarities[0] == pytest.approx(expected, abs=1e-12)
 
 
 def test_never_less_than_the_cosine_and_never_more_than_1() -> None:
     rng = np.random.default_rng(0)
     cosines, agreements = rng.uniform(-1, 1, (2, 1000))
-    found = LayoutRescoring(weight=1).similarity(cosines, agreements)
-    assert (found >= cosines).all()
-    assert (found <= 1).all()
+    similarities = LayoutRescoring(weight=1).similarity(cosines, agreements)
+    assert (similarities >= cosines).all()
+    assert (similarities <= 1).all()
 
 
 @pytest.mark.parametrize(
@@ -49,8 +49,8 @@ def test_never_less_than_the_cosine_and_never_more_than_1() -> None:
 )
 def test_what_doubt_takes_away(cosine: float, agreement: float, expected: float) -> None:
     rescoring = LayoutRescoring(floor=0.9, weight=1e-9, doubt=0.1, doubt_from=0.2, doubt_most=0.6)
-    found = rescoring.similarity(np.array([cosine]), np.array([agreement]))
-    assert found[0] == pytest.approx(expected, abs=1e-8)
+    similarities = rescoring.similarity(np.array([cosine]), np.array([agreement]))
+    assert similarities[0] == pytest.approx(expected, abs=1e-8)
 
 
 def test_nothing_changes_faster_than_by_its_steepness() -> None:

@@ -49,7 +49,7 @@ UPRIGHT: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {  # EXIF
 }
 
 
-def rule(
+def config(
     aspect: Aspect = "stretch",
     colour: Colour = "rgb",
     kernel: Resize = "bilinear",
@@ -76,7 +76,7 @@ def solid(mode: str, colour: Any) -> Image.Image:
 
 @pytest.mark.parametrize("name", GOOD)
 def test_every_good_file_becomes_the_input(name: str) -> None:
-    prepared = prepare(GOOD[name], rule(), LIMITS)
+    prepared = prepare(GOOD[name], config(), LIMITS)
     assert prepared.pixels.shape == (8, 8, 3)
     assert prepared.pixels.dtype == np.uint8
     turned = name in {f"jpeg_orientation_{n}" for n in (5, 6, 7, 8)}
@@ -374,71 +374,71 @@ def test_cut_header_is_refused_as_corrupt() -> None:
 def test_threads_get_the_same_pixels() -> None:
     files = list(GOOD.values()) * 4
     with ThreadPoolExecutor(8) as threads:
-        inputs = threads.map(lambda data: prepare(data, rule(), LIMITS).pixels, files)
+        inputs = threads.map(lambda data: prepare(data, config(), LIMITS).pixels, files)
         for data, pixels in zip(files, inputs, strict=True):
-            np.testing.assert_array_equal(pixels, prepare(data, rule(), LIMITS).pixels)
+            np.testing.assert_array_equal(pixels, prepare(data, config(), LIMITS).pixels)
 
 
-# The rule
+# The config
 
 
 @pytest.mark.parametrize("kernel", ["box", "bilinear", "hamming", "bicubic", "lanczos"])
-def test_rule_names_the_kernel_and_the_part(kernel: Resize) -> None:
+def test_config_names_the_kernel_and_the_part(kernel: Resize) -> None:
     image = Image.fromarray(picture(60, 100))
     for size in (24, 224):
         expected = resample(image, Box(0, 20, 60, 80), size, size, kernel)
-        cropped = resize(image, rule("crop", kernel=kernel, height=size, width=size))
+        cropped = resize(image, config("crop", kernel=kernel, height=size, width=size))
         np.testing.assert_array_equal(cropped.pixels, np.asarray(expected))
 
 
 def test_box_filter_takes_the_mean() -> None:
     image = np.zeros((16, 16), np.uint8)
     image[::2, ::2], image[1::2, ::2] = 200, 100  # each block of 2×2 holds 200, 100, 0, 0
-    assert np.unique(resize(image, rule(kernel="box")).pixels).tolist() == [75]
+    assert np.unique(resize(image, config(kernel="box")).pixels).tolist() == [75]
 
 
 def test_pad_fills_with_white() -> None:
-    pixels = resize(np.zeros((4, 8, 3), np.uint8), rule("pad")).pixels
+    pixels = resize(np.zeros((4, 8, 3), np.uint8), config("pad")).pixels
     assert pixels[:, 0, 0].tolist() == [255, 255, 0, 0, 0, 0, 255, 255]
 
 
 def test_crop_leaves_out_the_sides() -> None:
     image = np.zeros((8, 24, 3), np.uint8)
     image[:, 8:16] = 90
-    assert np.unique(resize(image, rule("crop", kernel="box")).pixels).tolist() == [90]
+    assert np.unique(resize(image, config("crop", kernel="box")).pixels).tolist() == [90]
 
 
 def test_grey_input_is_luma() -> None:
-    pixels = resize(np.full((8, 8, 3), (10, 200, 30), np.uint8), rule(colour="grey")).pixels
+    pixels = resize(np.full((8, 8, 3), (10, 200, 30), np.uint8), config(colour="grey")).pixels
     assert pixels.shape == (8, 8, 1)
     assert np.unique(pixels).tolist() == [124]  # 0.299 × 10 + 0.587 × 200 + 0.114 × 30 = 123.81
 
 
 def test_grey_image_fills_three_channels() -> None:
-    pixels = resize(np.full((5, 5), 40, np.uint8), rule()).pixels
+    pixels = resize(np.full((5, 5), 40, np.uint8), config()).pixels
     assert pixels.shape == (8, 8, 3)
     assert np.unique(pixels).tolist() == [40]
 
 
 def test_prepare_is_decode_then_resize() -> None:
-    expected = resize(decode(GOOD["jpeg"], LIMITS), rule("crop"))
-    np.testing.assert_array_equal(prepare(GOOD["jpeg"], rule("crop"), LIMITS).pixels, expected.pixels)
+    expected = resize(decode(GOOD["jpeg"], LIMITS), config("crop"))
+    np.testing.assert_array_equal(prepare(GOOD["jpeg"], config("crop"), LIMITS).pixels, expected.pixels)
 
 
 def test_input_is_writable() -> None:
-    assert prepare(GOOD["png"], rule(), LIMITS).pixels.flags.writeable
+    assert prepare(GOOD["png"], config(), LIMITS).pixels.flags.writeable
 
 
 def test_other_modes_have_to_be_decoded_first() -> None:
     with pytest.raises(ValueError, match="CMYK"):
-        resize(solid("CMYK", 0), rule())
+        resize(solid("CMYK", 0), config())
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 20_000), (20_000, 1), (1, 65_535), (65_535, 1)])
 @pytest.mark.parametrize("aspect", ["stretch", "crop", "pad"])
 def test_lopsided_images_fit(size: tuple[int, int], aspect: Aspect) -> None:
     data = encode(np.full(size, 30, np.uint8), "PNG")
-    prepared = prepare(data, rule(aspect, height=8, width=40), LIMITS)
+    prepared = prepare(data, config(aspect, height=8, width=40), LIMITS)
     assert (prepared.height, prepared.width) == size
     assert set(np.unique(prepared.pixels)) <= ({30, 255} if aspect == "pad" else {30})
 
@@ -446,6 +446,6 @@ def test_lopsided_images_fit(size: tuple[int, int], aspect: Aspect) -> None:
 def test_tall_image_for_a_wide_input_stays_small() -> None:
     ramp = np.repeat(np.arange(256, dtype=np.uint8), 255)[:, None]
     start = time.perf_counter()
-    pixels = resize(ramp, rule(kernel="box", height=256, width=2048)).pixels
+    pixels = resize(ramp, config(kernel="box", height=256, width=2048)).pixels
     assert time.perf_counter() - start < 1
     np.testing.assert_array_equal(pixels[:, 1000, 0], np.arange(256))

@@ -39,8 +39,8 @@ def weights(size: int, start: float, stop: float, count: int) -> NDArray[np.floa
     """(count, size): the kernel about each output's centre, widened by the scale, its sum made 1."""
     scale = (stop - start) / count
     centres = start + (np.arange(count) + 0.5) * scale
-    found = bicubic((np.arange(size) + 0.5 - centres[:, None]) / max(scale, 1.0))
-    shares: NDArray[np.float64] = found / found.sum(axis=1, keepdims=True)
+    weights = bicubic((np.arange(size) + 0.5 - centres[:, None]) / max(scale, 1.0))
+    shares: NDArray[np.float64] = weights / weights.sum(axis=1, keepdims=True)
     return shares
 
 
@@ -49,8 +49,8 @@ def weights(size: int, start: float, stop: float, count: int) -> NDArray[np.floa
 @pytest.mark.parametrize("size", [24, 224])
 def test_agrees_with_pillow(kernel: str, mode: str, size: int) -> None:
     image, box = drawing(3).convert(mode), Box(2.3, 0, 47.013, 64)
-    found = np.asarray(resample(image, box, size, size + 8, kernel)).astype(np.int64)
-    difference = np.abs(found - by_pillow(image, box, size, size + 8, kernel))
+    resampled = np.asarray(resample(image, box, size, size + 8, kernel)).astype(np.int64)
+    difference = np.abs(resampled - by_pillow(image, box, size, size + 8, kernel))
     # Kernels with negative parts overshoot beside hard edges, and either cuts that off between its two passes.
     assert difference.max() <= (12 if kernel in ("bicubic", "lanczos") else 1)
     assert difference.mean() < 0.5
@@ -60,10 +60,10 @@ def test_agrees_with_pillow(kernel: str, mode: str, size: int) -> None:
 def test_is_the_sum_over_the_kernel() -> None:
     noise = np.random.default_rng(0).integers(60, 190, (45, 71), dtype=np.uint8)  # nothing overshoots 0 or 255
     box = Box(1.5, 0, 44.0, 71)
-    found = np.asarray(resample(Image.fromarray(noise), box, 20, 33, "bicubic"))
+    resampled = np.asarray(resample(Image.fromarray(noise), box, 20, 33, "bicubic"))
     by_rows = weights(45, box.top, box.bottom, 20) @ noise.astype(np.float64)
     expected = by_rows @ weights(71, box.left, box.right, 33).T
-    assert np.abs(found - expected).max() < 1.2
+    assert np.abs(resampled - expected).max() < 1.2
 
 
 @fast
@@ -72,7 +72,7 @@ def test_is_the_same_on_every_processor(kernel: str, monkeypatch: pytest.MonkeyP
     import cykooz_resizer
 
     resizer = cykooz_resizer.Resizer
-    image, found = drawing(5).convert("RGB"), []
+    image, resampled = drawing(5).convert("RGB"), []
     for extension in (cykooz_resizer.CpuExtensions.none, resizer().cpu_extensions):
 
         def made(extension: object = extension) -> object:
@@ -82,8 +82,8 @@ def test_is_the_same_on_every_processor(kernel: str, monkeypatch: pytest.MonkeyP
 
         with monkeypatch.context() as patch:
             patch.setattr(cykooz_resizer, "Resizer", made)
-            found.append(np.asarray(resample(image, Box(0.5, 0, 47, 64), 37, 50, kernel)))
-    np.testing.assert_array_equal(found[0], found[1])
+            resampled.append(np.asarray(resample(image, Box(0.5, 0, 47, 64), 37, 50, kernel)))
+    np.testing.assert_array_equal(resampled[0], resampled[1])
 
 
 @settings(max_examples=300, deadline=None)
@@ -101,9 +101,9 @@ def test_any_box_of_any_image(
     top, left = part[0] * (height - 1), part[1] * (width - 1)
     box = Box(top, left, top + 1 + part[2] * (height - 1 - top), left + 1 + part[3] * (width - 1 - left))
     box = Box(top, left, min(box.bottom, height), min(box.right, width))
-    found = resample(Image.new("RGB", (width, height), (10, 130, 250)), box, *to, kernel)
-    assert found.size == (to[1], to[0])
-    assert set(found.get_flattened_data()) == {(10, 130, 250)}
+    resampled = resample(Image.new("RGB", (width, height), (10, 130, 250)), box, *to, kernel)
+    assert resampled.size == (to[1], to[0])
+    assert set(resampled.get_flattened_data()) == {(10, 130, 250)}
 
 
 STAYS_SMALL = """
@@ -115,9 +115,9 @@ from phototriage.images.resampling import resample
 width, height = map(int, sys.argv[1:3])
 image = Image.linear_gradient("L").resize((width, height)).convert("RGB")
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-found = resample(image, Box(0, 0, height, width), 2_000, 2_000, sys.argv[3])
+resampled = resample(image, Box(0, 0, height, width), 2_000, 2_000, sys.argv[3])
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
-assert found.getpixel((1_000, 1_000))[0] in range(126, 130)
+assert resampled.getpixel((1_000, 1_000))[0] in range(126, 130)
 """
 
 
@@ -141,8 +141,8 @@ def test_without_the_fast_kernels_pillow_does_it(monkeypatch: pytest.MonkeyPatch
 def test_an_output_whose_centre_is_a_pixels(size: tuple[int, int], to: tuple[int, int]) -> None:
     """Enlarged, cropped at the sides: fast_image_resize reads before its memory there, and the process ends."""
     image = drawing(2, size)
-    rule = InputConfig(height=to[0], width=to[1], colour="rgb", resize="bicubic", antialias=True, aspect="crop")
-    box = fit(image.height, image.width, rule).seen
+    config = InputConfig(height=to[0], width=to[1], colour="rgb", resize="bicubic", antialias=True, aspect="crop")
+    box = fit(image.height, image.width, config).source
     assert box.left > 0
     np.testing.assert_array_equal(
         np.asarray(resample(image, box, *to, "bicubic")), by_pillow(image, box, *to, "bicubic")

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from phototriage.images.input_config import InputConfig
-from phototriage.images.pixels import LEAST_REDUCED_SIDE, ImageLimits, decode, decode_for, prepare, resize
+from phototriage.images.pixels import MIN_REDUCED_SIDE, ImageLimits, decode, decode_for, prepare, resize
 from phototriage.images.upright import Upright, whole
 from tests.hostile_files import encode, exif_block, with_exif
 from tests.tiny_models import input_rule
@@ -22,7 +22,7 @@ def waves(height: int, width: int) -> NDArray[np.uint8]:
     return np.stack([light, light * 0.8, 255 - light], axis=-1).clip(0, 255).astype(np.uint8)
 
 
-def rule(side: int = 64, **changes: str) -> InputConfig:
+def config(side: int = 64, **changes: str) -> InputConfig:
     return input_rule(height=side, width=side, resize="bicubic", **changes)
 
 
@@ -31,8 +31,8 @@ def rule(side: int = 64, **changes: str) -> InputConfig:
 @pytest.mark.parametrize(("height", "width"), [(1045, 2059), (2061, 1030)])
 def test_a_reduced_jpeg_gives_the_same_input(height: int, width: int, orientation: int, aspect: str) -> None:
     jpeg = with_exif(encode(waves(height, width), "JPEG", quality=95), exif_block(orientation))
-    fast = prepare(jpeg, rule(aspect=aspect), LIMITS)
-    full = resize(decode(jpeg, LIMITS), rule(aspect=aspect))
+    fast = prepare(jpeg, config(aspect=aspect), LIMITS)
+    full = resize(decode(jpeg, LIMITS), config(aspect=aspect))
     assert fast.geometry == full.geometry
     assert np.abs(fast.pixels.astype(int) - full.pixels).mean() < 0.6
     assert np.abs(fast.pixels.astype(int) - full.pixels).max() < 12
@@ -40,14 +40,14 @@ def test_a_reduced_jpeg_gives_the_same_input(height: int, width: int, orientatio
 
 def test_what_sticks_out_is_left_out() -> None:
     """1,025 columns make 513 of half the size, of which the last is half outside."""
-    decoded = decode_for(encode(waves(1025, 1025), "JPEG"), [rule()], LIMITS)
+    decoded = decode_for(encode(waves(1025, 1025), "JPEG"), [config()], LIMITS)
     assert decoded.image.size == (513, 513)
     assert (decoded.height, decoded.width, decoded.smallest_side) == (1025, 1025, 1025)
     assert decoded.extent == (0, 0, 512.5, 512.5)
 
 
 @pytest.mark.parametrize(
-    ("side", "input_side", "found"),
+    ("side", "input_side", "expected"),
     [
         (1023, 64, 1023),  # half of it would be below the least
         (1024, 64, 512),
@@ -58,15 +58,15 @@ def test_what_sticks_out_is_left_out() -> None:
         (1024, 257, 1024),
     ],
 )
-def test_how_far_a_jpeg_is_reduced(side: int, input_side: int, found: int) -> None:
+def test_how_far_a_jpeg_is_reduced(side: int, input_side: int, expected: int) -> None:
     jpeg = encode(Image.new("L", (side, side), 77), "JPEG")
-    assert decode_for(jpeg, [rule(), rule(input_side)], LIMITS).image.size == (found, found)
+    assert decode_for(jpeg, [config(), config(input_side)], LIMITS).image.size == (expected, expected)
 
 
 def test_other_formats_and_small_jpegs_are_decoded_whole() -> None:
-    for kind, side in (("PNG", 2048), ("WEBP", 2048), ("JPEG", LEAST_REDUCED_SIDE + 100)):
+    for kind, side in (("PNG", 2048), ("WEBP", 2048), ("JPEG", MIN_REDUCED_SIDE + 100)):
         data = encode(Image.new("RGB", (side, side), "red"), kind)
-        decoded = decode_for(data, [rule()], LIMITS)
+        decoded = decode_for(data, [config()], LIMITS)
         assert decoded.image.size == (decoded.width, decoded.height) == (side, side)
 
 
@@ -74,9 +74,9 @@ def test_cmyk_and_progressive_jpegs_are_reduced_too() -> None:
     picture = Image.fromarray(waves(1200, 1600))
     for image, options in ((picture.convert("CMYK"), {}), (picture, {"progressive": True}), (picture.convert("L"), {})):
         jpeg = encode(image, "JPEG", quality=95, **options)
-        assert decode_for(jpeg, [rule()], LIMITS).image.size == (800, 600)
-        full = resize(decode(jpeg, LIMITS), rule()).pixels.astype(int)
-        assert np.abs(prepare(jpeg, rule(), LIMITS).pixels - full).mean() < 0.6
+        assert decode_for(jpeg, [config()], LIMITS).image.size == (800, 600)
+        full = resize(decode(jpeg, LIMITS), config()).pixels.astype(int)
+        assert np.abs(prepare(jpeg, config(), LIMITS).pixels - full).mean() < 0.6
 
 
 def test_a_whole_image_is_itself() -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from phototriage.common.atomic_folder import atomic_folder
 from phototriage.common.errors import IndexFolderError
-from phototriage.common.whole_folder import whole_folder
-from phototriage.index.folder import Description, IndexedModel, describe, lock, model_of
+from phototriage.index.folder import Description, IndexedModel, lock, model_of, open_description
 from phototriage.index.image_index import ImageIndex
 from phototriage.models.model_set import Models
 from tests.index.test_image_index import PLAIN
@@ -30,8 +30,8 @@ def test_the_description_comes_from_the_model(models: Models, tmp_path: Path) ->
     embedder = models.embedder()
     with ImageIndex.open(tmp_path, embedder) as index:
         assert (index.info().model, index.info().version) == (embedder.name, embedder.manifest.version)
-    found = IndexedModel.of(embedder.manifest, 0.5)
-    assert (found.threshold, found.dimension) == (0.5, sum(embedder.manifest.embedding_parts))
+    indexed_model = IndexedModel.of(embedder.manifest, 0.5)
+    assert (indexed_model.threshold, indexed_model.dimension) == (0.5, sum(embedder.manifest.embedding_parts))
     with pytest.raises(IndexFolderError, match="needs an embedder"):
         IndexedModel.of(models.classifier().manifest)
 
@@ -65,8 +65,8 @@ def test_a_description_that_cant_be_read_is_an_error(tmp_path: Path) -> None:
 
 def test_a_folder_keeps_its_own_sizes(tmp_path: Path) -> None:
     first = Description(model=PLAIN, exact=10, step=4)
-    assert describe(tmp_path, first, read_only=False) == first
-    assert describe(tmp_path, Description(model=PLAIN, exact=99, step=9), read_only=False) == first
+    assert open_description(tmp_path, first, read_only=False) == first
+    assert open_description(tmp_path, Description(model=PLAIN, exact=99, step=9), read_only=False) == first
     assert [first.graph_rows(count) for count in (0, 9, 10, 11, 12, 15, 16)] == [0, 0, 8, 8, 12, 12, 16]
 
 
@@ -102,10 +102,10 @@ def test_a_folder_that_isnt_finished_never_gets_its_name(tmp_path: Path) -> None
         (part / "half").touch()
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt), whole_folder(tmp_path / "a") as part:
+    with pytest.raises(KeyboardInterrupt), atomic_folder(tmp_path / "a") as part:
         stop(part)
     assert [path.name for path in tmp_path.iterdir()] == ["a.part"]
-    with whole_folder(tmp_path / "a") as part:
+    with atomic_folder(tmp_path / "a") as part:
         assert not list(part.iterdir())
         (part / "whole").touch()
     assert [path.name for path in tmp_path.rglob("*")] == ["a", "whole"]

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from phototriage.duplicates import layout
 from phototriage.index.graph import Graph, folders, parts_of, remove_all_but
 from phototriage.index.rows import Rows
-from phototriage.index.search import Asked, Wanted, search
-from tests.index.test_image_index import LOOK, families
+from phototriage.index.search import Queries, SearchCriteria, search
+from tests.index.test_image_index import RESCORING, families
 
 pytest.importorskip("usearch")
 
@@ -31,11 +31,11 @@ def graph_of(vectors: Floats, sizes: tuple[int, ...], rows: int, threads: int = 
 def test_its_candidates_hold_nearly_all_of_the_nearest(sizes: tuple[int, ...]) -> None:
     vectors = families(1, 3000, sizes)
     rows = Rows(sum(sizes))
-    rows.take([str(place) for place in range(3000)], vectors, np.empty(0, np.int64))
-    asked = Asked(vectors[:500], np.full(500, 3000), np.arange(500))
-    rescoring = LOOK if len(sizes) > 1 else None
-    exact = search(rows, asked, Wanted(1), rescoring)
-    found = search(rows, asked, Wanted(1), rescoring, graph_of(vectors, sizes, 3000))
+    rows.append_segment([str(place) for place in range(3000)], vectors, np.empty(0, np.int64))
+    queries = Queries(vectors[:500], np.full(500, 3000), np.arange(500))
+    rescoring = RESCORING if len(sizes) > 1 else None
+    exact = search(rows, queries, SearchCriteria(1), rescoring)
+    found = search(rows, queries, SearchCriteria(1), rescoring, graph_of(vectors, sizes, 3000))
     same = [one.best(1).rows.tolist() == other.best(1).rows.tolist() for one, other in zip(exact, found, strict=True)]
     assert np.mean(same) >= 0.99
 
@@ -46,9 +46,9 @@ def test_a_mirrored_layout_is_found() -> None:
     queries = families(3, 400, sizes)
     queries[:, 24:] = vectors[:, 24:]
     queries[:, 24 + layout.EVEN :] *= -1
-    named = graph_of(vectors, sizes, 400).candidates(queries)
+    candidates = graph_of(vectors, sizes, 400).candidates(queries)
     seen = vectors[:, 24:].any(axis=1)
-    assert all(place in named[place] for place in np.flatnonzero(seen))
+    assert all(place in candidates[place] for place in np.flatnonzero(seen))
 
 
 def test_few_rows_and_one_query_are_filled_up_with_none() -> None:
@@ -57,9 +57,9 @@ def test_few_rows_and_one_query_are_filled_up_with_none() -> None:
     assert (graph.candidates(vectors[:2]) == -1).all()
     graph.extend(20, lambda low, high: vectors[low:high])
     for count in (1, 3):
-        named = graph.candidates(vectors[:count])
-        assert named.shape == (count, 64)
-        for row in named.tolist():
+        candidates = graph.candidates(vectors[:count])
+        assert candidates.shape == (count, 64)
+        for row in candidates.tolist():
             assert sorted(row) == [-1] * 44 + list(range(20))
 
 

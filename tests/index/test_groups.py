@@ -30,7 +30,7 @@ class Images:
 def test_an_image_that_is_near_none_founds_a_group_of_its_name() -> None:
     images = Images()
     assert [images.come(name, {}) for name in "ab"] == ["a", "b"]
-    assert images.groups.several == 0
+    assert images.groups.duplicate_groups == 0
 
 
 def test_it_joins_only_where_it_is_near_every_member() -> None:
@@ -40,7 +40,7 @@ def test_it_joins_only_where_it_is_near_every_member() -> None:
     assert images.come("c", {0: 0.9}) == "c"
     assert images.come("d", {0: 0.5, 1: 0.6}) == "a"
     assert images.come("e", {0: 0.9, 1: 0.9}) == "e"
-    assert images.groups.several == 1
+    assert images.groups.duplicate_groups == 1
 
 
 def test_the_group_with_the_higher_least_similarity_wins_and_of_equal_ones_the_older() -> None:
@@ -63,19 +63,19 @@ def test_a_group_goes_on_without_those_that_left_and_keeps_its_label() -> None:
     images = Images()
     images.come("a", {})
     images.come("b", {0: 0.9})
-    images.groups.leave(0)
+    images.groups.remove(0)
     assert images.come("a", {}) == "a#2"
     assert images.come("c", {1: 0.9}) == "a"
-    images.groups.leave(2)
+    images.groups.remove(2)
     assert images.come("a", {}) == "a#3"
 
 
 def test_an_emptied_group_is_nobodys() -> None:
     images = Images()
     images.come("a", {})
-    images.groups.leave(0)
+    images.groups.remove(0)
     assert images.come("b", {}) == "b"
-    assert images.groups.several == 0
+    assert images.groups.duplicate_groups == 0
 
 
 def test_groups_that_are_read_again_go_on_as_before() -> None:
@@ -83,8 +83,8 @@ def test_groups_that_are_read_again_go_on_as_before() -> None:
     for name, near in (("a", {}), ("b", {0: 0.9}), ("c", {})):
         images.come(name, near)
     again = Images()
-    again.groups.take(images.groups.of, images.groups.labels)
-    for each in (images, again):
-        assert each.come("d", {0: 0.9, 2: 0.8}) == "c"
-        assert each.come("e", {0: 0.9, 1: 0.9}) == "a"
-        assert each.groups.several == 2
+    again.groups.append_segment(images.groups.group_of, images.groups.labels)
+    for images_of_either in (images, again):
+        assert images_of_either.come("d", {0: 0.9, 2: 0.8}) == "c"
+        assert images_of_either.come("e", {0: 0.9, 1: 0.9}) == "a"
+        assert images_of_either.groups.duplicate_groups == 2

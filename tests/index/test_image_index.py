@@ -26,7 +26,7 @@ from phototriage.index.image_index import ImageIndex, IndexedModel, IndexFolderE
 Floats = NDArray[np.float32]
 
 PLAIN = IndexedModel(name="plain", version="1", parts=(2,), threshold=0.9)
-LOOK = LayoutRescoring(floor=0.5, weight=0.6, doubt=0.1)
+RESCORING = LayoutRescoring(floor=0.5, weight=0.6, doubt=0.1)
 
 
 def turned(*degrees: float) -> Floats:
@@ -36,8 +36,8 @@ def turned(*degrees: float) -> Floats:
 
 
 def unit(rows: NDArray[np.float64]) -> Floats:
-    found: Floats = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-    return found
+    vectors: Floats = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    return vectors
 
 
 def families(seed: int, count: int, parts: Sequence[int] = (12,)) -> Floats:
@@ -47,18 +47,18 @@ def families(seed: int, count: int, parts: Sequence[int] = (12,)) -> Floats:
     for size in parts:
         centres = rng.standard_normal((count // 3 + 1, size)).repeat(3, 0)[:count]
         columns.append(unit(centres + 0.15 * rng.standard_normal(centres.shape)))
-    found = np.hstack(columns)
+    vectors = np.hstack(columns)
     if len(parts) > 1:
-        found[0, parts[0] :] = 0
-    return found[rng.permutation(count)]
+        vectors[0, parts[0] :] = 0
+    return vectors[rng.permutation(count)]
 
 
-def labels(seen: list[NearestMatch]) -> list[str]:
-    return [each.group for each in seen]
+def labels(matches: list[NearestMatch]) -> list[str]:
+    return [match.group for match in matches]
 
 
 class Oracle:
-    """The same by the definition: all earlier images one by one, and all members of every group."""
+    """The index by its definition: all earlier images one by one, and all members of every group."""
 
     def __init__(self, model: IndexedModel) -> None:
         self.model = model
@@ -67,12 +67,12 @@ class Oracle:
 
     def add(self, name: str, vector: Floats) -> NearestMatch:
         values = {
-            other: similarity(vector, there, self.model.layout_rescoring)
-            for other, there in self.images.items()
+            other: similarity(vector, earlier, self.model.layout_rescoring)
+            for other, earlier in self.images.items()
             if other != name
         }
-        known = self.images.get(name)
-        if known is None or not np.array_equal(known, vector):
+        stored = self.images.get(name)
+        if stored is None or not np.array_equal(stored, vector):
             self.images.pop(name, None)
             self.images[name] = vector
             for _, members in self.groups:
@@ -86,8 +86,12 @@ class Oracle:
             if fits:
                 self.groups[-max(fits)[1]][1].append(name)
             else:
-                taken = [label for label, _ in self.groups]
-                label = name if name not in taken else f"{name}#{sum(each.startswith(name) for each in taken) + 1}"
+                used_labels = [label for label, _ in self.groups]
+                label = (
+                    name
+                    if name not in used_labels
+                    else f"{name}#{sum(used.startswith(name) for used in used_labels) + 1}"
+                )
                 self.groups.append((label, [name]))
         group = next(label for label, members in self.groups if name in members)
         if not values:
@@ -105,9 +109,9 @@ def add(
 ) -> list[NearestMatch]:
     with open_small(folder, exact=exact, step=step) as index:
         batch = index.begin(batch_id)
-        seen = batch.add(names, vectors)
+        matches = batch.add(names, vectors)
         batch.commit()
-    return seen
+    return matches
 
 
 def test_each_image_gets_its_nearest_earlier_one_of_this_batch_and_of_earlier_ones(tmp_path: Path) -> None:
@@ -120,37 +124,37 @@ def test_each_image_gets_its_nearest_earlier_one_of_this_batch_and_of_earlier_on
     assert first[2].similarity == pytest.approx(np.cos(np.radians(10)), abs=1e-6)
     assert (first[2].is_duplicate, first[2].group) == (True, "a")
     second = add(tmp_path, "tuesday", ["d", "e"], turned(95, 93))
-    assert [(each.nearest, each.group) for each in second] == [("b", "b"), ("d", "b")]
+    assert [(match.nearest, match.group) for match in second] == [("b", "b"), ("d", "b")]
 
 
 def test_the_similarity_is_the_one_that_two_images_get_alone(tmp_path: Path) -> None:
     model = IndexedModel(
-        name="looking", version="1", parts=(12, layout.DIMENSION), threshold=0.9, layout_rescoring=LOOK
+        name="with_layout", version="1", parts=(12, layout.DIMENSION), threshold=0.9, layout_rescoring=RESCORING
     )
     vectors = families(1, 40, model.parts)
     with open_small(tmp_path, model) as index:
-        seen = index.begin("all").add([str(place) for place in range(40)], vectors)
-    for place, each in enumerate(seen[1:], 1):
-        assert each.similarity == similarity(vectors[place], vectors[int(str(each.nearest))], LOOK)
+        matches = index.begin("all").add([str(place) for place in range(40)], vectors)
+    for place, match in enumerate(matches[1:], 1):
+        assert match.similarity == similarity(vectors[place], vectors[int(str(match.nearest))], RESCORING)
 
 
 def test_a_chain_of_similar_images_is_no_group(tmp_path: Path) -> None:
     # Neighbours are 20° apart, .94; two steps are .77.
-    seen = add(tmp_path, "chain", list("abcd"), turned(0, 20, 40, 60))
-    assert labels(seen) == ["a", "a", "c", "c"]
-    assert all(each.is_duplicate for each in seen[1:])
+    matches = add(tmp_path, "chain", list("abcd"), turned(0, 20, 40, 60))
+    assert labels(matches) == ["a", "a", "c", "c"]
+    assert all(match.is_duplicate for match in matches[1:])
 
 
 def test_of_two_groups_it_joins_the_one_whose_least_similar_member_is_nearer(tmp_path: Path) -> None:
-    seen = add(tmp_path, "some", list("abcde"), turned(0, 40, 48, 22, 18))
+    matches = add(tmp_path, "some", list("abcde"), turned(0, 40, 48, 22, 18))
     # From 22° it is 22° to a, and 18° and 26° to b and c, which is .899: too far.
-    assert labels(seen) == ["a", "b", "b", "a", "a"]
+    assert labels(matches) == ["a", "b", "b", "a", "a"]
     assert labels(add(tmp_path / "tie", "some", list("abc"), turned(40, 0, 20))) == ["a", "b", "a"]
 
 
 def test_equally_near_ones_are_answered_by_the_earliest(tmp_path: Path) -> None:
-    seen = add(tmp_path, "same", list("abc"), turned(30, 30, 30))
-    assert seen[2] == NearestMatch("a", 1.0, True, "a")
+    matches = add(tmp_path, "same", list("abc"), turned(30, 30, 30))
+    assert matches[2] == NearestMatch("a", 1.0, True, "a")
 
 
 @pytest.mark.parametrize("exact", [1000, 0])
@@ -158,7 +162,7 @@ def test_equally_near_ones_are_answered_by_the_earliest(tmp_path: Path) -> None:
 def test_it_answers_as_brute_force_does_whatever_the_pieces(tmp_path: Path, exact: int, parts: tuple[int, ...]) -> None:
     if not exact:
         pytest.importorskip("usearch")
-    rescoring = LOOK if len(parts) > 1 else None
+    rescoring = RESCORING if len(parts) > 1 else None
     model = IndexedModel(name="drawn", version="1", parts=parts, threshold=0.85, layout_rescoring=rescoring)
     vectors = families(len(parts), 240, parts)
     names = [f"{place}.jpg" for place in range(240)]
@@ -166,20 +170,20 @@ def test_it_answers_as_brute_force_does_whatever_the_pieces(tmp_path: Path, exac
     names[150], vectors[150] = names[33], vectors[33]
     oracle = Oracle(model)
     expected = [oracle.add(name, vector) for name, vector in zip(names, vectors, strict=True)]
-    assert sum(each.is_duplicate for each in expected) > 100
+    assert sum(match.is_duplicate for match in expected) > 100
     for pieces in ([80, 160], [7] * 40):
-        found: list[NearestMatch] = []
+        matches: list[NearestMatch] = []
         folder = tmp_path / str(pieces[0])
         with open_small(folder, model, exact=exact, step=50) as index:
             for number, piece in enumerate(pieces):
                 if number % 5 == 0:
-                    batch = index.begin(f"from {len(found)}")
-                part = slice(len(found), len(found) + piece)
-                found += batch.add(names[part], vectors[part])
+                    batch = index.begin(f"from {len(matches)}")
+                part = slice(len(matches), len(matches) + piece)
+                matches += batch.add(names[part], vectors[part])
                 if number % 5 == 4 or number == len(pieces) - 1:
                     batch.commit()
             assert index.info().graph_rows == (0 if exact else 200)
-        assert found == expected
+        assert matches == expected
 
 
 @example_settings(max_examples=25, deadline=None)
@@ -196,20 +200,20 @@ def test_names_that_come_again_answer_as_brute_force_does(
     expected = [oracle.add(name, vector) for name, vector in zip(names, vectors, strict=True)]
     folder = tmp_path_factory.mktemp("index")
     edges = [0, *sorted(cut for cut in cuts if cut < len(angles)), len(angles)]
-    found: list[NearestMatch] = []
+    matches: list[NearestMatch] = []
     for low, high in pairwise(edges):
-        found += add(folder, f"from {low}", names[low:high], vectors[low:high])
-    assert found == expected
+        matches += add(folder, f"from {low}", names[low:high], vectors[low:high])
+    assert matches == expected
 
 
 def test_every_two_images_of_a_group_reach_the_threshold(tmp_path: Path) -> None:
     model = IndexedModel(name="drawn", version="1", parts=(3,), threshold=0.95)
     vectors = unit(np.random.default_rng(0).standard_normal((200, 3)))
     with open_small(tmp_path, model) as index:
-        seen = index.begin("all").add([str(place) for place in range(200)], vectors)
+        matches = index.begin("all").add([str(place) for place in range(200)], vectors)
     members: dict[str, list[int]] = {}
-    for place, each in enumerate(seen):
-        members.setdefault(each.group, []).append(place)
+    for place, match in enumerate(matches):
+        members.setdefault(match.group, []).append(place)
     assert max(map(len, members.values())) > 3
     for label, places in members.items():
         assert label == str(places[0])
@@ -293,7 +297,7 @@ def test_a_reader_keeps_to_what_it_opened_while_the_index_is_rebuilt(tmp_path: P
         writer.rebuild()
         assert writer.info().graph_rows == 100
         for index in (reader, writer):
-            assert [found[0].name for found in index.query(vectors[30:])] == names[30:]
+            assert [neighbours[0].name for neighbours in index.query(vectors[30:])] == names[30:]
             assert index.info().images == 130
 
 
@@ -321,10 +325,10 @@ def test_the_same_name_is_never_its_own_neighbour_and_isnt_added_twice(tmp_path:
 
 def test_another_picture_of_a_name_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
     add(tmp_path, "one", ["a", "b"], turned(0, 5))
-    seen = add(tmp_path, "two", ["a", "c"], turned(90, 4))
-    assert seen[0].nearest == "b"
-    assert seen[0].group == "a#2"  # b is still in the group that was called a
-    assert seen[1] == NearestMatch("b", similarity(*turned(4, 5)), True, "a")
+    matches = add(tmp_path, "two", ["a", "c"], turned(90, 4))
+    assert matches[0].nearest == "b"
+    assert matches[0].group == "a#2"  # b is still in the group that was called a
+    assert matches[1] == NearestMatch("b", similarity(*turned(4, 5)), True, "a")
     for rebuilt in (False, True):
         with open_small(tmp_path) as index:
             if rebuilt:
@@ -337,9 +341,12 @@ def test_another_picture_of_a_name_takes_the_place_of_the_old_one(tmp_path: Path
 def test_queries_give_the_nearest_first_and_add_nothing(tmp_path: Path) -> None:
     add(tmp_path, "one", list("abc"), turned(0, 60, 90))
     with ImageIndex.open(tmp_path, PLAIN, read_only=True) as index:
-        found = index.query(turned(50, 0), 2)
-        assert [[each.name for each in one] for one in found] == [["b", "c"], ["a", "b"]]
-        assert found[1][0] == Neighbour("a", 1.0)
+        neighbours = index.query(turned(50, 0), 2)
+        assert [[neighbour.name for neighbour in neighbours_of_query] for neighbours_of_query in neighbours] == [
+            ["b", "c"],
+            ["a", "b"],
+        ]
+        assert neighbours[1][0] == Neighbour("a", 1.0)
         assert len(index.query(turned(50), 10)[0]) == 3
         assert index.query(np.empty((0, 2), np.float32)) == []
         with pytest.raises(ValueError, match="ask for 1 or more"):
@@ -377,11 +384,11 @@ def test_an_empty_index_has_no_neighbours(tmp_path: Path) -> None:
 def test_many_batches_become_few_segments_with_the_same_answers(tmp_path: Path) -> None:
     vectors = families(5, 60)
     model = IndexedModel(name="drawn", version="1", parts=(12,), threshold=0.85)
-    seen: list[list[NearestMatch]] = []
+    matches: list[list[NearestMatch]] = []
     with open_small(tmp_path, model) as index:
         for start in range(0, 60, 2):
             batch = index.begin(str(start))
-            seen.append(batch.add([f"{place}" for place in (start, start + 1)], vectors[start : start + 2]))
+            matches.append(batch.add([f"{place}" for place in (start, start + 1)], vectors[start : start + 2]))
             batch.commit()
         assert index.info().segments < 12
         assert index.info().batches == 30
@@ -390,20 +397,22 @@ def test_many_batches_become_few_segments_with_the_same_answers(tmp_path: Path) 
         assert index.info().segments == 1
         groups = index.info().groups
     with open_small(tmp_path, model) as index:
-        for start, answers in zip(range(0, 60, 2), seen, strict=True):
+        for start, answers in zip(range(0, 60, 2), matches, strict=True):
             assert index.begin(str(start)).add([f"{start}", f"{start + 1}"], vectors[start : start + 2]) == answers
         assert index.info().groups == groups > 10
     alone = tmp_path / "alone"
     with open_small(alone, model) as index:
         names = [str(place) for place in range(60)]
-        assert index.begin("all").add(names, vectors) == [each for answers in seen for each in answers]
+        assert index.begin("all").add(names, vectors) == [
+            match for matches_of_batch in matches for match in matches_of_batch
+        ]
 
 
 @pytest.mark.parametrize("harm", ["cut", "changed", "lost", "record lost"])
 def test_a_graph_that_is_damaged_or_lost_is_built_again(tmp_path: Path, harm: str) -> None:
     pytest.importorskip("usearch")
     vectors, names = turned(*np.linspace(0, 300, 130)), [str(place) for place in range(130)]
-    told: list[str] = []
+    messages: list[str] = []
     add(tmp_path, "one", names, vectors, exact=0, step=50)
     (graph,) = tmp_path.rglob("graph-*")
     assert graph.name.endswith("100")
@@ -416,14 +425,14 @@ def test_a_graph_that_is_damaged_or_lost_is_built_again(tmp_path: Path, harm: st
         shutil.rmtree(graph)
     else:
         (graph / "graph.json").unlink()
-    with ImageIndex.open(tmp_path, PLAIN, read_only=True, report=told.append) as index:
+    with ImageIndex.open(tmp_path, PLAIN, read_only=True, report=messages.append) as index:
         assert index.query(vectors[40:41])[0][0] == Neighbour("40", 1.0)
         assert index.info().graph_rows == 0
-    with ImageIndex.open(tmp_path, PLAIN, report=told.append) as index:
+    with ImageIndex.open(tmp_path, PLAIN, report=messages.append) as index:
         index.begin("two")
         assert index.info().graph_rows == 100
     assert (graph / "seen.usearch").read_bytes() == whole
-    assert any("built again" in text for text in told)
+    assert any("built again" in text for text in messages)
 
 
 def test_damaged_vectors_are_an_error(tmp_path: Path) -> None:

@@ -13,23 +13,25 @@ from phototriage.duplicates.pairs import similarities
 from phototriage.index import lance_index
 from phototriage.index.image_index import IndexedModel, IndexFolderError, Neighbour
 from phototriage.index.lance_index import LanceIndex
-from tests.index.test_image_index import LOOK, PLAIN, families, turned
+from tests.index.test_image_index import PLAIN, RESCORING, families, turned
 
 pytestmark = pytest.mark.skipif(find_spec("lancedb") is None, reason="lancedb is not installed")
 
-LOOKING = IndexedModel(name="looking", version="1", parts=(12, layout.DIMENSION), threshold=0.9, layout_rescoring=LOOK)
+WITH_LAYOUT = IndexedModel(
+    name="with_layout", version="1", parts=(12, layout.DIMENSION), threshold=0.9, layout_rescoring=RESCORING
+)
 
 
 def test_the_nearest_come_first_with_exact_similarities_and_another_process_finds_them(tmp_path: Path) -> None:
-    vectors = families(3, 90, LOOKING.parts)
+    vectors = families(3, 90, WITH_LAYOUT.parts)
     vectors[1, 12 + layout.EVEN :] *= -1
     names = [f"{place:02d}" for place in range(90)]
-    LanceIndex.open(str(tmp_path), LOOKING).add(names, vectors)
-    index = LanceIndex.open(str(tmp_path), LOOKING)
+    LanceIndex.open(str(tmp_path), WITH_LAYOUT).add(names, vectors)
+    index = LanceIndex.open(str(tmp_path), WITH_LAYOUT)
     assert len(index) == 90
-    found = index.query(vectors, 3, names)
-    for place, neighbours in enumerate(found):
-        exact = similarities(np.repeat(vectors[place : place + 1], 90, axis=0), vectors, LOOK)
+    neighbours_of_all = index.query(vectors, 3, names)
+    for place, neighbours in enumerate(neighbours_of_all):
+        exact = similarities(np.repeat(vectors[place : place + 1], 90, axis=0), vectors, RESCORING)
         exact[place] = -2
         order = np.argsort(-exact, kind="stable")[:3]
         assert neighbours == [Neighbour(names[row], exact[row]) for row in order]
@@ -43,7 +45,7 @@ def test_adding_again_changes_nothing_and_another_picture_takes_the_place(tmp_pa
     index.add(["a", "c", "a"], turned(10, 90, 50))
     assert len(index) == 3
     assert index.query(turned(50))[0] == [Neighbour("a", 1.0)]
-    assert [each.name for each in index.query(turned(50), 3, ["a"])[0]] == ["b", "c"]
+    assert [neighbour.name for neighbour in index.query(turned(50), 3, ["a"])[0]] == ["b", "c"]
 
 
 def test_an_empty_table_has_no_neighbours(tmp_path: Path) -> None:
@@ -62,16 +64,16 @@ def test_another_version_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_was_added_after_the_index_was_built_is_found_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lance_index, "LEAST", 260)
-    vectors = families(4, 330, LOOKING.parts)
+    monkeypatch.setattr(lance_index, "MIN_INDEXED_ROWS", 260)
+    vectors = families(4, 330, WITH_LAYOUT.parts)
     names = [str(place) for place in range(330)]
-    index = LanceIndex.open(str(tmp_path), LOOKING)
+    index = LanceIndex.open(str(tmp_path), WITH_LAYOUT)
     index.add(names[:260], vectors[:260])
     index.build()
     index.add(names[260:], vectors[260:])
     for _ in range(2):
-        found = index.query(vectors)
-        assert [each[0] for each in found] == [Neighbour(name, 1.0) for name in names]
+        neighbours_of_all = index.query(vectors)
+        assert [neighbours[0] for neighbours in neighbours_of_all] == [Neighbour(name, 1.0) for name in names]
         index.build()
 
 

@@ -22,7 +22,7 @@ def write(place: Path, number: int, first_row: int, rows: int, replaced: tuple[i
         names=[f"{number} {place}" for place in range(rows)],
         blocks=[np.full((rows, 2), number, np.float32)],
         groups=np.arange(first_row, first_row + rows),
-        founded=[*range(rows - 1), f"{number} other"] if rows else [],
+        group_labels=[*range(rows - 1), f"{number} other"] if rows else [],
         replaced=np.array(replaced, np.int64),
         batches=(BatchRecord(id=str(number), start=0, stop=2 * len(answer)),),
         answers=[answer, answer],
@@ -37,7 +37,7 @@ def test_merged_segments_hold_all_of_both_under_the_same_numbers(tmp_path: Path)
     assert merged.names == ["1 0", "1 1", "1 2", "3 0", "3 1"]
     assert merged.vectors[:, 0].tolist() == [1, 1, 1, 3, 3]
     assert merged.groups.tolist() == [0, 1, 2, 3, 4]
-    assert merged.founded == [0, 1, "1 other", 3, "3 other"]
+    assert merged.group_labels == [0, 1, "1 other", 3, "3 other"]
     assert merged.replaced.tolist() == [1]
     for number in (1, 2, 3):
         assert merged.answers_of(str(number)) == [[number], [number]]
@@ -72,6 +72,6 @@ def test_a_file_that_was_changed_is_an_error(tmp_path: Path, name: str) -> None:
 def test_segments_are_merged_when_there_are_several_of_like_size(tmp_path: Path) -> None:
     large = write(tmp_path, 1, 0, 100)
     small = [write(tmp_path, number, 0, 2) for number in range(2, 10)]
-    assert list(index_segment.to_merge([large, *small])) == small
-    assert list(index_segment.to_merge([large, *small[:7]])) == []
-    assert list(index_segment.to_merge([])) == []
+    assert list(index_segment.segments_to_merge([large, *small])) == small
+    assert list(index_segment.segments_to_merge([large, *small[:7]])) == []
+    assert list(index_segment.segments_to_merge([])) == []

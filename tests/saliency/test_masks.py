@@ -23,7 +23,7 @@ from tests.featout_cases import Case, cases
 
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
 def test_featout_strength_of_hand_worked_maps(case: Case) -> None:
-    np.testing.assert_allclose(featout_strength(case.smooth, case.rule), case.strength, atol=1e-6)
+    np.testing.assert_allclose(featout_strength(case.smooth, case.config), case.strength, atol=1e-6)
 
 
 def test_smooth_map_averages_channels_and_existing_neighbours() -> None:
@@ -50,8 +50,8 @@ def test_gradient_mask_of_a_flat_map_is_zero(value: float) -> None:
 def test_patches_carry_centre_radius_and_intensity() -> None:
     smooth = np.zeros((20, 20), np.float32)
     smooth[4, 5], smooth[15, 12] = 8.0, 2.0
-    rule = FeatOutConfig(patches=2, exclusion_share=0.1, removal_share=0.3)
-    first, second = featout_patches(smooth, rule)
+    config = FeatOutConfig(patches=2, exclusion_share=0.1, removal_share=0.3)
+    first, second = featout_patches(smooth, config)
     r_max = math.sqrt(0.3 * 400 / (2 * math.pi))
     assert (first.row, first.column, first.intensity) == (4, 5, 1.0)
     assert (second.row, second.column, second.intensity) == (15, 12, 0.25)
@@ -63,8 +63,8 @@ def test_patches_carry_centre_radius_and_intensity() -> None:
 def test_removed_area_keeps_its_bound_for_any_number_of_patches(patches: int) -> None:
     rng = np.random.default_rng(patches)
     smooth = 1 - 1e-3 * rng.random((60, 80), np.float32)  # nearly equal intensities: the most that can go
-    rule = FeatOutConfig(patches=patches, removal_share=0.35)
-    share = (featout_strength(smooth, rule) > 0).mean()
+    config = FeatOutConfig(patches=patches, removal_share=0.35)
+    share = (featout_strength(smooth, config) > 0).mean()
     assert share <= 0.35
     # 60×80·.35 / n in disks of a whole number of lattice shells, which overlap at most a little: never a small
     # fraction of the bound, as in the published code, where n = 10 removes a fifth of what n = 2 does.

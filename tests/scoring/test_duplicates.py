@@ -46,7 +46,7 @@ def score(source: Path, output: Path, *options: str) -> int:
     return main(["score", str(source), "-o", str(output), "--workers", "1", "--include", "classify", *options])
 
 
-def found(output: Path) -> dict[str, Any]:
+def near_duplicates(output: Path) -> dict[str, Any]:
     return {row["name"]: row["near_duplicates"] for row in parquet.read_table(output).to_pylist()}
 
 
@@ -55,7 +55,7 @@ def test_images_are_compared_with_those_before_them(today: Path, tmp_path: Path)
     assert score(today, output, "--near-duplicates") == 1
     table = parquet.read_table(output)
     assert table.column_names == ["name", "classify", "near_duplicates", "error"]
-    rows = found(output)
+    rows = near_duplicates(output)
     assert rows["bad.png"] is None
     assert (rows["a.png"]["nearest"], rows["a.png"]["similarity"], rows["a.png"]["is_duplicate"]) == (None, None, False)
     assert rows["a.png"]["model"]["name"] == "tiny_embedder"
@@ -71,15 +71,15 @@ def test_an_index_remembers_and_tells_images_of_one_name_apart(today: Path, tomo
     index, output = tmp_path / "index", tmp_path / "scores.parquet"
     assert score(today, output, "--index", str(index)) == 1
     assert score(tomorrow, output, "--index", str(index), "--restart") == 0
-    rows = found(output)
+    rows = near_duplicates(output)
     assert rows["x.png"]["nearest"] == f"{today}/b.png"
     assert (rows["x.png"]["is_duplicate"], rows["x.png"]["group"]) == (True, f"{today}/b.png")
     # Blue is no other image's duplicate, and another `a.png` than today's, which is still known.
     assert (rows["a.png"]["is_duplicate"], rows["a.png"]["image"]) == (False, f"{tomorrow}/a.png")
     (tomorrow / "y.png").write_bytes(solid(RED, 20, 20))
     assert score(tomorrow, output, "--index", str(index), "--restart") == 0
-    assert found(output)["y.png"]["group"] == f"{today}/a.png"
-    assert found(output)["a.png"]["nearest"] != f"{tomorrow}/a.png"
+    assert near_duplicates(output)["y.png"]["group"] == f"{today}/a.png"
+    assert near_duplicates(output)["a.png"]["nearest"] != f"{tomorrow}/a.png"
 
 
 @pytest.mark.parametrize("place", ["before", "after"])

@@ -34,9 +34,9 @@ def test_rows_follow_the_files_that_can_be_read(
     files = {"1.png": solid((255, 0, 0)), "2.png": b"", "3.png": b"x", "4.png": solid((0, 255, 0)), "5.png": b""}
     write_folder(tmp_path, files)
     paths = [Path(name) for name in (*files, "6.png")]
-    found = embed_files(models.embedder(), paths, ImageLimits(), Progress(6), tmp_path)
-    assert found.paths == [Path("1.png"), Path("4.png")]
-    assert (found.vectors > 0).tolist() == [[True, False, False], [False, True, False]]
-    assert list(found.failures) == [Path(name) for name in ("2.png", "3.png", "5.png", "6.png")]
-    assert found.failures[Path("6.png")] == "No such file or directory"
+    embedded = embed_files(models.embedder(), paths, ImageLimits(), Progress(6), tmp_path)
+    assert embedded.paths == [Path("1.png"), Path("4.png")]
+    assert (embedded.vectors > 0).tolist() == [[True, False, False], [False, True, False]]
+    assert list(embedded.failures) == [Path(name) for name in ("2.png", "3.png", "5.png", "6.png")]
+    assert embedded.failures[Path("6.png")] == "No such file or directory"
     assert capsys.readouterr().err.startswith("6 of 6 images")

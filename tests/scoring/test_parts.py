@@ -6,11 +6,11 @@ import pyarrow as pa
 import pytest
 
 from phototriage.scoring.image_references import BytesInMemory, Item
-from phototriage.scoring.parts import LOCK_FILE, RUN_FILE, Parts, PartsError, begin, folder_of, locked, part_of
+from phototriage.scoring.parts import LOCK_FILE, RUN_FILE, Parts, PartsError, begin, encode_part, folder_of, locked
 from phototriage.scoring.schema import schema_of
 from phototriage.scoring.scorer import Shard
 
-DESCRIBED = {"models": {"tiny": "1"}}
+DESCRIPTION = {"models": {"tiny": "1"}}
 SHARD = Shard(0, [Item("a.jpg", BytesInMemory(b"", 0))])
 
 
@@ -20,15 +20,15 @@ def output(tmp_path: Path) -> Path:
 
 
 def filled(output: Path) -> Parts:
-    parts = begin(output, DESCRIBED, 64, restart=False)
-    parts.write(0, part_of(SHARD, pa.Table.from_pylist([{"name": "a.jpg"}], schema_of(["classify"]))))
+    parts = begin(output, DESCRIPTION, 64, restart=False)
+    parts.write(0, encode_part(SHARD, pa.Table.from_pylist([{"name": "a.jpg"}], schema_of(["classify"]))))
     return parts
 
 
 def test_a_run_goes_on_with_its_parts(output: Path) -> None:
     with locked(output):
         first = filled(output)
-        again = begin(output, DESCRIBED, 8, restart=False)
+        again = begin(output, DESCRIPTION, 8, restart=False)
         assert again.has(SHARD)
         assert (again.identity, again.shard_size) == (first.identity, 64)
 
@@ -56,7 +56,7 @@ def test_the_description_is_the_first_to_go(output: Path, monkeypatch: pytest.Mo
         if how == "delete":
             parts.delete()
         else:
-            begin(output, DESCRIBED, 64, restart=True)
+            begin(output, DESCRIPTION, 64, restart=True)
     assert gone[0] == RUN_FILE
     assert "000000000.parquet" in gone
 
@@ -79,12 +79,12 @@ def test_a_lock_in_a_folder_that_was_taken_away_is_none(output: Path, monkeypatc
     lock = fcntl.flock
     times: list[int] = []
 
-    def late(held: int, how: int) -> None:
+    def late(descriptor: int, how: int) -> None:
         if not times:
             (folder_of(output) / LOCK_FILE).unlink()
             folder_of(output).rmdir()
-        times.append(held)
-        lock(held, how)
+        times.append(descriptor)
+        lock(descriptor, how)
 
     monkeypatch.setattr(fcntl, "flock", late)
     with locked(output):

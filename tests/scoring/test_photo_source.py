@@ -41,7 +41,7 @@ def folder(tmp_path: Path) -> Path:
 def read(where: object, column: str | None = None) -> dict[str, bytes]:
     items = list(open_source(str(where), column, LIMITS).items())
     assert len({item.name for item in items}) == len(items)
-    return {item.name: item.piece.read(LIMITS) for item in items}
+    return {item.name: item.reference.read(LIMITS) for item in items}
 
 
 COMPRESSIONS = [(".gz", gzip.compress), (".bz2", bz2.compress), (".xz", lzma.compress)]
@@ -49,9 +49,9 @@ EXPECTED = {name: content(name) for name in NAMES}
 
 
 def test_a_folder_gives_images_at_any_depth_in_the_order_of_their_names(folder: Path) -> None:
-    found = read(folder)
-    assert found == EXPECTED
-    assert list(found) == NAMES == sorted(NAMES)
+    contents = read(folder)
+    assert contents == EXPECTED
+    assert list(contents) == NAMES == sorted(NAMES)
     assert open_source(str(folder), None, LIMITS).count() == len(NAMES)
 
 
@@ -59,9 +59,9 @@ def test_links_to_files_are_followed_and_those_that_lead_nowhere_are_told(folder
     (folder / "z.png").symlink_to(folder / "a.jpg")
     (folder / "zz.png").symlink_to(folder / "nowhere")
     items = {item.name: item for item in open_source(str(folder), None, LIMITS).items()}
-    assert items["z.png"].piece.read(LIMITS) == content("a.jpg")
+    assert items["z.png"].reference.read(LIMITS) == content("a.jpg")
     with pytest.raises(FileNotFoundError):
-        items["zz.png"].piece.read(LIMITS)
+        items["zz.png"].reference.read(LIMITS)
 
 
 def test_a_name_that_is_no_text_is_shown_escaped(folder: Path) -> None:
@@ -75,7 +75,7 @@ def test_a_folder_that_may_not_be_read_is_an_error_of_its_own(folder: Path) -> N
     item = next(item for item in open_source(str(folder), None, LIMITS).items() if item.name == "a/")
     (folder / "a").chmod(0o755)
     with pytest.raises(UnreadableFile, match="can't be read"):
-        item.piece.read(LIMITS)
+        item.reference.read(LIMITS)
 
 
 def pack(folder: Path, path: Path, mode: str) -> Path:
@@ -129,25 +129,25 @@ def test_a_list_names_files_from_its_own_folder(folder: Path) -> None:
     listed.write_bytes("\ufeffb.webp\r\n\r\na/b.png\nb.webp\nmissing.jpg\n".encode())
     items = list(open_source(str(listed), None, LIMITS).items())
     assert [item.name for item in items] == ["b.webp", "a/b.png", "b.webp", "missing.jpg"]
-    assert items[0].piece.read(LIMITS) == content("b.webp")
+    assert items[0].reference.read(LIMITS) == content("b.webp")
     with pytest.raises(FileNotFoundError):
-        items[3].piece.read(LIMITS)
+        items[3].reference.read(LIMITS)
 
 
 def test_a_list_may_name_what_no_file_is_called(folder: Path) -> None:
     (folder / "list.txt").write_bytes(b"a\0.jpg\n")
     (item,) = open_source(str(folder / "list.txt"), None, LIMITS).items()
     with pytest.raises(UnreadableFile, match="null byte"):
-        item.piece.read(LIMITS)
+        item.reference.read(LIMITS)
 
 
 def test_a_csv_names_files_in_a_column(folder: Path) -> None:
     table = folder / "table.csv"
     table.write_text('\ufeffid,photo\n1,a.jpg\n2,"a/b.png"\n3,\n')
-    found = list(open_source(str(table), "photo", LIMITS).items())
-    assert [item.name for item in found] == ["a.jpg", "a/b.png", ""]
+    items = list(open_source(str(table), "photo", LIMITS).items())
+    assert [item.name for item in items] == ["a.jpg", "a/b.png", ""]
     with pytest.raises(UnreadableFile, match="names no file"):
-        found[2].piece.read(LIMITS)
+        items[2].reference.read(LIMITS)
     with pytest.raises(SourceError, match=r"no column 'path'; it has id, photo\. Name one by --column"):
         open_source(str(table), None, LIMITS).count()
 
@@ -155,9 +155,9 @@ def test_a_csv_names_files_in_a_column(folder: Path) -> None:
 def test_a_parquet_names_files_in_a_column(folder: Path) -> None:
     table = folder / "table.parquet"
     parquet.write_table(pa.table({"path": ["b.webp", None], "size": [1, 2]}), table)
-    found = list(open_source(str(table), None, LIMITS).items())
-    assert [item.name for item in found] == ["b.webp", ""]
-    assert found[0].piece.read(LIMITS) == content("b.webp")
+    items = list(open_source(str(table), None, LIMITS).items())
+    assert [item.name for item in items] == ["b.webp", ""]
+    assert items[0].reference.read(LIMITS) == content("b.webp")
     with pytest.raises(SourceError, match="'size' is of type int64, and paths are strings"):
         open_source(str(table), "size", LIMITS).count()
 
@@ -188,8 +188,8 @@ def test_a_url_of_a_protocol_that_is_not_known_costs_no_other_its_row(folder: Pa
     (folder / "list.txt").write_text("what://ever.jpg\na.jpg\n")
     first, second = open_source(str(folder / "list.txt"), None, LIMITS).items()
     with pytest.raises(UnreadableFile, match="It can't be opened: Protocol not known: what"):
-        first.piece.read(LIMITS)
-    assert second.piece.read(LIMITS) == content("a.jpg")
+        first.reference.read(LIMITS)
+    assert second.reference.read(LIMITS) == content("a.jpg")
 
 
 @pytest.mark.parametrize("where", ["nowhere", "file:///nowhere", "what://ever"])
@@ -221,7 +221,7 @@ def too_large(folder: Path, tmp_path: Path, kind: str) -> Item:
 @pytest.mark.parametrize("kind", ["folder", "remote", ".tar", ".tgz"])
 def test_a_file_over_the_limit_is_refused(folder: Path, tmp_path: Path, kind: str) -> None:
     with pytest.raises(TooLarge, match="has 101 bytes, and the limit is 100"):
-        too_large(folder, tmp_path, kind).piece.read(LIMITS)
+        too_large(folder, tmp_path, kind).reference.read(LIMITS)
 
 
 def test_a_store_that_fails_is_told_without_its_address(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
@@ -232,9 +232,9 @@ def test_a_store_that_fails_is_told_without_its_address(monkeypatch: pytest.Monk
 
     (item,) = open_source(f"file://{folder}/a.jpg", None, LIMITS).items()
     monkeypatch.setattr(LocalFileSystem, "cat_file", fail)
-    with pytest.raises(PhototriageError) as told:
-        item.piece.read(LIMITS)
-    assert "secret" not in told.value.detail
+    with pytest.raises(PhototriageError) as raised:
+        item.reference.read(LIMITS)
+    assert "secret" not in raised.value.detail
 
 
 def test_sparse_members_are_told(tmp_path: Path) -> None:
@@ -245,16 +245,16 @@ def test_sparse_members_are_told(tmp_path: Path) -> None:
         archive.addfile(member, io.BytesIO(b""))
     (item,) = open_source(str(path), None, LIMITS).items()
     with pytest.raises(UnreadableFile, match="--sparse"):
-        item.piece.read(LIMITS)
+        item.reference.read(LIMITS)
 
 
 def test_pieces_are_what_they_should_be(folder: Path, tmp_path: Path) -> None:
-    assert next(open_source(str(folder), None, LIMITS).items()).piece == LocalFile(str(folder / "a.jpg"))
+    assert next(open_source(str(folder), None, LIMITS).items()).reference == LocalFile(str(folder / "a.jpg"))
     path = pack(folder, tmp_path / "photos.tar", "w")
-    assert isinstance(next(open_source(str(path), None, LIMITS).items()).piece, FileRange)
+    assert isinstance(next(open_source(str(path), None, LIMITS).items()).reference, FileRange)
     packed = tmp_path / "photos.tar.gz"
     packed.write_bytes(gzip.compress(path.read_bytes()))
-    assert next(open_source(str(packed), None, LIMITS).items()).piece == BytesInMemory(content("a.jpg"), 14)
+    assert next(open_source(str(packed), None, LIMITS).items()).reference == BytesInMemory(content("a.jpg"), 14)
 
 
 @pytest.mark.parametrize("damage", ["a header's bit", "cut in a header", "cut between members", "cut in a member"])
@@ -279,7 +279,7 @@ def test_links_in_a_tar_are_told(folder: Path, tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "links.tar", "w") as archive:
         for name in ("a.jpg", "same.jpg", "link.jpg"):
             archive.add(folder / name, name)
-    items = {item.name: item.piece for item in open_source(str(tmp_path / "links.tar"), None, LIMITS).items()}
+    items = {item.name: item.reference for item in open_source(str(tmp_path / "links.tar"), None, LIMITS).items()}
     assert items["a.jpg"].read(LIMITS) == content("a.jpg")
     for name in ("same.jpg", "link.jpg"):
         with pytest.raises(UnreadableFile, match="--hard-dereference"):
@@ -300,7 +300,7 @@ def test_archives_of_several_streams_are_read_to_the_end(
 
 def test_a_link_that_leads_round_costs_no_other_its_row(folder: Path) -> None:
     (folder / "a" / "round.jpg").symlink_to(folder / "a" / "round.jpg")
-    items = {item.name: item.piece for item in open_source(str(folder), None, LIMITS).items()}
+    items = {item.name: item.reference for item in open_source(str(folder), None, LIMITS).items()}
     assert set(items) == {*NAMES, "a/round.jpg"}
     with pytest.raises(OSError, match="symbolic links"):
         items["a/round.jpg"].read(LIMITS)
@@ -309,7 +309,7 @@ def test_a_link_that_leads_round_costs_no_other_its_row(folder: Path) -> None:
 def test_a_pipe_and_a_device_are_not_waited_for(folder: Path) -> None:
     os.mkfifo(folder / "pipe.jpg")
     (folder / "zero.jpg").symlink_to("/dev/zero")
-    items = {item.name: item.piece for item in open_source(str(folder), None, LIMITS).items()}
+    items = {item.name: item.reference for item in open_source(str(folder), None, LIMITS).items()}
     for name in ("pipe.jpg", "zero.jpg"):
         with pytest.raises(UnreadableFile, match="no file but"):
             items[name].read(LIMITS)
@@ -326,9 +326,9 @@ def test_relative_places_are_told_whole(folder: Path, tmp_path: Path, monkeypatc
     monkeypatch.chdir(folder.parent)
     pack(folder, tmp_path / "photos.tar", "w")
     for where in (folder.name, "photos.tar", f"{folder.name}/a.jpg"):
-        piece = next(open_source(where, None, LIMITS).items()).piece
-        assert isinstance(piece, LocalFile | FileRange)
-        assert Path(piece.path).is_absolute()
+        reference = next(open_source(where, None, LIMITS).items()).reference
+        assert isinstance(reference, LocalFile | FileRange)
+        assert Path(reference.path).is_absolute()
 
 
 def test_keys_tell_images_of_all_sources_apart(folder: Path, tmp_path: Path) -> None:

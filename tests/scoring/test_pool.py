@@ -114,13 +114,13 @@ def test_a_process_that_dies_is_replaced_and_its_shard_done(pool: ScorePool, tmp
 def test_an_image_that_always_ends_its_process_costs_no_other_its_row(pool: ScorePool, tmp_path: Path) -> None:
     shards = [Shard(0, [Item("deadly", Deadly()), *(item(str(number)) for number in range(12))]), Shard(1, [item("c")])]
     assert sorted(shard.number for shard, _ in pool.run(iter(shards))) == [0, 1]
-    found = rows(tmp_path, 0)
-    assert found["deadly"] == "The image ends the process that reads it"
-    assert [found[str(number)] for number in range(12)] == ["red"] * 12
+    labels = rows(tmp_path, 0)
+    assert labels["deadly"] == "The image ends the process that reads it"
+    assert [labels[str(number)] for number in range(12)] == ["red"] * 12
 
 
 def test_models_that_cannot_be_loaded_are_told(job: Job, tmp_path: Path) -> None:
-    lost = Job(job.settings.model_copy(update={"models_directory": tmp_path / "none"}), job.question, 1, job.write)
+    lost = Job(job.settings.model_copy(update={"models_directory": tmp_path / "none"}), job.request, 1, job.write)
     with closing(ScorePool(lost, 1)) as pool, pytest.raises(ModelFolderError, match="can't be read"):
         pool.wait_until_ready()
     unknown = Job(job.settings, TriageRequest(("classify",), classifier="nobody"), 1, job.write)
@@ -129,7 +129,7 @@ def test_models_that_cannot_be_loaded_are_told(job: Job, tmp_path: Path) -> None
 
 
 def test_a_full_disk_is_told(job: Job) -> None:
-    full = Job(job.settings, job.question, 1, FullDisk())
+    full = Job(job.settings, job.request, 1, FullDisk())
     with closing(ScorePool(full, 1)) as pool:
         pool.wait_until_ready()
         with pytest.raises(OSError, match="No space left"):
@@ -139,11 +139,11 @@ def test_a_full_disk_is_told(job: Job) -> None:
 FAULTS = [(DeadlyWriter(), "SIGKILL"), (FaultyWriter(), "from 'a' on can't be scored")]
 
 
-@pytest.mark.parametrize(("write", "told"), FAULTS)
-def test_what_ends_processes_and_is_no_image_is_told(job: Job, write: Callable[..., int], told: str) -> None:
-    with closing(ScorePool(Job(job.settings, job.question, 1, write), 1)) as pool:
+@pytest.mark.parametrize(("write", "message"), FAULTS)
+def test_what_ends_processes_and_is_no_image_is_told(job: Job, write: Callable[..., int], message: str) -> None:
+    with closing(ScorePool(Job(job.settings, job.request, 1, write), 1)) as pool:
         pool.wait_until_ready()
-        with pytest.raises(ScoringFailed, match=told):
+        with pytest.raises(ScoringFailed, match=message):
             list(pool.run(iter([Shard(0, [item("a")])])))
 
 

@@ -81,18 +81,18 @@ def test_a_node_that_is_killed_costs_no_row(
         time.sleep(0.01)
     cluster.remove_node(second, allow_graceful=False)
     done = len(list(folder_of(output).glob("*.parquet")))
-    _, told = process.communicate(timeout=SECONDS)
-    assert process.returncode == 1, told
+    _, printed = process.communicate(timeout=SECONDS)
+    assert process.returncode == 1, printed
     assert done < SHARDS, "the node was killed too late to tell anything"
     assert output.read_bytes() == local.read_bytes()
-    assert "2560 images, 52 of them errors" in told
+    assert "2560 images, 52 of them errors" in printed
 
 
 def test_models_that_are_not_there_are_told(photos: Path, environment: dict[str, str], tmp_path: Path) -> None:
     process = start(photos, tmp_path / "ray.parquet", environment, "--engine", "ray", "--classifier", "nobody")
-    _, told = process.communicate(timeout=SECONDS)
+    _, printed = process.communicate(timeout=SECONDS)
     assert process.returncode == 2
-    assert "No classifier is called 'nobody'" in told
+    assert "No classifier is called 'nobody'" in printed
 
 
 class Failing(RayEngine):

@@ -111,11 +111,11 @@ def test_rows_are_the_bodies_of_the_api(undisturbed: bytes, photos: Path, direct
 
 
 def test_a_file_tells_what_made_it(undisturbed: bytes, photos: Path) -> None:
-    told = metadata_of(parquet.read_schema(io.BytesIO(undisturbed)))
-    assert told["source"] == str(photos)
-    assert set(json.loads(told["models"])) == {CLASSIFIER, "tiny_autoencoder", "tiny_embedder"}
-    assert json.loads(told["question"])["include"] == ALL.split(",")
-    assert told["format"] == "1"
+    metadata = metadata_of(parquet.read_schema(io.BytesIO(undisturbed)))
+    assert metadata["source"] == str(photos)
+    assert set(json.loads(metadata["models"])) == {CLASSIFIER, "tiny_autoencoder", "tiny_embedder"}
+    assert json.loads(metadata["question"])["include"] == ALL.split(",")
+    assert metadata["format"] == "1"
 
 
 def test_only_what_is_asked_has_columns(photos: Path, tmp_path: Path) -> None:
@@ -129,11 +129,11 @@ def test_only_what_is_asked_has_columns(photos: Path, tmp_path: Path) -> None:
 def test_errors_are_told_and_are_rows(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "scores.parquet"
     assert score(photos, output, "--include", "classify") == 1
-    told = capsys.readouterr().err
-    assert "phototriage: text.jpg: The file starts with the bytes 61 20" in told
-    assert "51 of 51 images" in told
-    assert "3 errors" in told
-    assert told.splitlines()[-1] == f"{output}: 51 images, 3 of them errors"
+    printed = capsys.readouterr().err
+    assert "phototriage: text.jpg: The file starts with the bytes 61 20" in printed
+    assert "51 of 51 images" in printed
+    assert "3 errors" in printed
+    assert printed.splitlines()[-1] == f"{output}: 51 images, 3 of them errors"
 
 
 def start(source: Path, output: Path, stderr: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
@@ -183,10 +183,12 @@ def test_an_interrupt_stops_it_kindly(photos: Path, tmp_path: Path, how: signal.
     process = start(many, output, stderr=subprocess.PIPE)
     wait_for_parts(output, 1, process)
     process.send_signal(how)
-    _, told = process.communicate(timeout=SECONDS)
+    _, printed = process.communicate(timeout=SECONDS)
     assert process.returncode == 130
-    assert told.decode().splitlines()[-1] == ("phototriage: stopped. What is done is kept: the same command goes on.")
-    assert b"Traceback" not in told
+    assert printed.decode().splitlines()[-1] == (
+        "phototriage: stopped. What is done is kept: the same command goes on."
+    )
+    assert b"Traceback" not in printed
 
 
 def test_a_changed_source_is_refused_and_restart_begins_anew(
@@ -201,8 +203,8 @@ def test_a_changed_source_is_refused_and_restart_begins_anew(
     process.wait(SECONDS)
     source.write_text("\n".join(str(photos / name) for name in names[1:]))
     assert score(source, output, "--include", ALL) == 2
-    assert "aren't those" in (told := capsys.readouterr().err)
-    assert "--restart" in told
+    assert "aren't those" in (printed := capsys.readouterr().err)
+    assert "--restart" in printed
     assert score(source, output, "--include", "classify") == 2
     assert "question.include was" in capsys.readouterr().err
     assert score(source, output, "--include", ALL, "--restart") == 0
@@ -237,7 +239,7 @@ def test_an_output_is_not_written_by_two(photos: Path, tmp_path: Path, capsys: p
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         (["--include", "classify,magic"], "include: "),
         (["--classifier", "nobody"], "No classifier is called 'nobody'"),
@@ -246,10 +248,10 @@ def test_an_output_is_not_written_by_two(photos: Path, tmp_path: Path, capsys: p
     ],
 )
 def test_what_cannot_be_asked_is_told_at_once(
-    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], told: str
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
 ) -> None:
     assert score(photos, tmp_path / "scores.parquet", *options) == 2
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
@@ -314,8 +316,8 @@ def test_files_that_are_passed_over_are_counted(tmp_path: Path, capsys: pytest.C
     for name in ("a.png", "b.heic", "below/c.HEIC", "below/README", ".hidden"):
         (tmp_path / "photos" / name).write_bytes(solid((1, 2, 3), 20, 20))
     assert score(tmp_path / "photos", tmp_path / "scores.parquet", "--include", "classify") == 0
-    told = capsys.readouterr().err
-    assert "passed over, not called as images are: 3 files (2 .heic, 1 without a suffix)" in told
+    printed = capsys.readouterr().err
+    assert "passed over, not called as images are: 3 files (2 .heic, 1 without a suffix)" in printed
 
 
 def test_a_folder_of_its_own_name_is_in_nobodys_way(photos: Path, tmp_path: Path) -> None:

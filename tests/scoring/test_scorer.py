@@ -85,12 +85,12 @@ def test_files_are_read_ahead_but_not_all(settings: Settings, monkeypatch: pytes
 
 def test_images_one_by_one_are_read_when_their_place_is_told(settings: Settings) -> None:
     begun: list[int] = []
-    told: list[tuple[int, int]] = []
+    reported: list[tuple[int, int]] = []
     shard = Shard(0, [Item(str(n), Counted(n, begun)) for n in range(5)])
     table = Scorer(settings, TriageRequest(("classify",))).score(
-        shard, {2}, lambda place: told.append((place, len(begun)))
+        shard, {2}, lambda place: reported.append((place, len(begun)))
     )
-    assert told == [(0, 0), (1, 1), (2, 2), (3, 2), (4, 3)]
+    assert reported == [(0, 0), (1, 1), (2, 2), (3, 2), (4, 3)]
     assert [row["error"] is None for row in table.to_pylist()] == [True, True, False, True, True]
 
 

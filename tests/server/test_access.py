@@ -18,9 +18,9 @@ def request(**headers: str) -> Request:
     return Request({"type": "http", "headers": lines})
 
 
-def allowed(found: Access, **headers: str) -> bool:
+def allowed(keys: Access, **headers: str) -> bool:
     try:
-        found.check(request(**headers))
+        keys.check(request(**headers))
     except Unauthorized:
         return False
     return True
@@ -42,13 +42,13 @@ def test_without_keys_all_may_ask_but_not_what_needs_one() -> None:
     ],
 )
 def test_any_of_the_keys_in_either_header(headers: dict[str, str]) -> None:
-    found = Access([OLD, NEW])
-    assert allowed(found, **headers)
-    found.demand(request(**headers))
+    keys = Access([OLD, NEW])
+    assert allowed(keys, **headers)
+    keys.demand(request(**headers))
 
 
 @pytest.mark.parametrize(
-    ("headers", "told"),
+    ("headers", "message"),
     [
         ({}, "has no key"),
         ({"authorization": "Bearer "}, "has no key"),
@@ -58,30 +58,30 @@ def test_any_of_the_keys_in_either_header(headers: dict[str, str]) -> None:
         ({"authorization": "Bearer \xff\xfe"}, "none of those"),
     ],
 )
-def test_no_key_and_wrong_keys(headers: dict[str, str], told: str) -> None:
-    with pytest.raises(Unauthorized, match=told) as raised:
+def test_no_key_and_wrong_keys(headers: dict[str, str], message: str) -> None:
+    with pytest.raises(Unauthorized, match=message) as raised:
         Access([OLD, NEW]).check(request(**headers))
     assert OLD not in raised.value.detail
 
 
 def test_a_file_of_keys_that_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(access, "LOOK_AGAIN_SECONDS", 0)
+    monkeypatch.setattr(access, "RELOAD_SECONDS", 0)
     file = tmp_path / "keys"
     file.write_text(f"# ours\n{OLD}\n\n")
-    found = Access([], file)
-    assert allowed(found, x_api_key=OLD)
-    assert not allowed(found, x_api_key="# ours")
+    keys = Access([], file)
+    assert allowed(keys, x_api_key=OLD)
+    assert not allowed(keys, x_api_key="# ours")
     file.write_text(f"{OLD}\n{NEW}\n")
     os.utime(file, (1, 1))
-    assert allowed(found, x_api_key=OLD)
-    assert allowed(found, x_api_key=NEW)
+    assert allowed(keys, x_api_key=OLD)
+    assert allowed(keys, x_api_key=NEW)
     file.write_text(f"{NEW}\n")
     os.utime(file, (2, 2))
-    assert not allowed(found, x_api_key=OLD)
+    assert not allowed(keys, x_api_key=OLD)
     file.unlink()  # while it is being replaced
-    assert allowed(found, x_api_key=NEW)
+    assert allowed(keys, x_api_key=NEW)
     file.write_text("")
-    assert allowed(found, x_api_key=NEW)
+    assert allowed(keys, x_api_key=NEW)
 
 
 def test_a_file_without_keys(tmp_path: Path) -> None:

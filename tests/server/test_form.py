@@ -5,20 +5,20 @@ from __future__ import annotations
 import gc
 import weakref
 
-from phototriage.server.form import Field, Form, FormRule
+from phototriage.server.form import Field, Form, FormSchema
 
-RULE = FormRule(((Field("image", 1_000_000),),), "Send one image")
+SCHEMA = FormSchema(((Field("image", 1_000_000),),), "Send one image")
 
 
 def test_a_body_is_gone_with_its_form_and_needs_no_garbage_collector() -> None:
-    form = Form(b"boundary", RULE)
+    form = Form(b"boundary", SCHEMA)
     head = b'--boundary\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n'
     gc.disable()
     try:
         form.write(head + bytes(100_000) + b"\r\n--boundary--\r\n")
         assert form.finish() == {"image": bytes(100_000)}
-        held = weakref.ref(form._bodies["image"])
+        body = weakref.ref(form._bodies["image"])
         del form
-        assert held() is None
+        assert body() is None
     finally:
         gc.enable()

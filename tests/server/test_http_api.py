@@ -190,7 +190,7 @@ def test_duplicates_explained(client: AsgiClient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "expected"),
     [
         ({"version": "0" * 16}, "Embed the image again"),
         ({"dimension": 2}, "says 2 dimensions; tiny_embedder has 3"),
@@ -198,13 +198,13 @@ def test_duplicates_explained(client: AsgiClient) -> None:
     ],
 )
 @pytest.mark.parametrize("side", ["embedding_a", "embedding_b"])
-def test_foreign_embeddings(client: AsgiClient, changes: dict[str, Any], told: str, side: str) -> None:
+def test_foreign_embeddings(client: AsgiClient, changes: dict[str, Any], expected: str, side: str) -> None:
     other = "image_b" if side == "embedding_a" else "image_a"
     parts: dict[str, Any] = {side: embedding_of(client, **changes), other: RED}
     response = pair(client, **parts)
     detail = assert_problem(response, 422, "foreign_embedding")["detail"]
     assert detail.startswith(f"{side}: ")
-    assert told in detail
+    assert expected in detail
 
 
 @pytest.mark.parametrize(

@@ -60,9 +60,9 @@ def client(settings: Settings, models: Models) -> AsgiClient:
 
 
 def test_triage_is_what_the_single_routes_answer(client: AsgiClient) -> None:
-    found = client.post("/v1/triage?include=classify,difficulty,saliency,embed", content=RED, headers=PNG)
-    assert found.status_code == 200, found.text
-    parts = found.json()
+    response = client.post("/v1/triage?include=classify,difficulty,saliency,embed", content=RED, headers=PNG)
+    assert response.status_code == 200, response.text
+    parts = response.json()
     assert list(parts) == ["classify", "difficulty", "saliency", "embed"]
     for part, answer in parts.items():
         assert answer == client.post(f"/v1/{part}", content=RED, headers=PNG).json()
@@ -124,9 +124,9 @@ def test_each_model_of_a_triage_runs_once(models: Models, monkeypatch: pytest.Mo
 )
 def test_questions_that_can_not_be_asked(client: AsgiClient, query: str, status: int, words: str) -> None:
     for path in ("/v1/triage", "/v1/triage/batch"):
-        found = client.post(f"{path}?{query}", files={"image" if path == "/v1/triage" else "images": ("a", RED)})
-        assert found.status_code == status, found.text
-        assert words in found.json()["detail"]
+        response = client.post(f"{path}?{query}", files={"image" if path == "/v1/triage" else "images": ("a", RED)})
+        assert response.status_code == status, response.text
+        assert words in response.json()["detail"]
 
 
 def test_by_default_what_there_are_models_for(tmp_path: Path) -> None:
@@ -134,8 +134,8 @@ def test_by_default_what_there_are_models_for(tmp_path: Path) -> None:
     settings = Settings(models_directory=tmp_path, threads=1, provider="cpu", log_requests=False)
     alone = serve(settings, load_models(settings))
     assert list(alone.post("/v1/triage", content=RED, headers=PNG).json()) == ["classify"]
-    found = alone.post("/v1/triage?include=classify,difficulty", content=RED, headers=PNG)
-    assert (found.status_code, found.json()["code"]) == (404, "unknown_model")
+    response = alone.post("/v1/triage?include=classify,difficulty", content=RED, headers=PNG)
+    assert (response.status_code, response.json()["code"]) == (404, "unknown_model")
 
 
 def batch(client: AsgiClient, *files: tuple[str, bytes], query: str = "") -> httpx.Response:
@@ -144,9 +144,9 @@ def batch(client: AsgiClient, *files: tuple[str, bytes], query: str = "") -> htt
 
 def test_a_batch_is_answered_in_its_order_and_a_bad_image_fails_alone(client: AsgiClient) -> None:
     files = [("red.png", RED), ("b", GREEN), ("cut.png", RED[:50]), ("text", b"text"), ("empty", b""), ("last", RED)]
-    found = batch(client, *files)
-    assert found.status_code == 200, found.text
-    results = found.json()["results"]
+    response = batch(client, *files)
+    assert response.status_code == 200, response.text
+    results = response.json()["results"]
     assert [(one["index"], one["filename"]) for one in results] == [(i, name) for i, (name, _) in enumerate(files)]
     red, green, cut, text, empty, last = results
     single = client.post("/v1/triage", content=RED, headers=PNG).json()
@@ -164,17 +164,17 @@ def test_a_batch_is_answered_in_its_order_and_a_bad_image_fails_alone(client: As
 
 def test_a_file_over_the_limit_fails_alone(settings: Settings, models: Models) -> None:
     small = serve(settings, models, max_image_bytes=2_000)
-    found = batch(small, ("big", bytes(2_001)), ("red", RED), query="?include=classify")
-    first, second = found.json()["results"]
+    response = batch(small, ("big", bytes(2_001)), ("red", RED), query="?include=classify")
+    first, second = response.json()["results"]
     assert first["error"]["code"] == "too_large"
     assert second["classify"]["label"] == "red"
 
 
 def test_batches_that_are_refused_whole(settings: Settings, models: Models, client: AsgiClient) -> None:
     small = serve(settings, models, max_images=2, max_request_bytes=3_000)
-    found = batch(small, *[("a", RED)] * 3)
-    assert (found.status_code, found.json()["code"]) == (413, "too_large")
-    assert "more than 2 parts named 'images'" in found.json()["detail"]
+    response = batch(small, *[("a", RED)] * 3)
+    assert (response.status_code, response.json()["code"]) == (413, "too_large")
+    assert "more than 2 parts named 'images'" in response.json()["detail"]
     assert batch(small, ("a", bytes(4_000))).status_code == 413
     assert (
         "no parts"
@@ -225,9 +225,9 @@ def locked(settings: Settings, models: Models) -> AsgiClient:
 )
 def test_without_a_key_nothing_is_answered(locked: AsgiClient, method: str, path: str) -> None:
     for headers in ({}, {"authorization": "Bearer wrong-key-wrong-key"}):
-        found = locked.request(method, path, headers=headers)
-        assert (found.status_code, found.json()["code"]) == (401, "unauthorized")
-        assert found.headers["www-authenticate"] == "Bearer"
+        response = locked.request(method, path, headers=headers)
+        assert (response.status_code, response.json()["code"]) == (401, "unauthorized")
+        assert response.headers["www-authenticate"] == "Bearer"
 
 
 def test_with_a_key_all_is(locked: AsgiClient) -> None:
@@ -260,8 +260,8 @@ def test_models_are_exchanged_while_requests_go_on(tmp_path: Path) -> None:
 
 def hits(client: AsgiClient) -> float:
     lines = client.get("/metrics").text.splitlines()
-    found = [line for line in lines if line.startswith('phototriage_answer_cache_total{result="hit"}')]
-    return float(found[0].split()[1]) if found else 0.0
+    hits = [line for line in lines if line.startswith('phototriage_answer_cache_total{result="hit"}')]
+    return float(hits[0].split()[1]) if hits else 0.0
 
 
 def test_a_kept_answer_is_the_same_and_another_question_is_not(
@@ -289,12 +289,12 @@ def test_each_answer_is_a_line_without_anything_of_the_callers(
     client = serve(settings, models, log_requests=True)
     trace = "0af7651916cd43dd8448eb211c80319c"
     headers = PNG | {"traceparent": f"00-{trace}-b7ad6b7169203331-01", "x-secret": "secret"}
-    found = client.post("/v1/classify?model=secret", content=b"secret", headers=headers)
+    response = client.post("/v1/classify?model=secret", content=b"secret", headers=headers)
     client.request("SECRET", "/secret?secret=secret")
     lines = capfd.readouterr().err.splitlines()
     line, other = (json.loads(each) for each in lines)
-    assert found.headers["x-request-id"] == trace == line["request_id"]
-    assert found.headers["traceparent"].split("-")[1:3] == [trace, line["span_id"]]
+    assert response.headers["x-request-id"] == trace == line["request_id"]
+    assert response.headers["traceparent"].split("-")[1:3] == [trace, line["span_id"]]
     assert (line["route"], line["status"], line["method"]) == ("/v1/classify", 404, "POST")
     assert (other["route"], other["status"], other["method"]) == ("other", 404, "other")
     assert "secret" not in "".join(lines).lower()

@@ -26,18 +26,18 @@ def old(settings: Settings) -> Models:
 
 
 def test_nothing_new_leaves_every_model_in_memory(settings: Settings, old: Models) -> None:
-    models, answer = read_again(settings, old)
+    models, response = read_again(settings, old)
     assert models.classifier("tiny") is old.classifier("tiny")
-    assert (answer.taken_up, answer.removed, answer.refused) == ([], [], [])
-    assert [(one.name, one.version) for one in answer.models] == [("tiny", old.classifier("tiny").manifest.version)]
+    assert (response.taken_up, response.removed, response.refused) == ([], [], [])
+    assert [(one.name, one.version) for one in response.models] == [("tiny", old.classifier("tiny").manifest.version)]
 
 
 def test_a_new_model_and_a_new_version_are_taken_up(settings: Settings, old: Models, tmp_path: Path) -> None:
     write_embedder(tmp_path / "tiny_embedder")
     shutil.rmtree(tmp_path / "tiny")
     written = write_model(tmp_path / "tiny", scale=20, default=True)
-    models, answer = read_again(settings, old)
-    assert [(one.name, one.replaced) for one in answer.taken_up] == [
+    models, response = read_again(settings, old)
+    assert [(one.name, one.replaced) for one in response.taken_up] == [
         ("tiny", old.classifier("tiny").manifest.version),
         ("tiny_embedder", None),
     ]
@@ -50,8 +50,8 @@ def test_a_model_whose_folder_is_gone_is_removed(settings: Settings, old: Models
     write_model(tmp_path / "other")
     models, _ = read_again(settings, old)
     shutil.rmtree(tmp_path / "other")
-    models, answer = read_again(settings, models)
-    assert answer.removed == ["other"]
+    models, response = read_again(settings, models)
+    assert response.removed == ["other"]
     assert list(models.classifiers) == ["tiny"]
 
 
@@ -61,26 +61,26 @@ def test_a_folder_that_can_not_be_trusted_leaves_the_old_version(
     with (tmp_path / "tiny" / "model.onnx").open("ab") as file:
         file.write(b"\0")
     write_model(tmp_path / "other", golden_scale=11)
-    models, answer = read_again(settings, old)
+    models, response = read_again(settings, old)
     assert models.classifier("tiny") is old.classifier("tiny")
     assert list(models.classifiers) == ["tiny"]
-    assert [one.name for one in answer.refused] == ["other", "tiny"]
-    assert "golden.npz" in answer.refused[0].detail
-    assert "SHA-256" in answer.refused[1].detail
+    assert [one.name for one in response.refused] == ["other", "tiny"]
+    assert "golden.npz" in response.refused[0].detail
+    assert "SHA-256" in response.refused[1].detail
 
 
 def test_models_that_do_not_fit_together_leave_all_old_ones(settings: Settings, old: Models, tmp_path: Path) -> None:
     write_model(tmp_path / "other", default=True)  # a second default
-    models, answer = read_again(settings, old)
+    models, response = read_again(settings, old)
     assert models is old
-    assert answer.taken_up == []
-    (refused,) = answer.refused
+    assert response.taken_up == []
+    (refused,) = response.refused
     assert refused.name is None
     assert "Which classifier is the default, of other, tiny?" in refused.detail
 
 
 def test_a_directory_that_is_gone_leaves_all_old_ones(settings: Settings, old: Models, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path)
-    models, answer = read_again(settings, old)
+    models, response = read_again(settings, old)
     assert models is old
-    assert "can't be read" in answer.refused[0].detail
+    assert "can't be read" in response.refused[0].detail

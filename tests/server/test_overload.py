@@ -99,9 +99,9 @@ def test_work_that_hangs_makes_the_server_unready(
         assert (answer.status_code, answer.json()["code"]) == (504, "deadline_exceeded")
         wait_until(lambda: client.get("/readyz").status_code == 503)
         assert time.monotonic() - begun > STUCK_DEADLINES * deadline
-        told = client.get("/readyz")
-        assert (told.json()["code"], told.headers["retry-after"]) == ("overloaded", "1")
-        assert "Work has been running for more than 0.6 s" in told.json()["detail"]
+        response = client.get("/readyz")
+        assert (response.json()["code"], response.headers["retry-after"]) == ("overloaded", "1")
+        assert "Work has been running for more than 0.6 s" in response.json()["detail"]
         assert client.get("/livez").status_code == 200
         release.set()
         wait_until(lambda: client.get("/readyz").status_code == 200)

@@ -36,15 +36,15 @@ def test_independent_residuals_give_the_textbook_interval() -> None:
 
 def test_intervals_hold_the_slope_of_correlated_series() -> None:
     """Of series whose every value remembers nine tenths of the one before, where the textbook's is far too narrow."""
-    x, held, held_by_book = np.arange(400.0), 0, 0
+    x, contained, contained_by_book = np.arange(400.0), 0, 0
     for seed in range(200):
         rng = np.random.default_rng(seed)
         noise = np.array(list(itertools.accumulate(rng.normal(0, 1, 400), lambda kept, new: 0.9 * kept + new)))
         found, book = slope(x, noise), linregress(x, noise)
-        held += found.low <= 0 <= found.high
-        held_by_book += abs(book.slope) <= 1.966 * book.stderr
-    assert held >= 0.88 * 200
-    assert held_by_book < 0.6 * 200
+        contained += found.low <= 0 <= found.high
+        contained_by_book += abs(book.slope) <= 1.966 * book.stderr
+    assert contained >= 0.88 * 200
+    assert contained_by_book < 0.6 * 200
 
 
 def test_a_straight_line_has_no_interval() -> None:
@@ -88,11 +88,11 @@ def test_requests_repeat_and_are_of_every_kind() -> None:
 
 def test_a_short_one(capsys: pytest.CaptureFixture[str]) -> None:
     code = soak.main(["--minutes", str(SHORT / 60), "--limit", str(LOOSE)])
-    told = capsys.readouterr().out
-    assert code == 0, told
-    assert "limit: 20.0 MB for 1000 requests: kept" in told
+    printed = capsys.readouterr().out
+    assert code == 0, printed
+    assert "limit: 20.0 MB for 1000 requests: kept" in printed
     for path in PARTS:
-        assert f"| {path} | 200: " in told
+        assert f"| {path} | 200: " in printed
 
 
 @pytest.mark.parametrize(("second", "code"), [(0.0, 0), (0.5, 1)])

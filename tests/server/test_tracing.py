@@ -19,8 +19,8 @@ TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"  # the ex
 @pytest.fixture(scope="module")
 def server(models_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     place = "services.phototriage.tracing"
-    wanted = f"{place}.exporter_type=in_memory {place}.sample_rate=1.0"
-    server = Server(tmp_path_factory.mktemp("server"), models_directory, BENTOML_CONFIG_OPTIONS=wanted)
+    options = f"{place}.exporter_type=in_memory {place}.sample_rate=1.0"
+    server = Server(tmp_path_factory.mktemp("server"), models_directory, BENTOML_CONFIG_OPTIONS=options)
     try:
         server.wait_until_ready()
         yield server
@@ -30,11 +30,11 @@ def server(models_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 def ask(server: Server, **headers: str) -> tuple[int, list[str]]:
     """Status, and the parts of the answer's traceparent."""
-    found = httpx.post(
+    response = httpx.post(
         server.address + "/v1/classify", content=RED, headers={"content-type": "image/png", **headers}, timeout=SECONDS
     )
-    assert found.headers["x-request-id"] == found.headers["traceparent"].split("-")[1]
-    return found.status_code, found.headers["traceparent"].split("-")
+    assert response.headers["x-request-id"] == response.headers["traceparent"].split("-")[1]
+    return response.status_code, response.headers["traceparent"].split("-")
 
 
 def test_a_request_without_a_trace_gets_one_that_is_recorded(server: Server) -> None:
@@ -52,7 +52,7 @@ def test_a_callers_trace_goes_on(server: Server) -> None:
 
 
 def test_bad_requests_are_answered_as_ever(server: Server) -> None:
-    found = httpx.post(server.address + "/v1/classify", content=b"x", timeout=SECONDS)
-    assert found.status_code == 400
-    assert found.headers["content-type"] == "application/problem+json"
+    response = httpx.post(server.address + "/v1/classify", content=b"x", timeout=SECONDS)
+    assert response.status_code == 400
+    assert response.headers["content-type"] == "application/problem+json"
     assert httpx.get(server.address + "/nowhere").status_code == 404

@@ -40,13 +40,13 @@ def request_of(body: bytes, content_type: str | None, size: int = 10_000, **head
         "type": "http",
         "headers": [(name.encode(), value.encode("latin-1")) for name, value in lines.items() if value is not None],
     }
-    pieces: Iterator[Message] = iter(
+    messages: Iterator[Message] = iter(
         [{"type": "http.request", "body": body[i : i + size], "more_body": True} for i in range(0, len(body), size)]
         + [{"type": "http.request", "body": b"", "more_body": False}]
     )
 
     async def receive() -> Message:
-        return next(pieces)
+        return next(messages)
 
     return Request(scope, receive)
 

@@ -204,7 +204,7 @@ def write_score(found: Difficulty, metrics: Sequence[Metric], folder: Path) -> M
     """Put score and figures into the folder: the file, the card, and last the manifest."""
     described = manifest.read(folder)
     kept = [metric for metric in described.metrics if not metric.name.startswith(difficulty_metrics.PREFIX)]
-    described = described.model_copy(update={"difficulty": found.rule, "metrics": (*kept, *metrics)})
+    described = described.model_copy(update={"difficulty": found.config, "metrics": (*kept, *metrics)})
     card = folder / CARD
     text = with_difficulty(card.read_text(encoding="utf-8"), described) if card.is_file() else None
     # File and manifest belong together, so one comes right behind the other.

@@ -9,7 +9,15 @@ import pytest
 
 from phototriage.difficulty.config import ReferenceNetworks
 from phototriage.difficulty.predictor import log_odds_of
-from phototriage.difficulty.signals import SIGNALS, LatentMap, SignalInputs, log_odds, reference_lean, signals, softmax
+from phototriage.difficulty.signals import (
+    SIGNALS,
+    LatentMap,
+    SignalInputs,
+    log_odds,
+    reference_log_probabilities,
+    signals,
+    softmax,
+)
 from training.difficulty import metrics as difficulty_metrics
 from training.difficulty.fit import (
     COST,
@@ -71,14 +79,14 @@ def test_the_signal_that_decides_gets_the_weight() -> None:
 def test_the_score_is_calibrated_and_sends_the_workload_to_review() -> None:
     seen, wrong = drawn()
     found, _ = fit(held_out(seen, wrong), LATENT_MAP, 0.2, FITTED_ON)
-    assert found.rule.doubt_boost == 0  # the classifier makes no mistakes of its own
+    assert found.config.doubt_boost == 0  # the classifier makes no mistakes of its own
     predictions = found.predict(seen)
     scores = np.array([one.score for one in predictions])
     assert scores.mean() == pytest.approx(wrong.mean(), abs=0.01)
     high = scores > np.quantile(scores, 0.75)
     assert scores[high].mean() == pytest.approx(wrong[:, high].mean(), abs=0.06)
     assert np.mean([one.review for one in predictions]) == pytest.approx(0.2, abs=0.01)
-    assert found.rule.images == N
+    assert found.config.images == N
 
 
 def test_scores_of_a_fold_come_from_the_other_folds() -> None:
@@ -117,7 +125,7 @@ def test_the_readout_finds_what_networks_say() -> None:
     lean = 0.5 + log_odds(latent.astype(np.float64)) @ np.array([1.0, -2, 0])
     answers = np.stack([1 / (1 + np.exp(-lean)), 1 / (1 + np.exp(lean))], axis=1)[np.newaxis].astype(np.float32)
     found = fit_latent_map(latent, np.arange(500) % 2, answers)
-    said = reference_lean(latent.astype(np.float64), found.readout.astype(np.float64))
+    said = reference_log_probabilities(latent.astype(np.float64), found.readout.astype(np.float64))
     assert np.corrcoef(said[:, 0] - said[:, 1], lean)[0, 1] > 0.97
 
 
@@ -140,7 +148,7 @@ def test_the_classifiers_doubt_weighs_more_where_that_tells_its_own_mistakes() -
     # It still means what it says.
     assert scores[boost].mean() == pytest.approx(wrong.mean(), abs=0.01)
     fitted, _ = fit(images, LATENT_MAP, 0.1, FITTED_ON)
-    assert fitted.rule.doubt_boost == boost
+    assert fitted.config.doubt_boost == boost
 
 
 def test_calibration_says_the_share_of_mistakes_and_keeps_the_order() -> None:

@@ -35,7 +35,7 @@ def small_network() -> Classifier:
 
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
 def test_strengths_of_hand_worked_maps(case: Case) -> None:
-    result = strengths(torch.from_numpy(case.smooth)[None], case.rule)[0]
+    result = strengths(torch.from_numpy(case.smooth)[None], case.config)[0]
     np.testing.assert_allclose(result.numpy(), case.strength, atol=1e-6)
 
 
