@@ -29,9 +29,9 @@ from phototriage.common.errors import PhototriageError
 from phototriage.duplicates.layout_rescoring import LayoutRescoring
 from phototriage.duplicates.pairs import NearPairs, near_pairs
 from phototriage.images.pixels import ImageLimits, decode
-from training.classifier.options import hardware
 from training.data.dataset import Dataset
 from training.data.loading import load
+from training.loop.compute import hardware
 from training.loop.run import RUNS
 
 BATCH = 32

@@ -42,9 +42,9 @@ from phototriage.index.rows import Rows
 from phototriage.index.search import Asked, Neighbour, Wanted, search
 from phototriage.index.store import Store
 from phototriage.model_folder.manifest import read
-from training.classifier.options import hardware
 from training.data.dataset import Dataset
 from training.data.loading import load
+from training.loop.compute import hardware
 from training.loop.run import RUNS
 from training.reposts.chains import draw_everyday, draw_hard, repost
 

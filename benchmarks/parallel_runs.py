@@ -27,7 +27,7 @@ from phototriage.images.pixels import ImageLimits, prepare
 from phototriage.models.classifier import Classifier
 from phototriage.models.loading import load_classifier
 from phototriage.settings import Settings, available_cores
-from training.classifier.options import hardware
+from training.loop.compute import hardware
 
 BATCHES = (1, 2, 4, 8)
 SIZE = "500×375"

@@ -29,7 +29,7 @@ from phototriage.images.resampling import resample
 from phototriage.models.loading import load_model
 from phototriage.runtime.sessions import Floats
 from phototriage.settings import Settings
-from training.classifier.options import hardware
+from training.loop.compute import hardware
 
 ROUNDS = 40
 SAMPLE = Path(__file__).parents[1] / "docs" / "cat.jpg"

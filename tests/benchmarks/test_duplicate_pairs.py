@@ -135,7 +135,7 @@ def test_the_whole_benchmark(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     write_embedder(tmp_path / "tiny")
-    monkeypatch.setattr(duplicates, "published_trunk", lambda: network)
+    monkeypatch.setattr(duplicates, "published_backbone", lambda: network)
     monkeypatch.setattr(duplicate_scores, "RESAMPLES", 20)
     houses, caltech = map(str, sources)
     picture, record = tmp_path / "curves.png", tmp_path / "figures.json"

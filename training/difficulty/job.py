@@ -21,7 +21,6 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 from numpy.typing import NDArray
 
 from phototriage.common.errors import PhototriageError
@@ -45,6 +44,7 @@ from training.difficulty.fit import FittedOn, HeldOut, fit, fit_latent_map
 from training.export.card import CARD, with_difficulty
 from training.export.model_folder import MODELS, read_metrics
 from training.loop.command import INTERRUPTED, told
+from training.loop.options import add_compute_options
 from training.loop.run import RUNS, RunError
 from training.references.cross_fit import reference_network
 from training.references.options import (
@@ -226,9 +226,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--group-by", metavar="REGEX", help="default: as the classifier was trained")
     add("--workload", type=_share, default=0.1, help="share of images to send for review, the hardest (default: .1)")
     add_reference_options(parser)
-    add("--precision", choices=["auto", "float32", "bf16"], default="auto")
-    add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    add("--workers", type=int, default=1, help="processes that decode images (0: none)")
+    add_compute_options(parser)
     add("--quick", action="store_true", help=f"{QUICK_EPOCHS} epochs and {QUICK_SEEDS} seeds of reference networks")
     add("--metrics", type=Path, metavar="JSON", help="figures to put into manifest and card, such as a benchmark's")
     add("--models", type=Path, default=MODELS)

@@ -10,7 +10,6 @@ again with the same settings, it goes on where it was.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,17 +21,25 @@ from numpy.typing import NDArray
 
 from phototriage.duplicates import layout
 from phototriage.duplicates.layout_rescoring import LayoutRescoring
-from phototriage.model_folder.manifest import Data, Decision, Metric
-from training.classifier.options import hardware
+from phototriage.model_folder.manifest import Decision, Metric
 from training.data.photos import Photos, load_photos
 from training.data.splits import group_names
 from training.embedder.discriminant_head import HEAD_PHOTOS, HEAD_SHRINKAGE, fit_head, labelled_pairs
-from training.embedder.fit import BEST, EmbedderEpoch, EmbedderFit, similarities_of
+from training.embedder.fit import EmbedderEpoch, EmbedderFit, similarities_of
 from training.embedder.options import EmbedderOptions, parse
-from training.embedder.progress import EmbedderProgress
 from training.embedder.views import answers_for
-from training.loop.command import run_command
-from training.loop.run import EmbedderRun, RunError, claim_folder, training_record, write_atomically, write_run
+from training.loop.command import print_skipped, run_command
+from training.loop.options import compute_of, training_record
+from training.loop.progress import TrainingProgress
+from training.loop.run import (
+    BEST,
+    EmbedderRun,
+    claim_folder,
+    data_record,
+    refuse_finished,
+    write_atomically,
+    write_run,
+)
 from training.networks.embedder import Embedder
 from training.pairs.labelled_pairs import Pair, PairSets, Shot
 from training.pairs.metrics import average_precision, best_f1, counts_at
@@ -57,14 +64,13 @@ class Job:
     def __init__(self, given: argparse.Namespace, options: EmbedderOptions, photos: Photos) -> None:
         self.options, self.photos, self.command = options, photos, given.command
         self.folder: Path = given.runs / options.name
-        self.device = torch.device(given.device)
-        self.workers: int = given.workers
+        self.compute = compute_of(given)
         torch.manual_seed(options.fit.seed)
         self.network = Embedder(options.network)
-        self.network.trunk.load_packaged()
+        self.network.backbone.load_packaged()
 
     def validation(self) -> PairSets:
-        """Pairs of validation photos; look-alikes are chosen by the trunk as it is published."""
+        """Pairs of validation photos; look-alikes are chosen by the backbone as it is published."""
         numbers = np.random.default_rng((self.options.fit.seed, 2)).permutation(self.photos.numbers("val"))
         chosen = sorted(int(number) for number in numbers[: self.options.val_photos])
         kinds = [""] * len(chosen)
@@ -77,18 +83,17 @@ class Job:
             chosen,
             kinds,
             self.options.rule,
-            device=self.device,
-            workers=self.workers,
+            self.compute,
             seed=self.options.fit.seed,
         )
 
     def start_head(self) -> None:
-        """Begin with the head that a discriminant analysis finds on the frozen trunk."""
+        """Begin with the head that a discriminant analysis finds on the frozen backbone."""
         path = self.folder / START
         if path.exists():
             self.network.head.load_state_dict(torch.load(path, weights_only=True))
             return
-        print("head start: views of train photos through the frozen trunk", file=sys.stderr)
+        print("linear-probe initialisation: views of train photos through the frozen backbone", file=sys.stderr)
         self._fit_head(HEAD_PHOTOS, HEAD_SHRINKAGE)
         write_atomically(path, self.network.head.state_dict())
 
@@ -97,9 +102,7 @@ class Job:
             self.network,
             self.photos,
             self.options.rule,
-            device=self.device,
-            workers=self.workers,
-            bf16=self.options.fit.bf16,
+            self.compute,
             seed=self.options.fit.seed,
             most=most,
             shrinkage=shrinkage,
@@ -107,15 +110,14 @@ class Job:
 
     def fit(self, validation: PairSets) -> list[EmbedderEpoch]:
         """Train, or go on training, to the end; the network then holds the best epoch."""
-        progress = EmbedderProgress(self.options.fit.epochs, self.folder)
+        progress = TrainingProgress(self.options.fit.epochs, self.folder, epochs_alike=False)
         epochs = EmbedderFit(
             self.network,
             self.photos,
             validation,
             self.options.rule,
             self.options.fit,
-            device=self.device,
-            workers=self.workers,
+            compute=self.compute,
             watcher=progress,
             folder=self.folder,
         ).run()
@@ -123,15 +125,15 @@ class Job:
         return epochs
 
     def finish_head(self, validation: PairSets) -> None:
-        """Put the head that a discriminant analysis finds on the trained trunk in the place of the trained head, if it
-        does better on validation."""
+        """Put the head that a discriminant analysis finds on the trained backbone in the place of the trained head, if
+        it does better on validation."""
         head, path = self.network.head, self.folder / LAST_HEAD
         if path.exists():
             head.load_state_dict(torch.load(path, weights_only=True))
             return
         trained = {name: value.clone() for name, value in head.state_dict().items()}
         before = self._score(validation)
-        print("head: views of train photos through the trained trunk", file=sys.stderr)
+        print("head: views of train photos through the trained backbone", file=sys.stderr)
         self._fit_head(LAST_HEAD_PHOTOS, LAST_HEAD_SHRINKAGE)
         after = self._score(validation)
         print(f"head: {before:.4f} as trained, {after:.4f} by discriminant analysis", file=sys.stderr)
@@ -165,9 +167,7 @@ class Job:
                         self.photos,
                         shots,
                         self.options.rule,
-                        device=self.device,
-                        workers=self.workers,
-                        bf16=False,
+                        self.compute.in_float32(),
                         with_layout=True,
                     )
                 )
@@ -225,12 +225,8 @@ class Job:
             input=options.rule,
             decision=decision,
             metrics=tuple(metrics),
-            data=Data(
-                name=self.photos.name, sha256=self.photos.sha256, licence=options.licence, images=self.photos.counts()
-            ),
-            training=training_record(
-                self.command, options.model_dump(mode="json"), options.fit.seed, hardware(self.device)
-            ),
+            data=data_record(self.photos, options.licence),
+            training=training_record(self.command, options, self.compute),
         )
 
 
@@ -238,18 +234,17 @@ def train(given: argparse.Namespace, options: EmbedderOptions) -> EmbedderRun:
     """From photos to a finished run folder."""
     parse_aim(options.aim)
     photos = load_photos(given.data, group_by=options.group_by, val_keys=options.val_keys, leave_out=options.leave_out)
-    for key, reason in photos.unreadable:
-        print(f"skipped {key}: {reason}", file=sys.stderr)
+    print_skipped(photos.unreadable)
     folder = given.runs / options.name
     if (folder / "run.json").exists() and not given.restart:
-        raise RunError(f"{folder} holds a finished training: choose another --name, or --restart to train it again")
+        refuse_finished(folder)
     # The aim is left out: it decides the threshold, not the weights.
     settings = options.model_dump(mode="json", exclude={"aim"}) | {"data": photos.sha256}
-    claim_folder(folder, json.dumps(settings, indent=2, sort_keys=True), restart=given.restart)
+    claim_folder(folder, settings, restart=given.restart)
     job = Job(given, options, photos)
     counts = ", ".join(f"{count:,} {place}" for place, count in photos.counts().items())
     print(
-        f"{photos.name}: {counts}; {options.size} px, {hardware(job.device)}{', bf16' if options.fit.bf16 else ''}",
+        f"{photos.name}: {counts}; {options.size} px, {job.compute}",
         file=sys.stderr,
     )
     validation = job.validation()

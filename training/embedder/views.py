@@ -18,7 +18,7 @@ from phototriage.images.pixels import resize
 from training.data.batches import to_pixels
 from training.data.photos import Photos
 from training.featout.featout import evaluation_mode
-from training.loop.evaluation import precision_context
+from training.loop.compute import Compute
 from training.pairs.labelled_pairs import Shot
 from training.reposts.chains import Rng, Step, Steps, draw_everyday, draw_hard, draw_shared_overlay, draw_step
 
@@ -128,19 +128,17 @@ def answers_for(
     photos: Photos,
     shots: Sequence[Shot],
     rule: InputConfig,
+    compute: Compute,
     *,
-    device: torch.device,
-    workers: int,
-    bf16: bool,
     with_layout: bool = False,
 ) -> NDArray[np.float32]:
     """What `answer`, the network or a part of it in evaluation mode, gives for the shots: (n, K), and behind it their
     layout, as serving puts it, if that is wanted."""
-    batches = shot_batches(photos, shots, rule, batch_size=64, workers=workers)
-    with evaluation_mode(network), torch.inference_mode(), precision_context(device, bf16):
+    batches = shot_batches(photos, shots, rule, batch_size=64, workers=compute.workers)
+    with evaluation_mode(network), torch.inference_mode(), compute.precision():
         found = []
         for images in batches:
-            rows = answer(to_pixels(images, device)).float().cpu().numpy()
+            rows = answer(to_pixels(images, compute.device)).float().cpu().numpy()
             if with_layout:
                 rows = np.hstack([rows, layout.describe(images.permute(0, 2, 3, 1).numpy())])
             found.append(rows)

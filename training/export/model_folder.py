@@ -93,7 +93,7 @@ def _build_explained(
             Output(role="gradient", name="gradient", shape=("N", rule.height, rule.width, rule.channels)),
         ),
         agreement=agreement.text(),
-        network=network.trunk_name,
+        network=network.backbone_name,
         write_golden=lambda folder: golden.write(golden_vectors(network, run), folder),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from phototriage.common.errors import PhototriageError
 from phototriage.model_folder.manifest import Metric
@@ -17,6 +17,12 @@ def told(metric: Metric) -> str:
     """A figure as a line."""
     interval = f" [{metric.interval[0]:.4f}, {metric.interval[1]:.4f}]" if metric.interval else ""
     return f"{metric.name}, {metric.set} {metric.split} (n = {metric.n:,}): {metric.value:.4f}{interval}"
+
+
+def print_skipped(unreadable: Iterable[tuple[str, str]]) -> None:
+    """Tell which images can't be read, and why."""
+    for key, reason in unreadable:
+        print(f"skipped {key}: {reason}", file=sys.stderr)
 
 
 def run_command(train: Callable[[], AnyRun]) -> int:

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from phototriage.images.input_config import InputConfig
 from phototriage.model_folder.manifest import Metric
 from training.data.batches import batches, to_pixels
 from training.data.dataset import Dataset
 from training.featout.featout import evaluation_mode
+from training.loop.compute import Compute
 
+BATCH = 64
 Z95 = 1.959963984540054
-
-
-def precision_context(device: torch.device, bf16: bool) -> AbstractContextManager[object]:
-    """bfloat16 arithmetic where asked for; weights stay float32."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=bf16)
 
 
 def predict(
@@ -30,18 +26,17 @@ def predict(
     data: Dataset,
     indices: Sequence[int],
     rule: InputConfig,
+    compute: Compute,
     *,
-    device: torch.device,
-    workers: int = 0,
-    bf16: bool = False,
-    batch_size: int = 64,
+    output: Callable[[Tensor], Tensor] | None = None,
 ) -> NDArray[np.float32]:
-    """Logits (n, classes) for the records `indices`, as serving would feed them."""
-    found = []
-    with evaluation_mode(network), torch.inference_mode(), precision_context(device, bf16):
-        for images, _ in batches(data, indices, rule, batch_size=batch_size, workers=workers):
-            found.append(network(to_pixels(images, device)).float().cpu().numpy())
-    return np.concatenate(found)
+    """Logits (n, classes) for the records `indices`, as serving would feed them; or what `output`, another part of the
+    network, gives for pixels."""
+    rows = []
+    with evaluation_mode(network), torch.inference_mode(), compute.precision():
+        for images, _ in batches(data, indices, rule, batch_size=BATCH, workers=compute.workers):
+            rows.append((output or network)(to_pixels(images, compute.device)).float().cpu().numpy())
+    return np.concatenate(rows)
 
 
 def accuracy(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:

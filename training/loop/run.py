@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import platform
 import shutil
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NoReturn, TypeVar
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -17,11 +18,22 @@ from phototriage.common.errors import PhototriageError
 from phototriage.images.input_config import InputConfig
 from phototriage.model_folder.manifest import Data, Decision, Metric, Name, Training
 from phototriage.saliency.featout_config import FeatOutConfig
+from training.data.dataset import Dataset
+from training.data.photos import Photos
 from training.networks.autoencoder import Autoencoder, AutoencoderSpec
 from training.networks.classifier import Classifier, NetworkSpec
 from training.networks.embedder import Embedder, EmbedderSpec
 
 RUNS = Path("runs")
+BEST = "best.pt"
+# Settings by the names that they had before: an unfinished run of then is still one of the same settings.
+OLD_NAMES = {
+    "trunk": "backbone",
+    "rate": "learning_rate",
+    "head_rate": "head_learning_rate",
+    "average": "ema_decay",
+    "couples": "hard_negative_pairs",
+}
 
 
 class RunError(PhototriageError):
@@ -68,21 +80,32 @@ def write_atomically(path: Path, state: dict[str, Any]) -> None:
     part.replace(path)
 
 
-def claim_folder(folder: Path, fingerprint: str, *, restart: bool) -> None:
-    """Make a run's folder, or check that the one there is of the same settings and data.
+def refuse_finished(folder: Path) -> NoReturn:
+    raise RunError(f"{folder} holds a finished training: choose another --name, or --restart to train it again")
 
-    `fingerprint` is kept in `options.json`. Raises RunError where another is there and it isn't to restart.
+
+def claim_folder(folder: Path, settings: Mapping[str, Any], *, restart: bool) -> None:
+    """Make a run's folder, or check that the one there is of the same settings, among them what says which data.
+
+    They are kept in `options.json`. Raises RunError where others are there and it isn't to restart.
     """
     marker = folder / "options.json"
+    fingerprint = json.dumps(settings, indent=2, sort_keys=True)
     if restart and folder.exists():
         shutil.rmtree(folder)
-    if marker.exists() and marker.read_text(encoding="utf-8") != fingerprint:
+    if marker.exists() and _renamed(marker.read_text(encoding="utf-8")) != _renamed(fingerprint):
         raise RunError(
             f"{folder} holds an unfinished training with other settings or data: choose another --name, give the "
             f"settings that {marker} lists, or --restart"
         )
     folder.mkdir(parents=True, exist_ok=True)
     marker.write_text(fingerprint, encoding="utf-8")
+
+
+def _renamed(fingerprint: str) -> Any:
+    return json.loads(
+        fingerprint, object_hook=lambda named: {OLD_NAMES.get(name, name): value for name, value in named.items()}
+    )
 
 
 def write_run(run: AnyRun, folder: Path) -> None:
@@ -141,15 +164,13 @@ def _read(folder: Path, model: type[Run]) -> Run:
 
 
 def _trained(network: Module, folder: Path) -> Module:
-    network.load_state_dict(torch.load(folder / "best.pt", map_location="cpu", weights_only=True))
+    network.load_state_dict(torch.load(folder / BEST, map_location="cpu", weights_only=True))
     return network.eval()
 
 
-def training_record(command: str, settings: dict[str, Any], seed: int, hardware: str) -> Training:
-    """What a manifest says of how to make the model again."""
-    return Training(
-        command=command, settings=settings, random_seed=seed, packages=package_versions(), hardware=hardware
-    )
+def data_record(data: Dataset | Photos, licence: str) -> Data:
+    """What a manifest says of the images."""
+    return Data(name=data.name, sha256=data.sha256, licence=licence, images=data.counts())
 
 
 def package_versions() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Ways to the class: logits of a model, or of a regression on a trunk's features; and their table."""
+"""Ways to the class: logits of a model, or of a regression on a backbone's features; and their table."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ def class_arms(
     ]
     rows = data.indices("train")
     labels, folds = data.targets[rows], data.folds(FOLDS)[rows]
-    for name, trunk, side in (("E1", "embedder", other), ("E1", "embedder", own), ("E4", "published", own)):
-        key = f"{trunk}@{side}"
+    for name, backbone, side in (("E1", "embedder", other), ("E1", "embedder", own), ("E4", "published", own)):
+        key = f"{backbone}@{side}"
         taps = train[key].shape[1] - LAST
         for what, chosen in (
             ("last stage pooled", slice(taps - LAST, taps)),
@@ -72,7 +72,7 @@ def class_arms(
         ):
             model, strength = fit_class(train[key][:, chosen], labels, folds)
             logits = (regression_logits(model, found[key][:, chosen]) for found in val)
-            arms.append(ClassArm(f"{name}: {trunk} trunk, {side} px, {what} (C = {strength:g})", *logits))
+            arms.append(ClassArm(f"{name}: {backbone} backbone, {side} px, {what} (C = {strength:g})", *logits))
             print(arms[-1].name, file=sys.stderr)
     return arms
 

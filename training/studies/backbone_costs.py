@@ -58,7 +58,7 @@ def cost_table(models: Models, count: int, settings: Settings, rounds: int) -> s
         f"the classifier, {two} px": call(models.logits, two),
         f"the embedder, {one} px": call(models.embedding, one),
         f"E1: the embedder with both heads, {two} px": call(with_features(models.embedding), two),
-        f"E2: the classifier with both heads, {one} px": call(with_features(models.trunk("classifier")), one),
+        f"E2: the classifier with both heads, {one} px": call(with_features(models.backbone("classifier")), one),
         f"a photo of 500×375 resized to {two} px": partial(resize, photo, rules[1]),
     }
     for side in (one, two) if count else ():

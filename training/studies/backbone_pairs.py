@@ -99,15 +99,15 @@ def pair_arms(
     """views: features of `head_shots`; uploads: features and layouts of `uploads_of`."""
     own, other = models.classifier.input.height, models.embedder.input.height
     shipped, arms = last_layer(models.embedding), []
-    for name, trunk, side, layer in (
+    for name, backbone, side, layer in (
         ("E0: the embedder", "embedder", other, shipped),
         ("E0: the embedder, last layer anew", "embedder", other, None),
-        ("E2: the classifier's trunk, last layer anew", "classifier", own, None),
+        ("E2: the classifier's backbone, last layer anew", "classifier", own, None),
         ("E3: the embedder", "embedder", own, shipped),
         ("E3: the embedder, last layer anew", "embedder", own, None),
-        ("E4: the published trunk, last layer anew", "published", own, None),
+        ("E4: the published backbone, last layer anew", "published", own, None),
     ):
-        key, taps = f"{trunk}@{side}", shipped.weights.shape[1]
+        key, taps = f"{backbone}@{side}", shipped.weights.shape[1]
         chosen = layer or fit_layer(views[key][:, :taps], models.embedder.width)
         seen = chosen.embed(uploads[key][:, :taps])
         arms.append(

@@ -36,11 +36,11 @@ from phototriage.common.errors import PhototriageError
 from phototriage.images.input_config import InputConfig
 from training.autoencoder.fit import AutoencoderFit, AutoencoderSettings
 from training.autoencoder.trajectory import Floats, Recorder, Trajectory, metrics
-from training.classifier.options import hardware, use_bf16
 from training.data.composites import Mixed, mixed, spearman_ceiling, trivial_features
 from training.data.dataset import Dataset
 from training.data.loading import load
 from training.data.pixel_cache import cached_pixels
+from training.loop.compute import Compute, hardware, use_bf16
 from training.loop.run import RUNS, claim_folder, package_versions
 from training.loop.seeds import told
 from training.networks.autoencoder import Autoencoder, AutoencoderSpec
@@ -89,16 +89,13 @@ def learn(sides: Sides, given: argparse.Namespace, seed: int) -> Trajectory:
         batch_size=128,
         augmentation=False,
         mirrored=False,
-        bf16=use_bf16("auto", torch.device("cpu")),
+        bf16=use_bf16("auto"),
         seed=seed,
     )
     torch.manual_seed(seed)
     recorder = Recorder()
     rows = range(len(sides.train.images))
-    fit = AutoencoderFit(
-        Autoencoder(spec), images, rows, [], settings, device=torch.device("cpu"), watcher=recorder, folder=None
-    )
-    fit.run()
+    AutoencoderFit(Autoencoder(spec), images, rows, [], settings, compute=Compute(), watcher=recorder).run()
     return recorder.trajectory()
 
 
@@ -169,7 +166,7 @@ def measure(given: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
     folder: Path = given.runs / given.name
     kept = ("size", "latent", "width", "colour", "epochs", "train_images", "test_images", "prevalence", "on")
     settings = {name: getattr(given, name) for name in kept} | {"data": data.sha256}
-    claim_folder(folder, json.dumps(settings, indent=2, sort_keys=True), restart=given.restart)
+    claim_folder(folder, settings, restart=given.restart)
     rule = InputConfig(
         height=given.size, width=given.size, colour=given.colour, resize="bilinear", antialias=True, aspect="stretch"
     )

@@ -27,11 +27,11 @@ from torch import Tensor, nn
 
 from phototriage.common.errors import PhototriageError
 from phototriage.images.input_config import InputConfig
-from training.classifier.options import hardware
 from training.data.dataset import Dataset
 from training.data.loading import load
 from training.data.pixel_cache import cached_pixels
 from training.featout.featout import evaluation_mode
+from training.loop.compute import hardware
 from training.loop.evaluation import wilson
 from training.loop.run import RUNS, package_versions
 from training.sources.files import DataError

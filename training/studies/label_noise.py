@@ -27,15 +27,14 @@ from scipy.stats import rankdata
 from torch import Tensor
 
 from phototriage.common.errors import PhototriageError
+from phototriage.common.progress import duration
 from phototriage.images.input_config import InputConfig
-from training.classifier.options import hardware, use_bf16
-from training.classifier.progress import duration
 from training.data.label_noise import found_in_budget, margin_doubt, with_noise
 from training.data.loading import load
 from training.data.pixel_cache import cached_pixels
 from training.difficulty.metrics import auroc
 from training.featout.featout import evaluation_mode
-from training.loop.evaluation import precision_context
+from training.loop.compute import Compute, hardware, use_bf16
 from training.loop.run import RUNS, claim_folder, package_versions
 from training.loop.seeds import told
 from training.networks.classifier import Classifier, NetworkSpec
@@ -54,19 +53,19 @@ class Learned(NamedTuple):
 def learn(pixels: Tensor, labels: NDArray[np.int64], classes: int, epochs: int, seed: int) -> Learned:
     """A small CNN on pixels uint8 (n, C, H, W), mirrored and shifted; doubts are of its training passes."""
     torch.manual_seed(seed)
-    network = Classifier(NetworkSpec(trunk="small_cnn", classes=classes, channels=1 if pixels.shape[1] == 1 else 3))
+    network = Classifier(NetworkSpec(backbone="small_cnn", classes=classes, channels=1 if pixels.shape[1] == 1 else 3))
     network.to(memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=0.01)
     steps = epochs * -(-len(labels) // BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=steps)
     doubt, loss_of = np.zeros(len(labels)), np.zeros(len(labels))
-    device, bf16 = torch.device("cpu"), use_bf16("auto", torch.device("cpu"))
+    compute = Compute(bf16=use_bf16("auto"))
     for epoch in range(epochs):
         began = time.monotonic()
         order = np.random.default_rng((seed, epoch)).permutation(len(labels))
         for start in range(0, len(order), BATCH):
             rows = order[start : start + BATCH]
-            with precision_context(device, bf16):
+            with compute.precision():
                 logits = network(_augmented(pixels[rows])).float()
             losses = F.cross_entropy(logits, torch.from_numpy(labels[rows]), reduction="none")
             optimiser.zero_grad(set_to_none=True)
@@ -118,7 +117,7 @@ def measure(given: argparse.Namespace) -> list[dict[str, dict[str, float]]]:
     folder: Path = given.runs / given.name
     kept = ("size", "epochs", "train_images", "noise", "rate")
     settings = {name: getattr(given, name) for name in kept} | {"data": data.sha256}
-    claim_folder(folder, json.dumps(settings, indent=2, sort_keys=True), restart=given.restart)
+    claim_folder(folder, settings, restart=given.restart)
     rule = InputConfig(
         height=given.size, width=given.size, colour="grey", resize="bilinear", antialias=True, aspect="stretch"
     )

@@ -1,10 +1,11 @@
-"""How many of the trunk's stages must learn? An embedder for each count, the same start, photos and steps.
+"""How many of the backbone's stages must learn? An embedder for each count, the same start, photos and steps.
 
     python -m training.studies.tuned_stages --data photos.tar --name tuned_stages [--frozen 9 7 5 4 2 0] [as embedder]
 
 Takes the options of `training.embedder.job`; by default 2 epochs at 160 px, all of contrast, then the last head. Stages
-that stay frozen are those of the pretrained trunk, so a classifier and an embedder that freeze them can share one pass.
-Prints a Markdown table of the validation pairs, and keeps each row in runs/NAME/, so that it goes on where it was.
+that stay frozen are those of the pretrained backbone, so a classifier and an embedder that freeze them can share one
+pass. Prints a Markdown table of the validation pairs, and keeps each row in runs/NAME/, so that it goes on where it
+was.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from collections.abc import Sequence
 import torch
 
 from phototriage.common.errors import PhototriageError
-from training.classifier.options import hardware
 from training.data.photos import load_photos
 from training.embedder.job import Job
 from training.embedder.options import EmbedderOptions, parse
+from training.loop.compute import hardware
 from training.loop.run import claim_folder, package_versions
 
 COUNTS = (9, 7, 5, 4, 2, 0)
@@ -32,7 +33,7 @@ def measure(given: argparse.Namespace, options: EmbedderOptions, counts: Sequenc
     photos = load_photos(given.data, group_by=options.group_by, val_keys=options.val_keys, leave_out=options.leave_out)
     root = given.runs / options.name
     settings = options.model_dump(mode="json") | {"data": photos.sha256}
-    claim_folder(root, json.dumps(settings, indent=2, sort_keys=True), restart=given.restart)
+    claim_folder(root, settings, restart=given.restart)
     found: dict[int, dict[str, float]] = {}
     for count in counts:
         kept = root / f"frozen_{count}.json"

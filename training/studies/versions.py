@@ -24,9 +24,9 @@ from phototriage.images.upright import whole
 from phototriage.models.classifier import Classifier
 from phototriage.models.loading import load_classifier
 from phototriage.settings import Settings
-from training.classifier.options import hardware
 from training.data.dataset import Dataset
 from training.data.loading import load
+from training.loop.compute import hardware
 from training.loop.run import RunError
 from training.studies.backbone_classes import ClassArm, class_table
 from training.studies.backbone_features import hidden
