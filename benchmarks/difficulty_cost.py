@@ -18,12 +18,12 @@ import numpy as np
 import onnxruntime
 from PIL import Image
 
-from benchmarks.turns import measure, ratios
 from phototriage.common.errors import PhototriageError
 from phototriage.models.model_set import Models, load_models
 from phototriage.settings import Settings
 from phototriage.triage import pipeline
 from training.loop.compute import hardware
+from training.statistics.turns import measure, ratios
 
 SIZES = ((451, 300), (500, 375), (180, 180))
 

@@ -20,7 +20,6 @@ import onnx
 import onnxruntime
 import torch
 
-from benchmarks.turns import measure, ratios
 from phototriage.common.errors import PhototriageError
 from phototriage.images.input_config import InputConfig
 from phototriage.images.pixels import ImageLimits, prepare
@@ -34,6 +33,7 @@ from phototriage.triage import pipeline
 from training.gradient_graph.graph import build_onnx
 from training.loop.compute import hardware
 from training.networks.classifier import Classifier, NetworkSpec
+from training.statistics.turns import measure, ratios
 
 RATIOS = {
     "embed in the service / decode and raw ONNX Runtime call": ("embed", "raw"),

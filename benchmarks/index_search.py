@@ -32,7 +32,6 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.duplicate_peers import exported
-from benchmarks.intervals import share
 from phototriage.index import segment as index_segment
 from phototriage.index.folder import Description
 from phototriage.index.graph import Graph, Part, parts_of
@@ -47,6 +46,7 @@ from training.data.loading import load
 from training.loop.compute import hardware
 from training.loop.run import RUNS
 from training.reposts.chains import draw_everyday, draw_hard, repost
+from training.statistics.intervals import share
 
 RECALL, MILLISECONDS = 0.99, 2.0
 TIE = 1e-12  # by which two float64 similarities may differ and be of equally near images

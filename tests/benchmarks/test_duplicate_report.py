@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from benchmarks import duplicate_scores
-from benchmarks.duplicate_report import Report, Result, markdown, short, signed, with_interval
+from benchmarks.duplicate_report import Report, Result, markdown
 from benchmarks.duplicate_scores import Column, Part, Truth, differences, headline, kinds, tuned_threshold
 from benchmarks.duplicates_picture import curve, narrowed, widened
-from benchmarks.intervals import Figure
 from training.pairs.labelled_pairs import LOOK_ALIKES, SHARED
+from training.statistics.intervals import Figure
+from training.statistics.tables import short, signed, with_interval
 
 # Two photos of two reposts, one look-alike and one pair under an overlay each.
 KINDS = np.array(["crop", "thumbnail", LOOK_ALIKES, SHARED] * 2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -16,9 +15,9 @@ from training.data.batches import batches, to_pixels
 from training.data.dataset import Dataset
 from training.featout.featout import evaluation_mode
 from training.loop.compute import Compute
+from training.statistics.intervals import Figure, share
 
 BATCH = 64
-Z95 = 1.959963984540054
 
 
 def predict(
@@ -50,25 +49,20 @@ def cross_entropy(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> flo
     return float((log_sums - shifted[np.arange(len(labels)), labels]).mean())
 
 
-def wilson(right: int, n: int) -> tuple[float, float]:
-    """Wilson's 95 % score interval of a proportion."""
-    share = right / n
-    centre = (share + Z95**2 / (2 * n)) / (1 + Z95**2 / n)
-    reach = Z95 / (1 + Z95**2 / n) * math.sqrt(share * (1 - share) / n + Z95**2 / (4 * n * n))
-    return max(0.0, centre - reach), min(1.0, centre + reach)
-
-
 def accuracy_metric(
     logits: NDArray[np.float32], labels: NDArray[np.int64], set_name: str, split: str, name: str = "accuracy"
 ) -> Metric:
     """Accuracy with n and Wilson's interval, to five decimals."""
-    right, n = int((logits.argmax(1) == labels).sum()), len(labels)
-    low, high = wilson(right, n)
+    return metric_of(name, share(int((logits.argmax(1) == labels).sum()), len(labels)), set_name, split)
+
+
+def metric_of(name: str, figure: Figure, set_name: str, split: str) -> Metric:
+    """A figure as a manifest has it, to five decimals."""
     return Metric(
         name=name,
         set=set_name,
         split=split,
-        n=n,
-        value=round(right / n, 5),
-        interval=(round(low, 5), round(high, 5)),
+        n=figure.n,
+        value=round(figure.value, 5),
+        interval=(round(figure.low, 5), round(figure.high, 5)),
     )

@@ -13,12 +13,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks.duplicate_report import table, with_interval
-from benchmarks.intervals import RESAMPLES, resamples, share
 from training.classifier.linear_probe import regression_logits
 from training.data.dataset import Dataset
 from training.difficulty.metrics import auroc
 from training.loop.evaluation import cross_entropy
+from training.statistics.intervals import RESAMPLES, resamples, share
+from training.statistics.tables import table, with_interval
 from training.studies.backbone_figures import FOLDS, accuracy, beside_first, mcnemar
 from training.studies.backbone_graphs import LAST, Floats
 from training.studies.backbone_models import Models

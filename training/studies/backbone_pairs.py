@@ -10,8 +10,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.duplicate_report import table
-from benchmarks.intervals import RESAMPLES, resamples
 from phototriage import duplicates
 from phototriage.duplicates.layout_rescoring import LayoutRescoring
 from training.data.photos import Photos
@@ -22,6 +20,8 @@ from training.networks.embedder import discriminant
 from training.pairs.labelled_pairs import Pair, PairSets, Shot
 from training.pairs.metrics import best_f1, best_threshold, counts_at
 from training.pairs.thresholds import parse_aim
+from training.statistics.intervals import RESAMPLES, resamples
+from training.statistics.tables import table
 from training.studies.backbone_figures import FOLDS, Flags, beside_first, f1, mean_precision
 from training.studies.backbone_graphs import Floats, Layer, last_layer
 from training.studies.backbone_models import Models

@@ -42,10 +42,10 @@ from training.data.loading import load
 from training.data.pixel_cache import cached_pixels
 from training.loop.compute import Compute, hardware, use_bf16
 from training.loop.run import RUNS, claim_folder, package_versions
-from training.loop.seeds import told
 from training.networks.autoencoder import Autoencoder, AutoencoderSpec
 from training.sources.files import DataError
 from training.sources.layouts import Split
+from training.statistics.seeds import told
 from training.studies.composite_pictures import save_pictures
 
 RECIPES = ("half", "maximum", "normalised_sum")

@@ -32,9 +32,9 @@ from training.data.loading import load
 from training.data.pixel_cache import cached_pixels
 from training.featout.featout import evaluation_mode
 from training.loop.compute import hardware
-from training.loop.evaluation import wilson
 from training.loop.run import RUNS, package_versions
 from training.sources.files import DataError
+from training.statistics.intervals import wilson
 
 SIDE = 32
 TOLERANCES = (0.05, 0.1, 0.2)

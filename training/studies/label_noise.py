@@ -36,8 +36,8 @@ from training.difficulty.metrics import auroc
 from training.featout.featout import evaluation_mode
 from training.loop.compute import Compute, hardware, use_bf16
 from training.loop.run import RUNS, claim_folder, package_versions
-from training.loop.seeds import told
 from training.networks.classifier import Classifier, NetworkSpec
+from training.statistics.seeds import told
 
 BATCH, RATE, SHIFT = 256, 3e-3, 2  # of steps; the highest learning rate; pixels of the random shift
 

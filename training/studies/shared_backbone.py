@@ -24,7 +24,6 @@ import numpy as np
 import onnxruntime
 import torch
 
-from benchmarks.intervals import RESAMPLES
 from phototriage.common.errors import PhototriageError
 from phototriage.images.input_config import InputConfig
 from phototriage.settings import Settings
@@ -39,6 +38,7 @@ from training.loop.compute import Compute, hardware
 from training.loop.run import RUNS, claim_folder, package_versions
 from training.pairs.labelled_pairs import PairSets, Shot
 from training.sources.layouts import Split
+from training.statistics.intervals import RESAMPLES
 from training.studies.backbone_classes import class_arms, class_table
 from training.studies.backbone_costs import cost_table, stage_table
 from training.studies.backbone_features import describe, hidden, kept

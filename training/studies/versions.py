@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.intervals import RESAMPLES
 from phototriage.common.errors import PhototriageError
 from phototriage.images.pixels import resize
 from phototriage.images.upright import whole
@@ -28,6 +27,7 @@ from training.data.dataset import Dataset
 from training.data.loading import load
 from training.loop.compute import hardware
 from training.loop.run import RunError
+from training.statistics.intervals import RESAMPLES
 from training.studies.backbone_classes import ClassArm, class_table
 from training.studies.backbone_features import hidden
 from training.studies.backbone_graphs import Floats, Images
