@@ -40,8 +40,8 @@ KEYS: Mapping[SetName, str] = {  # of photos, `source/…`
     "caltech": r"^caltech101/(cannon|cellphone|cougar_body|crocodile|flamingo|gerenuk|hedgehog|inline_skate|mandolin"
     r"|menorah|pagoda|pyramid|rhino|sea_horse|umbrella)/",
 }
-KIND_BY = r"^caltech101/([^/]+)/|_([a-z]+)\."  # look-alikes are of one class, or one type of room
-# What the backbone that chooses look-alikes is fed, whatever a measured model takes.
+KIND_BY = r"^caltech101/([^/]+)/|_([a-z]+)\."  # hard negatives are of one class, or one type of room
+# What the backbone that chooses hard negatives is fed, whatever a measured model takes.
 BACKBONE_RULE = InputConfig(height=224, width=224, colour="rgb", resize="bicubic", antialias=True, aspect="stretch")
 
 
@@ -85,8 +85,8 @@ def published_backbone() -> Embedder:
 def labelled_set(
     photos: Photos, name: SetName, network: Embedder, *, limit: int | None = None, seed: int = SEED
 ) -> PairSets:
-    """Everyday and hard pairs of a set; look-alikes by the network's backbone and by dHash. Near-identical photos are
-    never called different."""
+    """Everyday and hard pairs of a set; hard negatives by the network's backbone and by dHash. Near-identical photos
+    are never called different."""
     numbers = numbers_of(photos, name, limit)
     kinds = [found or "" for found in group_names([photos.photos[number].key for number in numbers], KIND_BY)]
     place = list(KEYS).index(name)

@@ -57,7 +57,7 @@ def compare(photos: Photos, names: Sequence[SetName], given: Sequence[Peer], lim
     similarities: dict[str, dict[Key, Any]] = {peer.name: {} for peer in given}
     network = published_backbone()
     for name in names:
-        _tell(f"{name}: photos and their look-alikes")
+        _tell(f"{name}: photos and their hard negatives")
         sets = labelled_set(photos, name, network, limit=limit, seed=seed)
         pairs = [*sets.everyday, *sets.hard]
         places = {shot: place for place, shot in enumerate(dict.fromkeys(_shots(pairs)))}
@@ -196,7 +196,7 @@ def _notes(given: argparse.Namespace, photos: Photos, compared: Compared) -> lis
     return [
         *dev,
         *counts,
-        "Look-alikes were chosen by the raw Lite0 backbone and by dHash, which makes them hardest for these two.",
+        "Hard negatives were chosen by the raw Lite0 backbone and by dHash, which makes them hardest for these two.",
         "Intervals of 95 %: of shares by Wilson, of all else by resampling photos, differences on the same samples. "
         "Resampling can't tell how far below 1 a value of 1 may lie.",
         f"Seed {given.seed}; photos {photos.sha256[:12]}; {hardware(torch.device('cpu'))}; "

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from phototriage.model_folder.manifest import Metric
 from training.classifier.fit import Fit
-from training.classifier.linear_probe import fit_head, regression_logits, take_up
+from training.classifier.linear_probe import copy_into, fit_head, regression_logits
 from training.classifier.options import Options, parse
 from training.classifier.progress import ClassifierProgress
 from training.data.dataset import Dataset
@@ -97,7 +97,7 @@ class Job:
         values = {split: self._predict(split, self.compute, self.network.pooled) for split in ("train", *self.reported)}
         labels = {split: self.data.targets[self.indices[split]] for split in values}
         model = fit_head(values["train"], labels["train"], values["val"], labels["val"])
-        take_up(self.network, model)
+        copy_into(self.network, model)
         name = "accuracy of a logistic regression on the frozen backbone"
         metrics = [
             accuracy_metric(regression_logits(model, values[split]), labels[split], self.data.name, split, name)

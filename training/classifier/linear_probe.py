@@ -31,7 +31,7 @@ def fit_head(
     return best
 
 
-def take_up(network: Classifier, model: LogisticRegression) -> None:
+def copy_into(network: Classifier, model: LogisticRegression) -> None:
     """Copy the regression into the network's last layer."""
     weights, biases = model.coef_, model.intercept_
     if len(weights) == 1:  # two classes: one row says the second against the first

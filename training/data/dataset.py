@@ -40,7 +40,7 @@ class Dataset:
     labels: tuple[str, ...]  # sorted; empty where the images have no classes
     records: tuple[Record, ...]
     unreadable: tuple[tuple[str, str], ...]  # (key, reason)
-    look_alikes: NearIdentical  # by index into `records`
+    near_identical: NearIdentical  # by index into `records`
     source: Source
     places: tuple[int, ...]  # of the records among the source's entries
 
@@ -83,7 +83,7 @@ class Dataset:
     def same_pictures(self) -> tuple[tuple[int, ...], ...]:
         """Sets of two records or more that show the same picture, whatever their labels and names."""
         sets: dict[int, list[int]] = {}
-        for index, root in enumerate(splits.connect(len(self), self.look_alikes.edges)):
+        for index, root in enumerate(splits.connect(len(self), self.near_identical.edges)):
             sets.setdefault(root, []).append(index)
         return tuple(tuple(found) for found in sets.values() if len(found) > 1)
 

@@ -77,8 +77,8 @@ def load(
     labels = _labels(source, kept) if labelled else ()
     numbers: dict[str | None, int] = {label: number for number, label in enumerate(labels)}
 
-    look_alikes = find_near_identical(prints, near=source.finds_near_identical)
-    edges = look_alikes.edges + splits.name_edges([entry.group for entry in kept])
+    near_identical = find_near_identical(prints, near=source.finds_near_identical)
+    edges = near_identical.edges + splits.name_edges([entry.group for entry in kept])
     if group_by is not None:
         edges += splits.name_edges(splits.group_names([entry.key for entry in kept], group_by))
     groups = splits.groups(hashes, edges)
@@ -93,7 +93,7 @@ def load(
         _renamed(labels, label_names),
         records,
         tuple(sorted(unreadable)),
-        look_alikes,
+        near_identical,
         source,
         tuple(places),
     )

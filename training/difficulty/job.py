@@ -43,7 +43,7 @@ from training.difficulty import metrics as difficulty_metrics
 from training.difficulty.fit import FittedOn, HeldOut, fit, fit_latent_map
 from training.export.card import CARD, with_difficulty
 from training.export.model_folder import MODELS, read_metrics
-from training.loop.command import INTERRUPTED, told
+from training.loop.command import INTERRUPTED, as_line
 from training.loop.options import add_compute_options
 from training.loop.run import RUNS, RunError
 from training.references.cross_fit import reference_network
@@ -258,7 +258,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("stopped: the same command goes on from the last reference network", file=sys.stderr)
         return INTERRUPTED
     for metric in metrics:
-        print(told(metric))
+        print(as_line(metric))
     assert written.difficulty is not None
     print(f"{written.name}: version {written.version}; review from a score of {written.difficulty.review_from}")
     print("The server takes it up at its next start: make serve")

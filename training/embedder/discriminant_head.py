@@ -12,7 +12,7 @@ from torch import Tensor
 
 from phototriage.images.input_config import InputConfig
 from training.data.photos import Photos
-from training.embedder.views import answers_for
+from training.embedder.views import outputs_for
 from training.loop.compute import Compute
 from training.networks.embedder import Embedder, discriminant
 from training.pairs.labelled_pairs import Neighbours, PairSets, Shot, dhash, everyday_pairs, hard_pairs
@@ -44,7 +44,7 @@ def fit_head(
     """Give `network` the linear layer by which its backbone, as it is, tells reposts of up to `most` train photos
     apart."""
     shots = head_shots(photos, seed, most)
-    pooled = answers_for(network, network.pooled, photos, shots, rule, compute)
+    pooled = outputs_for(network, network.pooled, photos, shots, rule, compute)
     views = pooled.reshape(len(shots) // HEAD_VIEWS, HEAD_VIEWS, -1)
     weights, bias = discriminant(views, network.spec.dimension, shrinkage)
     scale = 1 / np.linalg.norm(views[:, 0] @ weights.T + bias, axis=1).mean()  # about unit length before the norm
@@ -62,7 +62,7 @@ def backbone_features(
         return F.normalize(F.adaptive_avg_pool2d(network.backbone(pixels), 1).flatten(1))
 
     shots = [Shot(number) for number in numbers]
-    return answers_for(network, mean_map, photos, shots, rule, compute.in_float32())
+    return outputs_for(network, mean_map, photos, shots, rule, compute.in_float32())
 
 
 def labelled_pairs(
@@ -75,7 +75,7 @@ def labelled_pairs(
     *,
     seed: int,
 ) -> PairSets:
-    """Everyday and hard pairs of the photos `numbers`, look-alikes chosen by the network's backbone as it is, and by
+    """Everyday and hard pairs of the photos `numbers`, hard negatives chosen by the network's backbone as it is, and by
     dHash, among those of the same kind."""
     features = backbone_features(network, photos, numbers, rule, compute)
     hashes = np.array([dhash(photos.image(number)) for number in numbers], np.uint64)

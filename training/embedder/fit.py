@@ -21,7 +21,7 @@ from phototriage.images.input_config import InputConfig
 from training.data.batches import to_pixels
 from training.data.photos import Photos
 from training.embedder.losses import EmbeddingLoss, Stage
-from training.embedder.views import GUARD, VIEWS, answers_for, nearest, plan_epoch, shot_batches
+from training.embedder.views import GUARD, VIEWS, nearest, outputs_for, plan_epoch, shot_batches
 from training.loop.compute import Compute
 from training.loop.loop import EpochResult, Loop, LoopSettings, Watcher
 from training.networks.embedder import Embedder, freeze
@@ -178,7 +178,7 @@ class EmbedderFit(Loop[EmbedderEpoch, list[Shot], tuple[Tensor, list[Shot]]]):
 
     def embed(self, shots: Sequence[Shot], rule: InputConfig, network: nn.Module) -> NDArray[np.float32]:
         """Embeddings (n, D) of the shots."""
-        return answers_for(network, network, self.photos, shots, rule, self.compute)
+        return outputs_for(network, network, self.photos, shots, rule, self.compute)
 
     def validate(self, epoch: int) -> EmbedderEpoch:
         self.neighbours = None  # those of the next epoch are by its weights

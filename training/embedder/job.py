@@ -27,7 +27,7 @@ from training.data.splits import group_names
 from training.embedder.discriminant_head import HEAD_PHOTOS, HEAD_SHRINKAGE, fit_head, labelled_pairs
 from training.embedder.fit import EmbedderEpoch, EmbedderFit, similarities_of
 from training.embedder.options import EmbedderOptions, parse
-from training.embedder.views import answers_for
+from training.embedder.views import outputs_for
 from training.loop.command import print_skipped, run_command
 from training.loop.options import compute_of, training_record
 from training.loop.progress import TrainingProgress
@@ -47,15 +47,15 @@ from training.pairs.thresholds import choose_folds, parse_aim, tune
 
 START, LAST_HEAD = "start.pt", "head.pt"
 LAST_HEAD_PHOTOS, LAST_HEAD_SHRINKAGE = 6000, 0.3  # chosen on validation photos of the shipped embedder
-# Near the best fit to reposts and look-alikes of the shipped embedder's train photos, among some hundred combinations.
-SECOND_LOOK = LayoutRescoring(floor=0.8, weight=0.7, doubt=0.16, doubt_from=0.2, doubt_most=0.95)
+# Near the best fit to reposts and hard negatives of the shipped embedder's train photos, among some hundred settings.
+RESCORING = LayoutRescoring(floor=0.8, weight=0.7, doubt=0.16, doubt_from=0.2, doubt_most=0.95)
 
 
 class Similarities(NamedTuple):
     """Of pairs (n,): the cosine, and what layout re-scoring makes of it."""
 
     plain: NDArray[np.float64]
-    looked: NDArray[np.float64]
+    rescored: NDArray[np.float64]
 
 
 class Job:
@@ -70,7 +70,7 @@ class Job:
         self.network.backbone.load_packaged()
 
     def validation(self) -> PairSets:
-        """Pairs of validation photos; look-alikes are chosen by the backbone as it is published."""
+        """Pairs of validation photos; hard negatives are chosen by the backbone as it is published."""
         numbers = np.random.default_rng((self.options.fit.seed, 2)).permutation(self.photos.numbers("val"))
         chosen = sorted(int(number) for number in numbers[: self.options.val_photos])
         kinds = [""] * len(chosen)
@@ -149,7 +149,7 @@ class Job:
         """Best F1 and average precision of both sets, with layout re-scoring, by the network as it is now."""
         found = {}
         for name, pairs in validation._asdict().items():
-            similarities, same = self._similarities(pairs).looked, np.array([pair.same for pair in pairs])
+            similarities, same = self._similarities(pairs).rescored, np.array([pair.same for pair in pairs])
             found[f"{name}_f1"] = best_f1(similarities, same)
             found[f"{name}_precision"] = average_precision(similarities, same)
         return found
@@ -161,7 +161,7 @@ class Job:
         def embed(shots: Sequence[Shot]) -> NDArray[np.float32]:
             if not found:
                 found.append(
-                    answers_for(
+                    outputs_for(
                         self.network,
                         self.network,
                         self.photos,
@@ -175,7 +175,7 @@ class Job:
 
         return Similarities(
             plain=similarities_of(pairs, lambda shots: embed(shots)[:, : -layout.DIMENSION]),
-            looked=similarities_of(pairs, embed, SECOND_LOOK),
+            rescored=similarities_of(pairs, embed, RESCORING),
         )
 
     def folds(self, validation: PairSets) -> NDArray[np.int64]:
@@ -190,8 +190,8 @@ class Job:
         pairs = [*validation.everyday, *validation.hard]
         same = np.array([pair.same for pair in pairs])
         found = self._similarities(pairs)
-        pays = best_f1(found.looked, same) > best_f1(found.plain, same)
-        similarities = found.looked if pays else found.plain
+        pays = best_f1(found.rescored, same) > best_f1(found.plain, same)
+        similarities = found.rescored if pays else found.plain
         decision = tune(
             similarities,
             same,
@@ -199,7 +199,7 @@ class Job:
             self.options.aim,
             data=f"{self.photos.name}, val",
             sha256=self.photos.sha256,
-            layout_rescoring=SECOND_LOOK if pays else None,
+            layout_rescoring=RESCORING if pays else None,
         )
         metrics = []
         edge = len(validation.everyday)

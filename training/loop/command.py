@@ -13,7 +13,7 @@ from training.loop.run import AnyRun, EmbedderRun
 INTERRUPTED = 130  # what shells report for Ctrl-C
 
 
-def told(metric: Metric) -> str:
+def as_line(metric: Metric) -> str:
     """A figure as a line."""
     interval = f" [{metric.interval[0]:.4f}, {metric.interval[1]:.4f}]" if metric.interval else ""
     return f"{metric.name}, {metric.set} {metric.split} (n = {metric.n:,}): {metric.value:.4f}{interval}"
@@ -37,7 +37,7 @@ def run_command(train: Callable[[], AnyRun]) -> int:
         print("stopped: the same command goes on from the last checkpoint", file=sys.stderr)
         return INTERRUPTED
     for metric in run.metrics:
-        print(told(metric))
+        print(as_line(metric))
     if isinstance(run, EmbedderRun):
         print(f"Threshold: {run.decision.threshold}")
     print(f"Next: python -m training.export --name {run.name}")

@@ -27,7 +27,12 @@ from training.reposts.chains import (
 
 NEAREST_BY_FEATURES, NEAREST_BY_HASH = 2, 2
 SHARED_PAIRS = 60
-LOOK_ALIKES, LOOK_ALIKE_EDITED, RANDOM, SHARED = "look-alike", "look-alike, edited", "random", "shared overlay"
+HARD_NEGATIVE, HARD_NEGATIVE_EDITED, RANDOM, SHARED = (
+    "hard negative",
+    "hard negative, edited",
+    "random",
+    "shared overlay",
+)
 
 
 @dataclass(frozen=True)
@@ -57,17 +62,17 @@ class PairSets(NamedTuple):
 
 
 def everyday_pairs(numbers: Sequence[int], neighbours: Neighbours, seed: int) -> list[Pair]:
-    """Three everyday reposts of each photo; against it four look-alikes, one of these edited, and a random photo;
-    and 60 pairs of look-alikes under one watermark or frame."""
+    """Three everyday reposts of each photo; against it four hard negatives, one of these edited, and a random photo;
+    and 60 pairs of hard negatives under one watermark or frame."""
     rng = np.random.default_rng(seed)
     pairs = []
     for number in numbers:
         kinds = rng.choice(list(EVERYDAY), 3, replace=False)
         pairs += [_same(number, str(kind), EVERYDAY[str(kind)](rng)) for kind in kinds]
         alike = neighbours.of(number)
-        pairs += [_different(number, other, LOOK_ALIKES) for other in alike]
+        pairs += [_different(number, other, HARD_NEGATIVE) for other in alike]
         if alike:
-            pairs.append(_different(number, int(rng.choice(alike)), LOOK_ALIKE_EDITED, draw_everyday(rng)))
+            pairs.append(_different(number, int(rng.choice(alike)), HARD_NEGATIVE_EDITED, draw_everyday(rng)))
         strangers = neighbours.strangers(number)
         if strangers:
             pairs.append(_different(number, int(rng.choice(strangers)), RANDOM))
@@ -78,7 +83,7 @@ def everyday_pairs(numbers: Sequence[int], neighbours: Neighbours, seed: int) ->
 
 
 def hard_pairs(numbers: Sequence[int], neighbours: Neighbours, seed: int) -> list[Pair]:
-    """Two hard reposts of each photo, drawn evenly; against it two look-alikes, and one under the same card, logo or
+    """Two hard reposts of each photo, drawn evenly; against it two hard negatives, and one under the same card, logo or
     watermark."""
     rng = np.random.default_rng(seed)
     pairs = []
@@ -86,7 +91,7 @@ def hard_pairs(numbers: Sequence[int], neighbours: Neighbours, seed: int) -> lis
     for i, number in enumerate(numbers):
         kinds = rng.choice(list(HARD), 2, replace=False)
         pairs += [_same(number, str(kind), HARD[str(kind)](rng)) for kind in kinds]
-        pairs += [_different(number, other, LOOK_ALIKES) for other in neighbours.of(number, 1, 1)]
+        pairs += [_different(number, other, HARD_NEGATIVE) for other in neighbours.of(number, 1, 1)]
         pairs += _under_one(number, neighbours, families[i % len(families)], rng)
     return pairs
 
@@ -100,7 +105,7 @@ def _different(number: int, other: int, kind: str, steps: Steps = ()) -> Pair:
 
 
 def _under_one(number: int, neighbours: Neighbours, family: tuple[str, ...], rng: Rng) -> list[Pair]:
-    """A look-alike that wears the very same overlay; none if there is no look-alike."""
+    """A hard negative that wears the very same overlay; none if there is no hard negative."""
     alike = neighbours.of(number)
     if not alike:
         return []

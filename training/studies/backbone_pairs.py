@@ -88,9 +88,9 @@ def pair_arm(name: str, seen: Floats, placed: Floats, truth: Truth, rescoring: L
     if rescoring is None:
         return PairArm(name, plain)
     rows = np.hstack([seen, placed])
-    looked = duplicates.similarities(rows[left], rows[right], rescoring)
-    pays = best_f1(looked, truth.same) > best_f1(plain, truth.same)
-    return PairArm(name, looked) if pays else PairArm(f"{name}, no layout re-scoring", plain)
+    rescored = duplicates.similarities(rows[left], rows[right], rescoring)
+    pays = best_f1(rescored, truth.same) > best_f1(plain, truth.same)
+    return PairArm(name, rescored) if pays else PairArm(f"{name}, no layout re-scoring", plain)
 
 
 def pair_arms(

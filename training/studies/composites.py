@@ -1,14 +1,14 @@
 """Do an autoencoder's losses and latents find images that are made of two? An honest version of a published benchmark.
 
-    python -m training.studies.composites --data fashion-mnist/ --name mixed_fashion [--colour grey] [--seeds 5]
+    python -m training.studies.composites --data fashion-mnist/ --name composites [--colour grey] [--seeds 5]
 
 For each recipe (`half`: two halves; `maximum`: the brighter pixel of two; `normalised_sum`: the published one, whose
-leak shows) and each random seed an autoencoder learns train images of which `--prevalence` are mixes, without being
-told which; then each metric ranks images of another split, mixed alike. The fusions are fitted on the train images'
-mixes. Prints Markdown tables: AUROC, average precision and Spearman's correlation over its ceiling, mean over the seeds
-with Student's 95 % interval, and beside them the best trivial feature of the pixels and the error of a PCA. Leaves
-figures, histograms and a picture of the most remarkable images for each recipe in runs/NAME/, and goes on where it was.
-Needs the extra `studies`.
+leak shows) and each random seed an autoencoder learns train images of which `--prevalence` are composites, without
+being told which; then each metric ranks images of another split, with as many. The fusions are fitted on the train
+images' composites. Prints Markdown tables: AUROC, average precision and Spearman's correlation over its ceiling, mean
+over the seeds with Student's 95 % interval, and beside them the best trivial feature of the pixels and the error of a
+PCA. Leaves figures, histograms and a picture of the most remarkable images for each recipe in runs/NAME/, and goes on
+where it was. Needs the extra `studies`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from phototriage.common.errors import PhototriageError
 from phototriage.images.input_config import InputConfig
 from training.autoencoder.fit import AutoencoderFit, AutoencoderSettings
 from training.autoencoder.trajectory import Floats, Recorder, Trajectory, metrics
-from training.data.composites import Mixed, mixed, spearman_ceiling, trivial_features
+from training.data.composites import Composites, spearman_ceiling, trivial_features, with_composites
 from training.data.dataset import Dataset
 from training.data.loading import load
 from training.data.pixel_cache import cached_pixels
@@ -45,7 +45,7 @@ from training.loop.run import RUNS, claim_folder, package_versions
 from training.networks.autoencoder import Autoencoder, AutoencoderSpec
 from training.sources.files import DataError
 from training.sources.layouts import Split
-from training.statistics.seeds import told
+from training.statistics.seeds import mean_cell
 from training.studies.composite_pictures import save_pictures
 
 RECIPES = ("half", "maximum", "normalised_sum")
@@ -61,12 +61,12 @@ Scores = dict[str, Floats]
 class Sides(NamedTuple):
     """What is learned from, and what is ranked."""
 
-    train: Mixed
-    test: Mixed
+    train: Composites
+    test: Composites
 
 
 def draw(images: NDArray[np.uint8], data: Dataset, given: argparse.Namespace, recipe: str, seed: int) -> Sides:
-    """Of each split up to so many images, drawn, with their mixes."""
+    """Of each split up to so many images, drawn, with their composites."""
     rng = np.random.default_rng((seed, RECIPES.index(recipe)))
     sides = []
     ranked: Split = given.on
@@ -76,7 +76,7 @@ def draw(images: NDArray[np.uint8], data: Dataset, given: argparse.Namespace, re
         if len(rows) < LEAST_IMAGES:
             raise DataError(f"{data.name} has {len(rows)} images in {split}; this study takes {LEAST_IMAGES} at least.")
         rows = np.sort(rng.permutation(rows)[:most])
-        sides.append(mixed(np.asarray(images[rows]), recipe, given.prevalence, rng))  # type: ignore[arg-type]
+        sides.append(with_composites(np.asarray(images[rows]), recipe, given.prevalence, rng))  # type: ignore[arg-type]
     return Sides(*sides)
 
 
@@ -111,8 +111,8 @@ def scores_of(sides: Sides, found: Trajectory) -> Scores:
     return {
         **asked,
         f"PCA error, {COMPONENTS} components": _pca_error(pca, sides.test.images),
-        "fusion of the metrics": _fuse(*own, sides.train.is_mix),
-        "fusion of metrics and latent": _fuse(*wide, sides.train.is_mix),
+        "fusion of the metrics": _fuse(*own, sides.train.is_composite),
+        "fusion of metrics and latent": _fuse(*wide, sides.train.is_composite),
     }
 
 
@@ -145,18 +145,24 @@ def _pca_error(pca: PCA, images: NDArray[np.uint8]) -> Floats:
     return found
 
 
-def figures_of(score: Floats, is_mix: NDArray[np.bool_]) -> tuple[float, float, float]:
+def figures_of(score: Floats, is_composite: NDArray[np.bool_]) -> tuple[float, float, float]:
     """FIGURES of a score (n,)."""
-    ceiling = spearman_ceiling(float(is_mix.mean()))
-    correlation = float(spearmanr(score, is_mix).statistic) if np.ptp(score) > 0 else 0.0
-    return float(roc_auc_score(is_mix, score)), float(average_precision_score(is_mix, score)), correlation / ceiling
+    ceiling = spearman_ceiling(float(is_composite.mean()))
+    correlation = float(spearmanr(score, is_composite).statistic) if np.ptp(score) > 0 else 0.0
+    return (
+        float(roc_auc_score(is_composite, score)),
+        float(average_precision_score(is_composite, score)),
+        correlation / ceiling,
+    )
 
 
-def best_trivial(side: Mixed) -> tuple[str, Floats]:
-    """The feature of the pixels that tells mixes best, whichever way round: known only in hindsight, so a bound."""
+def best_trivial(side: Composites) -> tuple[str, Floats]:
+    """The feature of the pixels that tells composites best, either way round: known only in hindsight, so a bound."""
     found = trivial_features(side.images)
-    signed = {name: values * (1 if roc_auc_score(side.is_mix, values) >= 0.5 else -1) for name, values in found.items()}
-    name = max(signed, key=lambda one: float(roc_auc_score(side.is_mix, signed[one])))
+    signed = {
+        name: values * (1 if roc_auc_score(side.is_composite, values) >= 0.5 else -1) for name, values in found.items()
+    }
+    name = max(signed, key=lambda one: float(roc_auc_score(side.is_composite, signed[one])))
     return name, signed[name]
 
 
@@ -181,8 +187,8 @@ def measure(given: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
                 trajectory = learn(sides, given, seed)
                 asked = scores_of(sides, trajectory)
                 name, trivial = best_trivial(sides.test)
-                figures = {scorer: figures_of(score, sides.test.is_mix) for scorer, score in asked.items()}
-                figures[f"{TRIVIAL}{name}"] = figures_of(trivial, sides.test.is_mix)
+                figures = {scorer: figures_of(score, sides.test.is_composite) for scorer, score in asked.items()}
+                figures[f"{TRIVIAL}{name}"] = figures_of(trivial, sides.test.is_composite)
                 if seed == 0:
                     save_pictures(asked, trivial, sides.test, folder, recipe)
                 part = path.with_suffix(".part")
@@ -203,7 +209,7 @@ def table(rows: Sequence[Mapping[str, Sequence[float]]]) -> str:
         for name, figures in row.items():
             found.setdefault(trivial if name.startswith(TRIVIAL) else name, []).append(figures)
     for name in sorted(found, key=lambda name: -float(np.mean([figures[0] for figures in found[name]]))):
-        cells = [told([figures[place] for figures in found[name]]) for place in range(len(FIGURES))]
+        cells = [mean_cell([figures[place] for figures in found[name]]) for place in range(len(FIGURES))]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -221,7 +227,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--latent", type=int, default=16)
     add("--width", type=int, default=8)
     add("--epochs", type=int, default=12)
-    add("--train-images", type=int, default=12_000, help="at most, drawn, before mixes")
+    add("--train-images", type=int, default=12_000, help="at most, drawn, before composites")
     add("--test-images", type=int, default=5_000)
     add("--on", choices=["val", "test"], default="val", help="split that is ranked")
     add("--workers", type=int, default=1)

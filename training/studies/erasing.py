@@ -30,7 +30,7 @@ from phototriage.images.input_config import InputConfig
 from phototriage.saliency.featout_config import FeatOutConfig
 from phototriage.saliency.masks import summarise
 from training.classifier.fit import Fit, FitSettings
-from training.classifier.linear_probe import take_up
+from training.classifier.linear_probe import copy_into
 from training.classifier.progress import ClassifierProgress
 from training.data.batches import batches, to_pixels
 from training.data.dataset import Dataset
@@ -72,7 +72,7 @@ class Study:
         network = pretrained(len(self.data.labels)).to(self.compute.device)
         train = self.folds != fold
         regression = LogisticRegression(C=REGRESSION_C, max_iter=1000)
-        take_up(network, regression.fit(self.features[train], self.data.targets[train]))
+        copy_into(network, regression.fit(self.features[train], self.data.targets[train]))
         return network
 
     def train(self, fold: int, arm: Arm) -> Classifier:

@@ -37,9 +37,9 @@ from training.featout.featout import evaluation_mode
 from training.loop.compute import Compute, hardware, use_bf16
 from training.loop.run import RUNS, claim_folder, package_versions
 from training.networks.classifier import Classifier, NetworkSpec
-from training.statistics.seeds import told
+from training.statistics.seeds import mean_cell
 
-BATCH, RATE, SHIFT = 256, 3e-3, 2  # of steps; the highest learning rate; pixels of the random shift
+BATCH, LEARNING_RATE, SHIFT = 256, 3e-3, 2  # of steps; the highest learning rate; pixels of the random shift
 
 
 class Learned(NamedTuple):
@@ -55,9 +55,9 @@ def learn(pixels: Tensor, labels: NDArray[np.int64], classes: int, epochs: int, 
     torch.manual_seed(seed)
     network = Classifier(NetworkSpec(backbone="small_cnn", classes=classes, channels=1 if pixels.shape[1] == 1 else 3))
     network.to(memory_format=torch.channels_last)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=0.01)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=0.01)
     steps = epochs * -(-len(labels) // BATCH)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=steps)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=steps)
     doubt, loss_of = np.zeros(len(labels)), np.zeros(len(labels))
     compute = Compute(bf16=use_bf16("auto"))
     for epoch in range(epochs):
@@ -158,7 +158,7 @@ def measure(given: argparse.Namespace) -> list[dict[str, dict[str, float]]]:
 def table(found: Sequence[dict[str, dict[str, float]]]) -> str:
     lines = ["| method | found within the budget | AUROC |", "| --- | --- | --- |"]
     for name in found[0]:
-        cells = [told([row[name][figure] for row in found], digits=4) for figure in ("found", "auroc")]
+        cells = [mean_cell([row[name][figure] for row in found], digits=4) for figure in ("found", "auroc")]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

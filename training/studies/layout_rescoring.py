@@ -1,9 +1,9 @@
-"""What should agreement in layout do to the cosine? Every combination of a grid, fitted to reposts and look-alikes.
+"""What should agreement in layout do to the cosine? Every combination of a grid, fitted to reposts and hard negatives.
 
     python -m training.studies.layout_rescoring --data photos.tar --model exported_models/near_duplicates [--val-keys …]
 
 Takes the train photos only. For each combination a logistic regression on the similarity tells reposts of a photo
-from its look-alikes; the table gives the mean log loss, the least first, and that of the bare cosine.
+from its hard negatives; the table gives the mean log loss, the least first, and that of the bare cosine.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from training.embedder.views import GUARD, nearest, shot_batches
 from training.pairs.labelled_pairs import Shot
 from training.reposts.chains import draw_everyday, draw_hard
 
-VIEWS, LOOK_ALIKES, ROWS = 4, 4, 10
+VIEWS, HARD_NEGATIVES, ROWS = 4, 4, 10
 GRID = {
     "floor": (0.7, 0.75, 0.8, 0.85, 0.9),
     "weight": (0.4, 0.55, 0.7, 0.85),
@@ -75,10 +75,10 @@ def signals(views: NDArray[np.float32], groups: NDArray[np.int64]) -> Signals:
     A photo beside each of its reposts; beside its nearest photos of other groups, and two reposts of the nearest.
     """
     first = np.ascontiguousarray(views[:, 0, : -layout.DIMENSION])
-    near = nearest(first, groups, LOOK_ALIKES, GUARD)
+    near = nearest(first, groups, HARD_NEGATIVES, GUARD)
     numbers = np.arange(len(views))
     pairs = [(numbers, 0, numbers, view, True) for view in range(1, VIEWS)]
-    pairs += [(numbers, 0, near[:, place], 0, False) for place in range(LOOK_ALIKES)]
+    pairs += [(numbers, 0, near[:, place], 0, False) for place in range(HARD_NEGATIVES)]
     pairs += [(numbers, 0, near[:, 0], view, False) for view in (1, 2)]
     found = []
     for left, left_view, right, right_view, same in pairs:

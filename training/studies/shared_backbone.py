@@ -109,7 +109,7 @@ class Study:
         return class_table(arms, self.data.targets[rows], groups, self.given.seed)
 
     def pairs(self) -> PairSets:
-        """Of validation photos; look-alikes are chosen by the backbone as it is published."""
+        """Of validation photos; hard negatives are chosen by the backbone as it is published."""
         seed, every = self.options.fit.seed, self.photos.numbers("val")
         numbers = sorted(int(i) for i in np.random.default_rng((seed, 2)).permutation(every)[: self.given.val_photos])
         kinds, keys = [""] * len(numbers), [self.photos.photos[number].key for number in numbers]

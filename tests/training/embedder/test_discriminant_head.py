@@ -43,7 +43,7 @@ def test_the_head_is_fitted_to_these_views(photos: Path, monkeypatch: pytest.Mon
         seen.extend(shots)
         return np.random.default_rng(0).normal(size=(len(shots), network.head.in_features))
 
-    monkeypatch.setattr(discriminant_head, "answers_for", answers)
+    monkeypatch.setattr(discriminant_head, "outputs_for", answers)
     network = Embedder(EmbedderSpec(dimension=2, taps=(1,)))
     discriminant_head.fit_head(network, loaded, input_rule(), Compute(), seed=5, most=7, shrinkage=0.3)
     assert seen == head_shots(loaded, 5, 7)

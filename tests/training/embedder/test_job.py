@@ -139,15 +139,15 @@ def test_the_last_head_is_taken_if_validation_likes_it_better(
 
 
 def test_layout_rescoring_is_taken_where_it_pays(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def decided(looked: float, plain: float) -> LayoutRescoring | None:
+    def decided(rescored: float, plain: float) -> LayoutRescoring | None:
         shutil.rmtree(tmp_path / "mine", ignore_errors=True)
-        given = iter((looked, plain))
+        given = iter((rescored, plain))
         monkeypatch.setattr(embedder, "best_f1", lambda *_: next(given))
         monkeypatch.setattr(embedder.Job, "_score", lambda job, validation: 0.0)
         assert train(photos, tmp_path, "--epochs", "1") == 0
         return read_embedder_run(tmp_path / "mine")[0].decision.layout_rescoring
 
-    assert decided(0.9, 0.8) == embedder.SECOND_LOOK
+    assert decided(0.9, 0.8) == embedder.RESCORING
     assert decided(0.9, 0.9) is None
 
 
