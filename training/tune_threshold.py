@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 
 from phototriage import duplicates
 from phototriage.common.errors import PhototriageError
+from phototriage.common.progress import Progress
+from phototriage.common.whole_folder import whole_file
 from phototriage.images.pixels import ImageLimits, decode, resize
 from phototriage.model_folder import manifest
 from phototriage.model_folder.manifest import Decision
@@ -96,7 +98,7 @@ def measure(table: Table, model: Embedder) -> tuple[NDArray[np.float64], list[st
     Raises TuningError with the lines whose image can't be read.
     """
     embeddings, prints, unreadable = [], [], {}
-    waiting = []
+    waiting, progress = [], Progress(len(table.images))
     for place, path in enumerate(table.images):
         try:
             image = decode(path.read_bytes(), ImageLimits())
@@ -107,8 +109,8 @@ def measure(table: Table, model: Embedder) -> tuple[NDArray[np.float64], list[st
         waiting.append(resize(image, model.manifest.input).pixels)
         if len(waiting) == BATCH or place == len(table.images) - 1:
             embeddings.append(model.embed(np.stack(waiting)))
+            progress.step(len(waiting))
             waiting = []
-            print(f"embedded {place + 1:,} of {len(table.images):,} images", file=sys.stderr)
     if unreadable:
         lines = [row.line for row in table.rows if {row.left, row.right} & unreadable.keys()]
         raise TuningError(f"An image can't be read in {_lines(lines)}: {next(iter(unreadable.values()))}")
@@ -152,9 +154,8 @@ def write(decision: Decision, folder: Path) -> str:
     described = manifest.read(folder).model_copy(update={"decision": decision})
     card = folder / CARD
     if card.is_file():
-        part = card.with_name(CARD + ".part")
-        part.write_text(retold(card.read_text(encoding="utf-8"), described), encoding="utf-8")
-        part.replace(card)
+        with whole_file(card) as part:
+            part.write_text(retold(card.read_text(encoding="utf-8"), described), encoding="utf-8")
     return manifest.write(described, folder).version
 
 

@@ -1,4 +1,4 @@
-"""Folders that are there whole or not at all, whatever ends the process that writes them."""
+"""Folders and files that are there whole or not at all, whatever ends the process that writes them."""
 
 from __future__ import annotations
 
@@ -23,6 +23,14 @@ def whole_folder(place: Path) -> Iterator[Path]:
     sync(part)
     part.rename(place)
     sync(place.parent)
+
+
+@contextmanager
+def whole_file(place: Path) -> Iterator[Path]:
+    """A name to write a file under; it gets its own when it is written, so that no reader sees half of it."""
+    part = place.with_name(place.name + PART)
+    yield part
+    part.replace(place)
 
 
 def sync(path: Path) -> None:

@@ -31,12 +31,14 @@ from training.data.loading import load
 from training.data.pixel_cache import cached_pixels
 from training.data.small_copies import with_small_copies
 from training.loop.command import print_skipped, run_command
+from training.loop.evaluation import metric_of
 from training.loop.options import compute_of, training_record
 from training.loop.run import AutoencoderRun, claim_folder, data_record, refuse_finished, write_run
 from training.networks.autoencoder import Autoencoder
 from training.references.options import references_of
 from training.sources.files import DataError, base_name
 from training.sources.layouts import Split
+from training.statistics.intervals import Figure
 
 PIXELS, COPIES = "pixels.npy", "copies.npy"
 
@@ -56,9 +58,10 @@ def metrics_of(examples: Examples, data: Dataset, splits: Sequence[Split]) -> li
 def _mean(name: str, values: NDArray[np.float32], photos: str, split: Split) -> Metric:
     exact = values.astype(np.float64)
     value, n = float(exact.mean()), len(exact)
-    half = 1.96 * float(exact.std(ddof=1)) / n**0.5 if n > 1 else 0.0
-    interval = (round(value - half, 5), round(value + half, 5)) if n > 1 else None
-    return Metric(name=name, set=photos, split=split, n=n, value=round(value, 5), interval=interval)
+    if n == 1:
+        return Metric(name=name, set=photos, split=split, n=n, value=round(value, 5), interval=None)
+    half = 1.96 * float(exact.std(ddof=1)) / n**0.5
+    return metric_of(name, Figure(value, value - half, value + half, n), photos, split)
 
 
 def _load(path: Path, options: AutoencoderOptions) -> Dataset:
@@ -105,8 +108,7 @@ def train(given: argparse.Namespace, options: AutoencoderOptions) -> Autoencoder
     if len(train_rows) < 2:
         raise DataError(f"{data.name} has {len(train_rows)} images to train on; an autoencoder needs two at least.")
     folder: Path = given.runs / options.name
-    if (folder / "run.json").exists() and not given.restart:
-        refuse_finished(folder)
+    refuse_finished(folder, restart=given.restart)
     claim_folder(folder, options.model_dump(mode="json") | {"data": data.sha256}, restart=given.restart)
     compute = compute_of(given)
     counts = ", ".join(f"{count:,} {split}" for split, count in data.counts().items())

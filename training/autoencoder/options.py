@@ -9,7 +9,15 @@ from typing import Literal, get_args
 
 from phototriage.images.input_config import Aspect, Colour, InputConfig
 from training.autoencoder.fit import AutoencoderSettings
-from training.loop.options import TrainingOptions, add_input_options, compute_of, parse_training, training_parser
+from training.data.square_input import square_input
+from training.loop.options import (
+    TrainingOptions,
+    add_input_options,
+    chosen,
+    compute_of,
+    parse_training,
+    training_parser,
+)
 from training.networks.autoencoder import AutoencoderSpec
 from training.networks.ssim import WINDOW
 from training.references.options import add_reference_options, check_reference_options
@@ -32,10 +40,7 @@ class AutoencoderOptions(TrainingOptions):
     @property
     def rule(self) -> InputConfig:
         """How the network is fed, in training as in serving."""
-        side = self.network.size
-        return InputConfig(
-            height=side, width=side, colour=self.colour, resize="bilinear", antialias=True, aspect=self.aspect
-        )
+        return square_input(self.network.size, colour=self.colour, resize="bilinear", aspect=self.aspect)
 
 
 def parse(arguments: Sequence[str] | None = None) -> tuple[argparse.Namespace, AutoencoderOptions]:
@@ -74,15 +79,10 @@ def _options(given: argparse.Namespace) -> AutoencoderOptions:
     if given.size < WINDOW:
         raise ValueError(f"--size {given.size}: SSIM looks at windows of {WINDOW} pixels")
     return AutoencoderOptions(
-        name=given.name,
+        **chosen(given, "colour", "aspect", "classes"),
         network=AutoencoderSpec(
             size=given.size, channels=3 if given.colour == "rgb" else 1, latent=given.latent, width=given.width
         ),
-        colour=given.colour,
-        aspect=given.aspect,
-        licence=given.licence,
-        group_by=given.group_by,
-        classes=given.classes,
         references=(given.seeds, given.reference_epochs, given.reference_size),
         fit=AutoencoderSettings(
             epochs=QUICK_EPOCHS if given.quick else given.epochs,

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from phototriage.common.whole_folder import whole_file
 from training.autoencoder.examples import path_of, write_examples
 from training.autoencoder.fit import Examples
 from training.data.batches import to_pixels
@@ -46,10 +47,8 @@ class AutoencoderProgress(TrainingProgress):
 
     def measured(self, epoch: int, examples: Examples) -> None:
         write_examples(path_of(self.folder, epoch), self.data, self.kept, examples)
-        path = self.folder / f"reconstructions_{epoch + 1:03}.png"
-        part = path.with_name(path.name + ".part")
-        self._picture().save(part, format="PNG")
-        part.replace(path)
+        with whole_file(self.folder / f"reconstructions_{epoch + 1:03}.png") as part:
+            self._picture().save(part, format="PNG")
 
     def _picture(self) -> Image.Image:
         """Some images, and below them what the network makes of them."""

@@ -64,10 +64,14 @@ def prepare_folder(folder: Path, options: Options, data: Dataset, given: argpars
 
     A finished run is taken up again only if it has not seen the test split yet and now may.
     """
-    finished = (folder / "run.json").exists() and not given.restart
-    if finished and (given.skip_test or any(metric.split == "test" for metric in read_run(folder)[0].metrics)):
-        refuse_finished(folder)
+    if given.skip_test or not _is_without_test(folder):
+        refuse_finished(folder, restart=given.restart)
     claim_folder(folder, options.model_dump(mode="json") | {"data": data.sha256}, restart=given.restart)
+
+
+def _is_without_test(folder: Path) -> bool:
+    """Whether a finished run has not seen the test split."""
+    return (folder / "run.json").exists() and all(metric.split != "test" for metric in read_run(folder)[0].metrics)
 
 
 class Job:

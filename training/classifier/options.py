@@ -12,7 +12,15 @@ from pydantic import AliasChoices, Field
 from phototriage.images.input_config import Aspect, Colour, InputConfig
 from phototriage.saliency.featout_config import FeatOutConfig
 from training.classifier.fit import FitSettings
-from training.loop.options import TrainingOptions, add_input_options, compute_of, parse_training, training_parser
+from training.data.square_input import square_input
+from training.loop.options import (
+    TrainingOptions,
+    add_input_options,
+    chosen,
+    compute_of,
+    parse_training,
+    training_parser,
+)
 from training.networks.backbones import BackboneName
 
 SIZES: dict[BackboneName, int] = {"efficientnet_lite0": 224, "mobilenet_v3_small": 224, "small_cnn": 32}
@@ -35,14 +43,7 @@ class Options(TrainingOptions):
     @property
     def rule(self) -> InputConfig:
         """How the network is fed, in training's evaluation as in serving."""
-        return InputConfig(
-            height=self.size,
-            width=self.size,
-            colour=self.colour,
-            resize="bicubic",
-            antialias=True,
-            aspect=self.aspect,
-        )
+        return square_input(self.size, colour=self.colour, aspect=self.aspect)
 
 
 def parse(arguments: Sequence[str] | None = None) -> tuple[argparse.Namespace, Options]:
@@ -94,14 +95,9 @@ def _options(given: argparse.Namespace) -> Options:
     )
     frozen = given.frozen_stages if given.frozen_stages is not None else 0 if scratch else 6 if small else 4
     return Options(
-        name=given.name,
-        backbone=backbone,
+        **chosen(given, "backbone", "colour", "aspect"),
         weights=weights,
         size=size,
-        colour=given.colour,
-        aspect=given.aspect,
-        licence=given.licence,
-        group_by=given.group_by,
         fit=FitSettings(
             epochs=given.epochs or (3 if given.quick else 30 if scratch else 6),
             batch_size=given.batch_size,

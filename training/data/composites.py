@@ -60,7 +60,7 @@ def spearman_ceiling(prevalence: float) -> float:
 
 
 def trivial_features(images: Images) -> dict[str, NDArray[np.float64]]:
-    """(N,) each: what a glance at the pixels tells. Their use for finding composites is the fault of these, not a merit."""
+    """(N,) each: what a glance at the pixels tells. That they find composites is a fault of these, not a merit."""
     x = images.astype(np.float64) / 255
     flat = x.reshape(len(x), -1)
     return {

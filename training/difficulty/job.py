@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from phototriage.common.errors import PhototriageError
 from phototriage.common.progress import Progress
+from phototriage.common.whole_folder import whole_file
 from phototriage.difficulty.config import FILE_NAME, ReferenceNetworks
 from phototriage.difficulty.predictor import Difficulty, write
 from phototriage.difficulty.signals import SignalInputs
@@ -43,7 +44,7 @@ from training.difficulty import metrics as difficulty_metrics
 from training.difficulty.fit import FittedOn, HeldOut, fit, fit_latent_map
 from training.export.card import CARD, with_difficulty
 from training.export.model_folder import MODELS, read_metrics
-from training.loop.command import INTERRUPTED, as_line
+from training.loop.command import INTERRUPTED, as_line, print_skipped
 from training.loop.options import add_compute_options
 from training.loop.run import RUNS, RunError
 from training.references.cross_fit import reference_network
@@ -73,27 +74,29 @@ def all_signal_inputs(
     classifier: Classifier, autoencoder: Autoencoder, data: Dataset, rows: Sequence[int]
 ) -> SignalInputs:
     """What serving would see of these images."""
-    progress = Progress(len(rows))
     found = []
-    for start in range(0, len(rows), BATCH):
-        shown = [
-            model_inputs(classifier, autoencoder, [whole(data.image(int(row)))]) for row in rows[start : start + BATCH]
-        ]
+    for batch in _batches(rows):
+        shown = [model_inputs(classifier, autoencoder, [whole(data.image(row))]) for row in batch]
         found.append(signal_inputs(classifier, autoencoder, concatenated(shown)))
-        progress.step(len(shown))
     return SignalInputs(*(np.concatenate(column) for column in zip(*found, strict=True)))
 
 
 def latents(autoencoder: Autoencoder, data: Dataset, rows: Sequence[int]) -> NDArray[np.float32]:
     """(n, D), of images as serving would feed them."""
-    progress = Progress(len(rows))
     found = []
-    for start in range(0, len(rows), BATCH):
-        batch = rows[start : start + BATCH]
-        images = [resize(data.image(int(row)), autoencoder.manifest.input).pixels for row in batch]
+    for batch in _batches(rows):
+        images = [resize(data.image(row), autoencoder.manifest.input).pixels for row in batch]
         found.append(autoencoder.measure(np.stack(images)).latent)
-        progress.step(len(batch))
     return np.concatenate(found)
+
+
+def _batches(rows: Sequence[int]) -> Iterator[list[int]]:
+    """With lines on stderr of how far it is."""
+    progress = Progress(len(rows))
+    for start in range(0, len(rows), BATCH):
+        batch = [int(row) for row in rows[start : start + BATCH]]
+        yield batch
+        progress.step(len(batch))
 
 
 def checked(data: Dataset, group_by: str | None, classifier: Manifest, autoencoder: Manifest) -> None:
@@ -140,9 +143,8 @@ def write_truth(path: Path, data: Dataset, rows: dict[str, NDArray[np.int64]], t
                 }
             )
         )
-    part = path.with_name(path.name + ".part")
-    pq.write_table(pa.concat_tables(tables), part)
-    part.replace(path)
+    with whole_file(path) as part:
+        pq.write_table(pa.concat_tables(tables), part)
 
 
 def fit_score(given: argparse.Namespace) -> tuple[Manifest, list[Metric]]:
@@ -155,8 +157,7 @@ def fit_score(given: argparse.Namespace) -> tuple[Manifest, list[Metric]]:
         raise RunError(f"{given.classifier} is of kind {classifier.manifest.kind!r}; difficulty is a classifier's.")
     group_by = given.group_by or classifier.manifest.training.settings.get("group_by")
     data = load(given.data, group_by=group_by)
-    for key, reason in data.unreadable:
-        print(f"skipped {key}: {reason}", file=sys.stderr)
+    print_skipped(data.unreadable)
     checked(data, group_by, classifier.manifest, autoencoder.manifest)
     data.require_all_classes(("train", "val"))
     rows = {"train": data.indices("train"), "val": data.indices("val")}
@@ -211,9 +212,8 @@ def write_score(found: Difficulty, metrics: Sequence[Metric], folder: Path) -> M
     sha256 = manifest.sha256_of(write(found, folder))
     written = manifest.write(described.model_copy(update={"files": described.files | {FILE_NAME: sha256}}), folder)
     if text is not None:
-        part = card.with_name(CARD + ".part")
-        part.write_text(text, encoding="utf-8")
-        part.replace(card)
+        with whole_file(card) as part:
+            part.write_text(text, encoding="utf-8")
     return written
 
 

@@ -4,7 +4,7 @@ validation on labelled pairs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 from pydantic import AliasChoices, Field
 from torch import Tensor, nn
 
-from phototriage import duplicates
-from phototriage.duplicates.layout_rescoring import LayoutRescoring
 from phototriage.images.input_config import InputConfig
 from training.data.batches import to_pixels
 from training.data.photos import Photos
@@ -25,7 +23,7 @@ from training.embedder.views import GUARD, VIEWS, nearest, outputs_for, plan_epo
 from training.loop.compute import Compute
 from training.loop.loop import EpochResult, Loop, LoopSettings, Watcher
 from training.networks.embedder import Embedder, freeze
-from training.pairs.labelled_pairs import Pair, PairSets, Shot
+from training.pairs.labelled_pairs import Pair, PairSets, Shot, similarities_of, uploads_of
 from training.pairs.metrics import average_precision, best_f1
 
 
@@ -204,7 +202,7 @@ class EmbedderFit(Loop[EmbedderEpoch, list[Shot], tuple[Tensor, list[Shot]]]):
 
     def _validate(self, network: nn.Module, pairs: Sequence[Pair], rule: InputConfig) -> tuple[float, float]:
         """Best F1 and average precision."""
-        similarities = similarities_of(pairs, lambda shots: self.embed(shots, rule, network))
+        similarities = similarities_of(pairs, self.embed(uploads_of(pairs), rule, network))
         same = np.array([pair.same for pair in pairs])
         return best_f1(similarities, same), average_precision(similarities, same)
 
@@ -215,20 +213,3 @@ class EmbedderFit(Loop[EmbedderEpoch, list[Shot], tuple[Tensor, list[Shot]]]):
     def load_extra_state(self, state: Mapping[str, Any]) -> None:
         self.loss.load(state["loss"])
         self.neighbours = None if state["neighbours"] is None else state["neighbours"].cpu().numpy()
-
-
-def similarities_of(
-    pairs: Sequence[Pair],
-    embed: Callable[[Sequence[Shot]], NDArray[np.float32]],
-    rescoring: LayoutRescoring | None = None,
-) -> NDArray[np.float64]:
-    """Similarity (n,) of each pair; each distinct shot is embedded once, with its layout if there is re-scoring."""
-    places: dict[Shot, int] = {}
-    for pair in pairs:
-        for shot in (pair.left, pair.right):
-            places.setdefault(shot, len(places))
-    embeddings = embed(list(places))
-    left, right = (
-        np.array([places[shot] for shot in side]) for side in zip(*((p.left, p.right) for p in pairs), strict=True)
-    )
-    return duplicates.similarities(embeddings[left], embeddings[right], rescoring)

@@ -21,14 +21,16 @@ from numpy.typing import NDArray
 
 from phototriage.duplicates import layout
 from phototriage.duplicates.layout_rescoring import LayoutRescoring
+from phototriage.images.input_config import InputConfig
 from phototriage.model_folder.manifest import Decision, Metric
 from training.data.photos import Photos, load_photos
 from training.data.splits import group_names
 from training.embedder.discriminant_head import HEAD_PHOTOS, HEAD_SHRINKAGE, fit_head, labelled_pairs
-from training.embedder.fit import EmbedderEpoch, EmbedderFit, similarities_of
+from training.embedder.fit import EmbedderEpoch, EmbedderFit
 from training.embedder.options import EmbedderOptions, parse
 from training.embedder.views import outputs_for
 from training.loop.command import print_skipped, run_command
+from training.loop.compute import Compute
 from training.loop.options import compute_of, training_record
 from training.loop.progress import TrainingProgress
 from training.loop.run import (
@@ -41,7 +43,7 @@ from training.loop.run import (
     write_run,
 )
 from training.networks.embedder import Embedder
-from training.pairs.labelled_pairs import Pair, PairSets, Shot
+from training.pairs.labelled_pairs import Pair, PairSets, similarities_of, uploads_of
 from training.pairs.metrics import average_precision, best_f1, counts_at
 from training.pairs.thresholds import choose_folds, parse_aim, tune
 
@@ -58,6 +60,24 @@ class Similarities(NamedTuple):
     rescored: NDArray[np.float64]
 
 
+def validation_pairs(
+    network: Embedder,
+    photos: Photos,
+    options: EmbedderOptions,
+    rule: InputConfig,
+    compute: Compute,
+    *,
+    most: int | None,
+) -> PairSets:
+    """Pairs of at most so many validation photos; hard negatives are chosen by the network's backbone as it is."""
+    numbers = np.random.default_rng((options.fit.seed, 2)).permutation(photos.numbers("val"))
+    chosen = sorted(int(number) for number in numbers[:most])
+    kinds = [""] * len(chosen)
+    if options.kind_by is not None:
+        kinds = [name or "" for name in group_names([photos.photos[number].key for number in chosen], options.kind_by)]
+    return labelled_pairs(network, photos, chosen, kinds, rule, compute, seed=options.fit.seed)
+
+
 class Job:
     """One run of the command: what its parts share."""
 
@@ -71,21 +91,8 @@ class Job:
 
     def validation(self) -> PairSets:
         """Pairs of validation photos; hard negatives are chosen by the backbone as it is published."""
-        numbers = np.random.default_rng((self.options.fit.seed, 2)).permutation(self.photos.numbers("val"))
-        chosen = sorted(int(number) for number in numbers[: self.options.val_photos])
-        kinds = [""] * len(chosen)
-        if self.options.kind_by is not None:
-            keys = [self.photos.photos[number].key for number in chosen]
-            kinds = [name or "" for name in group_names(keys, self.options.kind_by)]
-        return labelled_pairs(
-            self.network,
-            self.photos,
-            chosen,
-            kinds,
-            self.options.rule,
-            self.compute,
-            seed=self.options.fit.seed,
-        )
+        options = self.options
+        return validation_pairs(self.network, self.photos, options, options.rule, self.compute, most=options.val_photos)
 
     def start_head(self) -> None:
         """Begin with the head that a discriminant analysis finds on the frozen backbone."""
@@ -156,26 +163,18 @@ class Job:
 
     def _similarities(self, pairs: Sequence[Pair]) -> Similarities:
         """Of validation pairs, in float32, as in serving."""
-        found: list[NDArray[np.float32]] = []
-
-        def embed(shots: Sequence[Shot]) -> NDArray[np.float32]:
-            if not found:
-                found.append(
-                    outputs_for(
-                        self.network,
-                        self.network,
-                        self.photos,
-                        shots,
-                        self.options.rule,
-                        self.compute.in_float32(),
-                        with_layout=True,
-                    )
-                )
-            return found[0]
-
+        rows = outputs_for(
+            self.network,
+            self.network,
+            self.photos,
+            uploads_of(pairs),
+            self.options.rule,
+            self.compute.in_float32(),
+            with_layout=True,
+        )
         return Similarities(
-            plain=similarities_of(pairs, lambda shots: embed(shots)[:, : -layout.DIMENSION]),
-            rescored=similarities_of(pairs, embed, RESCORING),
+            plain=similarities_of(pairs, rows[:, : -layout.DIMENSION]),
+            rescored=similarities_of(pairs, rows, RESCORING),
         )
 
     def folds(self, validation: PairSets) -> NDArray[np.int64]:
@@ -236,17 +235,13 @@ def train(given: argparse.Namespace, options: EmbedderOptions) -> EmbedderRun:
     photos = load_photos(given.data, group_by=options.group_by, val_keys=options.val_keys, leave_out=options.leave_out)
     print_skipped(photos.unreadable)
     folder = given.runs / options.name
-    if (folder / "run.json").exists() and not given.restart:
-        refuse_finished(folder)
+    refuse_finished(folder, restart=given.restart)
     # The aim is left out: it decides the threshold, not the weights.
     settings = options.model_dump(mode="json", exclude={"aim"}) | {"data": photos.sha256}
     claim_folder(folder, settings, restart=given.restart)
     job = Job(given, options, photos)
     counts = ", ".join(f"{count:,} {place}" for place, count in photos.counts().items())
-    print(
-        f"{photos.name}: {counts}; {options.size} px, {job.compute}",
-        file=sys.stderr,
-    )
+    print(f"{photos.name}: {counts}; {options.size} px, {job.compute}", file=sys.stderr)
     validation = job.validation()
     folds = job.folds(validation)  # first, since nobody wants to hear of too few photos after an hour
     job.start_head()

@@ -9,8 +9,9 @@ from pathlib import Path
 from pydantic import Field
 
 from phototriage.images.input_config import InputConfig
+from training.data.square_input import square_input
 from training.embedder.fit import EmbedderSettings
-from training.loop.options import TrainingOptions, compute_of, parse_training, training_parser
+from training.loop.options import TrainingOptions, chosen, compute_of, parse_training, training_parser
 from training.networks.embedder import EmbedderSpec
 
 MULTIPLE = 32
@@ -36,9 +37,7 @@ class EmbedderOptions(TrainingOptions):
     @property
     def rule(self) -> InputConfig:
         """How the network is fed: squares, nothing left out."""
-        return InputConfig(
-            height=self.size, width=self.size, colour="rgb", resize="bicubic", antialias=True, aspect="stretch"
-        )
+        return square_input(self.size)
 
 
 def parse(arguments: Sequence[str] | None = None) -> tuple[argparse.Namespace, EmbedderOptions]:
@@ -84,15 +83,8 @@ def _options(given: argparse.Namespace) -> EmbedderOptions:
     if given.small_size % MULTIPLE:
         raise ValueError(f"--small-size {given.small_size}: the backbone takes multiples of {MULTIPLE}")
     return EmbedderOptions(
-        name=given.name,
+        **chosen(given, "val_keys", "leave_out", "kind_by", "val_photos", "aim"),
         network=EmbedderSpec(dimension=given.dimension),
         size=given.size or (128 if given.quick else 224),
-        licence=given.licence,
-        group_by=given.group_by,
-        val_keys=given.val_keys,
-        leave_out=given.leave_out,
-        kind_by=given.kind_by,
-        val_photos=given.val_photos,
-        aim=given.aim,
         fit=EmbedderSettings.model_validate(fit | quick),
     )

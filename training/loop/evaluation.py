@@ -56,13 +56,13 @@ def accuracy_metric(
     return metric_of(name, share(int((logits.argmax(1) == labels).sum()), len(labels)), set_name, split)
 
 
-def metric_of(name: str, figure: Figure, set_name: str, split: str) -> Metric:
-    """A figure as a manifest has it, to five decimals."""
+def metric_of(name: str, figure: Figure, set_name: str, split: str, digits: int = 5) -> Metric:
+    """A figure as a manifest has it, to so many decimals."""
     return Metric(
         name=name,
         set=set_name,
         split=split,
         n=figure.n,
-        value=round(figure.value, 5),
-        interval=(round(figure.low, 5), round(figure.high, 5)),
+        value=round(figure.value, digits),
+        interval=(round(figure.low, digits), round(figure.high, digits)),
     )

@@ -7,7 +7,7 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -82,6 +82,11 @@ def parse_training(
         return given, options_of(given)
     except (ValidationError, ValueError) as error:
         parser.error(str(error))
+
+
+def chosen(given: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """Options by name, with those that every `TrainingOptions` has."""
+    return {name: getattr(given, name) for name in ("name", "licence", "group_by", *names)}
 
 
 def compute_of(given: argparse.Namespace) -> Compute:

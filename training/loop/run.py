@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import platform
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, NoReturn, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import nn
 
 from phototriage.common.errors import PhototriageError
+from phototriage.common.whole_folder import whole_file
 from phototriage.images.input_config import InputConfig
 from phototriage.model_folder.manifest import Data, Decision, Metric, Name, Training
 from phototriage.saliency.featout_config import FeatOutConfig
@@ -75,13 +76,14 @@ class AutoencoderRun(_Run):
 
 def write_atomically(path: Path, state: dict[str, Any]) -> None:
     """`torch.save` to a temporary name, then rename: a reader never sees half a file."""
-    part = path.with_name(path.name + ".part")
-    torch.save(state, part)
-    part.replace(path)
+    with whole_file(path) as part:
+        torch.save(state, part)
 
 
-def refuse_finished(folder: Path) -> NoReturn:
-    raise RunError(f"{folder} holds a finished training: choose another --name, or --restart to train it again")
+def refuse_finished(folder: Path, *, restart: bool) -> None:
+    """Raises RunError where the training is finished and isn't to restart."""
+    if (folder / "run.json").exists() and not restart:
+        raise RunError(f"{folder} holds a finished training: choose another --name, or --restart to train it again")
 
 
 def claim_folder(folder: Path, settings: Mapping[str, Any], *, restart: bool) -> None:
@@ -110,31 +112,29 @@ def _renamed(fingerprint: str) -> Any:
 
 def write_run(run: AnyRun, folder: Path) -> None:
     """Write `run.json`, the last file of a finished training."""
-    part = folder / "run.json.part"
-    part.write_text(run.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    part.replace(folder / "run.json")
-
-
-def read_run(folder: Path) -> tuple[ClassifierRun, Classifier]:
-    """A classifier's finished run and its trained network in eval mode on the CPU. RunError if it isn't finished."""
-    run = _read(folder, ClassifierRun)
-    return run, _trained(Classifier(run.network), folder)
-
-
-def read_embedder_run(folder: Path) -> tuple[EmbedderRun, Embedder]:
-    """As `read_run`, of an embedder."""
-    run = _read(folder, EmbedderRun)
-    return run, _trained(Embedder(run.network), folder)
-
-
-def read_autoencoder_run(folder: Path) -> tuple[AutoencoderRun, Autoencoder]:
-    """As `read_run`, of an autoencoder."""
-    run = _read(folder, AutoencoderRun)
-    return run, _trained(Autoencoder(run.network), folder)
+    with whole_file(folder / "run.json") as part:
+        part.write_text(run.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
 AnyRun = ClassifierRun | EmbedderRun | AutoencoderRun
 Network = Classifier | Embedder | Autoencoder
+Run = TypeVar("Run", ClassifierRun, EmbedderRun, AutoencoderRun)
+Module = TypeVar("Module", bound=nn.Module)
+
+
+def read_run(folder: Path) -> tuple[ClassifierRun, Classifier]:
+    """A classifier's finished run and its trained network in eval mode on the CPU. RunError if it isn't finished."""
+    return _read(folder, ClassifierRun, Classifier)
+
+
+def read_embedder_run(folder: Path) -> tuple[EmbedderRun, Embedder]:
+    """As `read_run`, of an embedder."""
+    return _read(folder, EmbedderRun, Embedder)
+
+
+def read_autoencoder_run(folder: Path) -> tuple[AutoencoderRun, Autoencoder]:
+    """As `read_run`, of an autoencoder."""
+    return _read(folder, AutoencoderRun, Autoencoder)
 
 
 def read_any_run(folder: Path) -> tuple[AnyRun, Network]:
@@ -148,24 +148,18 @@ def read_any_run(folder: Path) -> tuple[AnyRun, Network]:
     return read_autoencoder_run(folder) if kind == "autoencoder" else read_run(folder)
 
 
-Run = TypeVar("Run", bound=BaseModel)
-Module = TypeVar("Module", bound=nn.Module)
-
-
-def _read(folder: Path, model: type[Run]) -> Run:
+def _read(folder: Path, kind: type[Run], network_of: Callable[[Any], Module]) -> tuple[Run, Module]:
     try:
-        return model.model_validate_json((folder / "run.json").read_bytes())
+        run = kind.model_validate_json((folder / "run.json").read_bytes())
     except FileNotFoundError:
         raise RunError(
             f"{folder} holds no finished training: run `python -m training.classifier` (embedder, autoencoder) first"
         ) from None
     except ValidationError as error:
         raise RunError(f"{folder / 'run.json'} doesn't fit this version: {error}") from error
-
-
-def _trained(network: Module, folder: Path) -> Module:
+    network = network_of(run.network)
     network.load_state_dict(torch.load(folder / BEST, map_location="cpu", weights_only=True))
-    return network.eval()
+    return run, network.eval()
 
 
 def data_record(data: Dataset | Photos, licence: str) -> Data:

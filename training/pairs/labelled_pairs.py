@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from phototriage import duplicates
+from phototriage.duplicates.layout_rescoring import LayoutRescoring
 from training.data.photos import Photos
 from training.reposts.chains import (
     BORDERS,
@@ -59,6 +61,25 @@ class Pair:
 class PairSets(NamedTuple):
     everyday: Sequence[Pair]
     hard: Sequence[Pair]
+
+
+def uploads_of(pairs: Sequence[Pair]) -> list[Shot]:
+    """Each upload once."""
+    return list(dict.fromkeys(shot for pair in pairs for shot in (pair.left, pair.right)))
+
+
+def places_of(pairs: Sequence[Pair]) -> NDArray[np.int64]:
+    """(n, 2): the places of both sides among the uploads."""
+    places = {shot: place for place, shot in enumerate(uploads_of(pairs))}
+    return np.array([(places[pair.left], places[pair.right]) for pair in pairs])
+
+
+def similarities_of(
+    pairs: Sequence[Pair], uploads: NDArray[np.float32], rescoring: LayoutRescoring | None = None
+) -> NDArray[np.float64]:
+    """Similarity (n,) of each pair, from the embeddings of all uploads, with their layouts if there is re-scoring."""
+    left, right = places_of(pairs).T
+    return duplicates.similarities(uploads[left], uploads[right], rescoring)
 
 
 def everyday_pairs(numbers: Sequence[int], neighbours: Neighbours, seed: int) -> list[Pair]:

@@ -16,12 +16,14 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from phototriage.common.whole_folder import whole_file
 from phototriage.images.input_config import InputConfig
 from training.classifier.fit import Fit, FitSettings
 from training.classifier.progress import ClassifierProgress
 from training.data.dataset import Dataset
 from training.data.small_copies import with_small_copies
 from training.data.splits import share
+from training.data.square_input import square_input
 from training.loop.compute import Compute
 from training.loop.evaluation import predict
 from training.networks.classifier import Classifier, NetworkSpec
@@ -48,9 +50,7 @@ class ReferenceSettings(BaseModel):
 
     @property
     def rule(self) -> InputConfig:
-        return InputConfig(
-            height=self.size, width=self.size, colour="rgb", resize="bicubic", antialias=True, aspect="stretch"
-        )
+        return square_input(self.size)
 
     def fit(self, seed: int) -> FitSettings:
         return FitSettings(seed=seed, **self.model_dump(exclude={"size"}))
@@ -125,9 +125,8 @@ class References:
         ).run()
         logits = predict(network, self.data, asked, self.settings.rule, self.compute.in_float32())
         probabilities = torch.softmax(torch.from_numpy(logits), 1).numpy()
-        part = path.with_name("answers.part.npy")
-        np.save(part, probabilities)
-        part.replace(path)
+        with whole_file(path) as part, part.open("wb") as file:
+            np.save(file, probabilities)
         return probabilities
 
     def _contents(self, rows: Sequence[int]) -> list[str]:

@@ -17,7 +17,7 @@ from training.data.splits import folds
 from training.embedder.discriminant_head import HEAD_VIEWS
 from training.embedder.job import LAST_HEAD_SHRINKAGE
 from training.networks.embedder import discriminant
-from training.pairs.labelled_pairs import Pair, PairSets, Shot
+from training.pairs.labelled_pairs import PairSets, places_of
 from training.pairs.metrics import best_f1, best_threshold, counts_at
 from training.pairs.thresholds import parse_aim
 from training.statistics.intervals import RESAMPLES, resamples
@@ -41,7 +41,6 @@ class Truth(NamedTuple):
     @classmethod
     def of(cls, pairs: PairSets, photos: Photos) -> Truth:
         everyone = [*pairs.everyday, *pairs.hard]
-        places = {shot: place for place, shot in enumerate(uploads_of(everyone))}
         made_for = [photos.photos[pair.left.photo] for pair in everyone]
         same = np.array([pair.same for pair in everyone])
         return cls(
@@ -50,7 +49,7 @@ class Truth(NamedTuple):
             np.array([one.key.split("/")[0] for one in made_for]),
             photos.groups[[pair.left.photo for pair in everyone]],
             folds([one.group for one in made_for], FOLDS),
-            np.array([(places[pair.left], places[pair.right]) for pair in everyone]),
+            places_of(everyone),
         )
 
     def parts(self) -> dict[str, Flags]:
@@ -61,11 +60,6 @@ class Truth(NamedTuple):
             for source in np.unique(self.sources)
             for name, chosen in kinds.items()
         }
-
-
-def uploads_of(pairs: Sequence[Pair]) -> list[Shot]:
-    """Each upload once."""
-    return list(dict.fromkeys(shot for pair in pairs for shot in (pair.left, pair.right)))
 
 
 class PairArm(NamedTuple):

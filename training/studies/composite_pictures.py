@@ -20,8 +20,8 @@ ORANGE = (213, 94, 0)  # Okabe & Ito (2008)
 def save_pictures(
     scores: Mapping[str, NDArray[np.float64]], trivial: NDArray[np.float64], side: Composites, folder: Path, recipe: str
 ) -> None:
-    """folder/RECIPE_histograms.png: the scores of whole images and of composites; folder/RECIPE_tail.png: for each scorer,
-    a row of the images that it finds most remarkable, composites framed."""
+    """folder/RECIPE_histograms.png: the scores of whole images and of composites; folder/RECIPE_tail.png: for each
+    scorer a row of the images that it finds most remarkable, composites framed."""
     everything = {**scores, "best trivial feature": trivial}
     _histograms(everything, side.is_composite, folder / f"{recipe}_histograms.png")
     rows = [_row(name, side, np.argsort(-values, kind="stable")[:SHOWN]) for name, values in everything.items()]

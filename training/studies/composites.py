@@ -14,9 +14,9 @@ where it was. Needs the extra `studies`.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,20 +32,21 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from phototriage.common.errors import PhototriageError
-from phototriage.images.input_config import InputConfig
 from training.autoencoder.fit import AutoencoderFit, AutoencoderSettings
 from training.autoencoder.trajectory import Floats, Recorder, Trajectory, metrics
 from training.data.composites import Composites, spearman_ceiling, trivial_features, with_composites
 from training.data.dataset import Dataset
 from training.data.loading import load
 from training.data.pixel_cache import cached_pixels
-from training.loop.compute import Compute, hardware, use_bf16
-from training.loop.run import RUNS, claim_folder, package_versions
+from training.data.square_input import square_input
+from training.loop.compute import Compute, use_bf16
+from training.loop.run import claim_folder
 from training.networks.autoencoder import Autoencoder, AutoencoderSpec
 from training.sources.files import DataError
 from training.sources.layouts import Split
 from training.statistics.seeds import mean_cell
+from training.statistics.tables import table as markdown
+from training.studies.command import add_folder_options, kept_json, run_study, study_parser, surroundings
 from training.studies.composite_pictures import save_pictures
 
 RECIPES = ("half", "maximum", "normalised_sum")
@@ -173,34 +174,29 @@ def measure(given: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
     kept = ("size", "latent", "width", "colour", "epochs", "train_images", "test_images", "prevalence", "on")
     settings = {name: getattr(given, name) for name in kept} | {"data": data.sha256}
     claim_folder(folder, settings, restart=given.restart)
-    rule = InputConfig(
-        height=given.size, width=given.size, colour=given.colour, resize="bilinear", antialias=True, aspect="stretch"
-    )
+    rule = square_input(given.size, colour=given.colour, resize="bilinear")
     images = cached_pixels(data, rule, folder / "pixels.npy", workers=given.workers)
-    found: dict[str, list[dict[str, Any]]] = {recipe: [] for recipe in given.recipes}
-    for recipe in given.recipes:
-        for seed in range(given.seeds):
-            path = folder / f"{recipe}_{seed}.json"
-            if not path.exists():
-                print(f"{recipe}, seed {seed}", file=sys.stderr, flush=True)
-                sides = draw(images, data, given, recipe, seed)
-                trajectory = learn(sides, given, seed)
-                asked = scores_of(sides, trajectory)
-                name, trivial = best_trivial(sides.test)
-                figures = {scorer: figures_of(score, sides.test.is_composite) for scorer, score in asked.items()}
-                figures[f"{TRIVIAL}{name}"] = figures_of(trivial, sides.test.is_composite)
-                if seed == 0:
-                    save_pictures(asked, trivial, sides.test, folder, recipe)
-                part = path.with_suffix(".part")
-                part.write_text(json.dumps(figures), encoding="utf-8")
-                part.replace(path)
-            found[recipe].append(json.loads(path.read_text(encoding="utf-8")))
-    return found
+
+    def figures(recipe: str, seed: int) -> dict[str, tuple[float, float, float]]:
+        print(f"{recipe}, seed {seed}", file=sys.stderr, flush=True)
+        sides = draw(images, data, given, recipe, seed)
+        scores = scores_of(sides, learn(sides, given, seed))
+        name, trivial = best_trivial(sides.test)
+        if seed == 0:
+            save_pictures(scores, trivial, sides.test, folder, recipe)
+        named = scores | {f"{TRIVIAL}{name}": trivial}
+        return {scorer: figures_of(score, sides.test.is_composite) for scorer, score in named.items()}
+
+    return {
+        recipe: [
+            kept_json(folder / f"{recipe}_{seed}.json", partial(figures, recipe, seed)) for seed in range(given.seeds)
+        ]
+        for recipe in given.recipes
+    }
 
 
 def table(rows: Sequence[Mapping[str, Sequence[float]]]) -> str:
     """Markdown; the best AUROC first."""
-    lines = [f"| scorer | {' | '.join(FIGURES)} |", f"| --- |{' --- |' * len(FIGURES)}"]
     # Which feature is the best may differ from seed to seed; it is one scorer all the same.
     names = sorted({name.removeprefix(TRIVIAL) for row in rows for name in row if name.startswith(TRIVIAL)})
     trivial = TRIVIAL + ", ".join(names)
@@ -208,17 +204,18 @@ def table(rows: Sequence[Mapping[str, Sequence[float]]]) -> str:
     for row in rows:
         for name, figures in row.items():
             found.setdefault(trivial if name.startswith(TRIVIAL) else name, []).append(figures)
-    for name in sorted(found, key=lambda name: -float(np.mean([figures[0] for figures in found[name]]))):
-        cells = [mean_cell([figures[place] for figures in found[name]]) for place in range(len(FIGURES))]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+    cells = [
+        [name, *(mean_cell([figures[place] for figures in found[name]]) for place in range(len(FIGURES)))]
+        for name in sorted(found, key=lambda name: -float(np.mean([figures[0] for figures in found[name]])))
+    ]
+    return markdown(["scorer", *FIGURES], cells)
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m training.studies.composites", description=__doc__.split("\n")[0])
+    parser = study_parser("training.studies.composites", __doc__)
+    add_folder_options(parser)
     add = parser.add_argument
     add("--data", type=Path, required=True, help="images; classes are ignored")
-    add("--name", required=True, help="of the folder below runs/")
     add("--recipes", nargs="+", choices=RECIPES, default=list(RECIPES))
     add("--seeds", type=int, default=5)
     add("--prevalence", type=float, default=PREVALENCE)
@@ -230,25 +227,21 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--train-images", type=int, default=12_000, help="at most, drawn, before composites")
     add("--test-images", type=int, default=5_000)
     add("--on", choices=["val", "test"], default="val", help="split that is ranked")
-    add("--workers", type=int, default=1)
-    add("--runs", type=Path, default=RUNS)
-    add("--restart", action="store_true")
     return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     given = parse(arguments)
-    try:
-        found = measure(given)
-    except PhototriageError as error:
-        print(f"error: {error.detail}", file=sys.stderr)
-        return 1
-    for recipe, rows in found.items():
-        print(f"**{recipe}**, {given.prevalence:.1%} of the images, {len(rows)} seeds\n\n{table(rows)}\n")
-    print(f"Ceiling of Spearman's correlation: {spearman_ceiling(given.prevalence):.4f}. {given.on} split.")
-    versions = package_versions()
-    print(f"{hardware(torch.device('cpu'))}; {', '.join(f'{name} {version}' for name, version in versions.items())}")
-    return 0
+
+    def text() -> str:
+        tables = [
+            f"**{recipe}**, {given.prevalence:.1%} of the images, {len(rows)} seeds\n\n{table(rows)}\n\n"
+            for recipe, rows in measure(given).items()
+        ]
+        ceiling = f"Ceiling of Spearman's correlation: {spearman_ceiling(given.prevalence):.4f}. {given.on} split."
+        return f"{''.join(tables)}{ceiling}\n{surroundings()}"
+
+    return run_study(text)
 
 
 if __name__ == "__main__":

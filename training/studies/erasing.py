@@ -11,8 +11,6 @@ map of the predicted class. Interrupted, it goes on with the next fold and arm.
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,10 +20,10 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import t as student
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
+from phototriage.common.whole_folder import whole_file
 from phototriage.images.input_config import InputConfig
 from phototriage.saliency.featout_config import FeatOutConfig
 from phototriage.saliency.masks import summarise
@@ -35,12 +33,16 @@ from training.classifier.progress import ClassifierProgress
 from training.data.batches import batches, to_pixels
 from training.data.dataset import Dataset
 from training.data.loading import load
+from training.data.square_input import square_input
 from training.featout.featout import evaluation_mode, input_gradients, smooth_maps
 from training.loop.compute import Compute, hardware
 from training.loop.evaluation import predict
 from training.loop.run import RUNS, package_versions
 from training.networks.backbones import EfficientNetLite0
 from training.networks.classifier import Classifier, NetworkSpec
+from training.statistics.seeds import mean_and_reach
+from training.statistics.tables import table as markdown
+from training.studies.command import kept_json, study_parser
 
 Arm = Literal["none", "random", "featout"]
 ARMS: tuple[Arm, ...] = ("none", "random", "featout")
@@ -128,15 +130,12 @@ class Study:
 
     def result(self, fold: int, arm: Arm) -> dict[str, Any]:
         """The evaluation of a fold and arm, from its file if it is there."""
-        path = self.folder / f"fold_{fold}_{arm}.json"
-        if path.exists():
-            kept: dict[str, Any] = json.loads(path.read_text())
-            return kept
-        network = self.train(fold, arm)
-        result = self.evaluate(fold, network, self.start(fold).to(memory_format=torch.channels_last))
-        part = path.with_suffix(".part")
-        part.write_text(json.dumps(result))
-        part.replace(path)
+
+        def make() -> dict[str, Any]:
+            network = self.train(fold, arm)
+            return self.evaluate(fold, network, self.start(fold).to(memory_format=torch.channels_last))
+
+        result: dict[str, Any] = kept_json(self.folder / f"fold_{fold}_{arm}.json", make)
         return result
 
 
@@ -169,19 +168,9 @@ def to_mean(pixels: Tensor, mask: Tensor) -> Tensor:
     return torch.where(mask[:, None], pixels.mean((2, 3), keepdim=True), pixels)
 
 
-def interval(values: Sequence[float]) -> tuple[float, float]:
-    """Mean and half width of its 95 % interval by Student's t over the folds."""
-    found = np.asarray(values)
-    reach = student.ppf(0.975, len(found) - 1) * found.std(ddof=1) / np.sqrt(len(found))
-    return float(found.mean()), float(reach)
-
-
 def table(results: dict[Arm, list[dict[str, Any]]]) -> str:
     """Markdown: accuracies in %, and FeatOut's paired difference from each other arm in points."""
-    lines = [
-        "| condition | no erasing | Random Erasing | FeatOut multi | FeatOut − none | FeatOut − random |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
+    lines = []
     rows = {c: {arm: [100 * np.mean(one["right"][c]) for one in results[arm]] for arm in ARMS} for c in CONDITIONS}
     for name in ("entropy", "gini"):
         rows[f"saliency {name} × 100"] = {arm: [100 * one[name] for one in results[arm]] for arm in ARMS}
@@ -189,14 +178,15 @@ def table(results: dict[Arm, list[dict[str, Any]]]) -> str:
         cells = [f"{np.mean(per_arm[arm]):.2f}" for arm in ARMS]
         for other in ("none", "random"):
             differences = [a - b for a, b in zip(per_arm["featout"], per_arm[other], strict=True)]
-            mean, reach = interval(differences)
+            mean, reach = mean_and_reach(differences)
             cells.append(f"{mean:+.2f} ± {reach:.2f}")
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        lines.append([name, *cells])
+    header = ("condition", "no erasing", "Random Erasing", "FeatOut multi", "FeatOut − none", "FeatOut − random")
+    return markdown(header, lines)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m training.studies.erasing", description=__doc__.split("\n")[0])
+    parser = study_parser("training.studies.erasing", __doc__)
     add = parser.add_argument
     add("--data", type=Path, required=True)
     add("--size", type=int, default=128)
@@ -211,9 +201,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     data = load(given.data)
     compute = Compute(torch.device(given.device), given.workers, bf16=not given.float32)
-    rule = InputConfig(
-        height=given.size, width=given.size, colour="rgb", resize="bicubic", antialias=True, aspect="stretch"
-    )
+    rule = square_input(given.size)
     fit = FitSettings(
         epochs=given.epochs,
         learning_rate=given.learning_rate,
@@ -242,15 +230,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def kept_features(path: Path, data: Dataset, rule: InputConfig, compute: Compute) -> NDArray[np.float32]:
     """Frozen-backbone features of every image, from the file if an earlier run left it."""
-    if path.exists():
-        kept: NDArray[np.float32] = np.load(path)
-        return kept
-    network = pretrained(len(data.labels)).to(compute.device).to(memory_format=torch.channels_last)
-    values = predict(network, data, range(len(data)), rule, compute, output=network.pooled)
-    part = path.with_suffix(".part.npy")
-    np.save(part, values)
-    part.replace(path)
-    return values
+    if not path.exists():
+        network = pretrained(len(data.labels)).to(compute.device).to(memory_format=torch.channels_last)
+        values = predict(network, data, range(len(data)), rule, compute, output=network.pooled)
+        with whole_file(path) as part, part.open("wb") as file:
+            np.save(file, values)
+    kept: NDArray[np.float32] = np.load(path)
+    return kept
 
 
 if __name__ == "__main__":

@@ -24,19 +24,17 @@ import numpy as np
 import onnxruntime
 import torch
 
-from phototriage.common.errors import PhototriageError
 from phototriage.images.input_config import InputConfig
 from phototriage.settings import Settings
 from training.data.loading import load
 from training.data.photos import load_photos
-from training.data.splits import group_names
-from training.embedder.discriminant_head import head_shots, labelled_pairs
-from training.embedder.job import LAST_HEAD_PHOTOS
+from training.embedder.discriminant_head import head_shots
+from training.embedder.job import LAST_HEAD_PHOTOS, validation_pairs
 from training.embedder.options import EmbedderOptions
 from training.export.model_folder import MODELS
 from training.loop.compute import Compute, hardware
 from training.loop.run import RUNS, claim_folder, package_versions
-from training.pairs.labelled_pairs import PairSets, Shot
+from training.pairs.labelled_pairs import PairSets, Shot, uploads_of
 from training.sources.layouts import Split
 from training.statistics.intervals import RESAMPLES
 from training.studies.backbone_classes import class_arms, class_table
@@ -44,13 +42,12 @@ from training.studies.backbone_costs import cost_table, stage_table
 from training.studies.backbone_features import describe, hidden, kept
 from training.studies.backbone_graphs import Floats, Images, Runner, common_stages, stages_of
 from training.studies.backbone_models import BACKBONES, Models, published
-from training.studies.backbone_pairs import Truth, decided, pair_arms, pair_table, uploads_of
+from training.studies.backbone_pairs import Truth, decided, pair_arms, pair_table
+from training.studies.command import run_study, study_parser
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m training.studies.shared_backbone", description=__doc__.split("\n")[0]
-    )
+    parser = study_parser("training.studies.shared_backbone", __doc__)
     add = parser.add_argument
     add("--classes", type=Path, required=True, help="the images of the classifier's training")
     add("--photos", type=Path, nargs="+", required=True, help="the photos of the embedder's training")
@@ -110,13 +107,9 @@ class Study:
 
     def pairs(self) -> PairSets:
         """Of validation photos; hard negatives are chosen by the backbone as it is published."""
-        seed, every = self.options.fit.seed, self.photos.numbers("val")
-        numbers = sorted(int(i) for i in np.random.default_rng((seed, 2)).permutation(every)[: self.given.val_photos])
-        kinds, keys = [""] * len(numbers), [self.photos.photos[number].key for number in numbers]
-        if self.options.kind_by is not None:
-            kinds = [name or "" for name in group_names(keys, self.options.kind_by)]
-        network = published(self.models.embedder)
-        return labelled_pairs(network, self.photos, numbers, kinds, self.models.embedder.input, Compute(), seed=seed)
+        embedder = self.models.embedder
+        most = self.given.val_photos
+        return validation_pairs(published(embedder), self.photos, self.options, embedder.input, Compute(), most=most)
 
     def embeddings(self) -> list[str]:
         """The tables of near-duplicates, with what each is."""
@@ -183,12 +176,7 @@ class Study:
 def main(arguments: Sequence[str] | None = None) -> int:
     given = parse(arguments)
     torch.set_num_threads(1)
-    try:
-        print(Study(given).text())
-    except PhototriageError as error:
-        print(f"error: {error.detail}", file=sys.stderr)
-        return 1
-    return 0
+    return run_study(lambda: Study(given).text())
 
 
 if __name__ == "__main__":

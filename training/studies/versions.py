@@ -9,15 +9,12 @@ Each runs in ONNX Runtime, as served, at its own size. Differences are to the fi
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from phototriage.common.errors import PhototriageError
 from phototriage.images.pixels import resize
 from phototriage.images.upright import whole
 from phototriage.models.classifier import Classifier
@@ -31,6 +28,7 @@ from training.statistics.intervals import RESAMPLES
 from training.studies.backbone_classes import ClassArm, class_table
 from training.studies.backbone_features import hidden
 from training.studies.backbone_graphs import Floats, Images
+from training.studies.command import run_study, study_parser
 
 BATCH = 32
 
@@ -66,21 +64,16 @@ def compare(paths: Sequence[Path], source: Path, seed: int) -> str:
     groups = np.unique([data.records[row].group for row in rows], return_inverse=True)[1]
     table = class_table(arms, data.targets[rows], groups, seed, "the first")
     drawn = f"95 % intervals: of shares by Wilson, of differences by {RESAMPLES:,} draws of groups of photos"
-    return f"{table}\n\n{data.name} validation, n = {len(rows)}; {drawn}; {hardware(torch.device('cpu'))}"
+    return f"{table}\n\n{data.name} validation, n = {len(rows)}; {drawn}; {hardware()}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m training.studies.versions", description=__doc__.split("\n")[0])
+    parser = study_parser("training.studies.versions", __doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--models", type=Path, nargs="+", required=True, help="folders; the first is the reference")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args(arguments)
-    try:
-        print(compare(given.models, given.data, given.seed))
-    except PhototriageError as error:
-        print(f"error: {error.detail}", file=sys.stderr)
-        return 1
-    return 0
+    return run_study(lambda: compare(given.models, given.data, given.seed))
 
 
 if __name__ == "__main__":
