@@ -34,6 +34,7 @@ from training.data.near_identical import Fingerprint, find_near_identical
 from training.data.splits import connect
 from training.export.card import CARD, retold
 from training.export.model_folder import MODELS
+from training.loop.command import exit_status
 from training.pairs.thresholds import FOLDS, TuningError, choose_folds, parse_aim, tune
 
 BATCH = 16
@@ -176,37 +177,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--models", type=Path, default=MODELS)
     given = parser.parse_args(arguments)
     folder = given.models / given.model
-    try:
+
+    def work() -> None:
         parse_aim(given.aim)
         model = load_model(folder, Settings(provider="cpu"))
         if not isinstance(model, Embedder):
             raise TuningError(f"{given.model} is a {model.manifest.kind}; only an embedder has a threshold.")
         table = read_table(given.pairs)
         similarities, groups = measure(table, model)
-        folds = folds_of(table, groups, given.folds)
         decision = tune(
             similarities,
             table.same,
-            folds,
+            folds_of(table, groups, given.folds),
             given.aim,
             data=given.pairs.name,
             sha256=table.sha256,
             layout_rescoring=model.manifest.layout_rescoring,
         )
-        version = write(decision, folder)
-    except (PhototriageError, OSError, UnicodeDecodeError) as error:
-        reason = error.detail if isinstance(error, PhototriageError) else error
-        print(f"error: nothing was written: {reason}", file=sys.stderr)
-        return 1
-    tuning = decision.tuning
-    print(f"{given.model}: threshold {decision.threshold}, version {version}")
-    for name in ("precision", "recall", "f1"):
-        one = getattr(tuning, name)
-        print(
-            f"{name} on {tuning.folds} held-out folds: {one.value:.4f} [{one.interval[0]:.4f}, {one.interval[1]:.4f}]"
-        )
-    print("The server takes it up at its next start: make serve")
-    return 0
+        print(f"{given.model}: threshold {decision.threshold}, version {write(decision, folder)}")
+        for name in ("precision", "recall", "f1"):
+            figure = getattr(decision.tuning, name)
+            interval = f"[{figure.interval[0]:.4f}, {figure.interval[1]:.4f}]"
+            print(f"{name} on {decision.tuning.folds} held-out folds: {figure.value:.4f} {interval}")
+        print("The server takes it up at its next start: make serve")
+
+    return exit_status(work, consequence="nothing was written: ", errors=(OSError, UnicodeDecodeError))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ every single image.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -16,7 +16,7 @@ from pydantic import AliasChoices, Field
 from torch import Tensor
 
 from training.data.augmentation import Augmentation
-from training.data.batches import to_pixels
+from training.data.batches import as_tensor, to_pixels
 from training.featout.featout import evaluation_mode
 from training.loop.compute import Compute
 from training.loop.loop import EpochResult, Loop, LoopSettings, Watcher
@@ -45,6 +45,7 @@ class AutoencoderEpoch(EpochResult):
     """l1: of pixels in [0, 1]; that of training is taken as it learns. val_accuracy: how often the nearest prototype is
     the most probable class by the targets; None where there are none. val_loss: what the best epoch is chosen by."""
 
+    drawn = ("train_l1", "val_l1", "val_ssim", "val_accuracy")
     train_l1: float
     val_l1: float
     val_ssim: float
@@ -54,10 +55,6 @@ class AutoencoderEpoch(EpochResult):
     def summary(self) -> str:
         accuracy = f"  accuracy {self.val_accuracy:.4f}" if self.val_accuracy is not None else ""
         return f"L1 {self.train_l1:.4f}  validation L1 {self.val_l1:.4f}  SSIM {self.val_ssim:.4f}{accuracy}"
-
-    def curves(self) -> Mapping[str, float]:
-        accuracy = {} if self.val_accuracy is None else {"val_accuracy": self.val_accuracy}
-        return {"train_l1": self.train_l1, "val_l1": self.val_l1, "val_ssim": self.val_ssim} | accuracy
 
 
 class Examples(NamedTuple):
@@ -159,21 +156,18 @@ class AutoencoderFit(Loop[AutoencoderEpoch, NDArray[np.int64], NDArray[np.int64]
         return {"L1": self.sums["loss"] / max(self.sums["seen"], 1)}
 
     def _pixels(self, images: Images) -> Tensor:
-        return to_pixels(torch.from_numpy(np.array(images.transpose(0, 3, 1, 2), order="C")), self.compute.device)
+        return to_pixels(as_tensor(images), self.compute.device)
 
     def measure(self) -> Examples:
         """Of all images, by the network as it is now, in evaluation mode."""
         found: list[Examples] = []
         with evaluation_mode(self.network), torch.inference_mode():
-            for pixels in self._all_pixels():
+            for start in range(0, len(self.images), MEASURED_AT_ONCE):
+                pixels = self._pixels(self.images[start : start + MEASURED_AT_ONCE])
                 reconstruction = self.network(pixels)
                 l1, ssim = errors(reconstruction.pixels, pixels)
                 found.append(Examples(*(each.float().cpu().numpy() for each in (l1, ssim, reconstruction.latent))))
         return Examples(*(np.concatenate(column) for column in zip(*found, strict=True)))
-
-    def _all_pixels(self) -> Iterator[Tensor]:
-        for start in range(0, len(self.images), MEASURED_AT_ONCE):
-            yield self._pixels(self.images[start : start + MEASURED_AT_ONCE])
 
     def validate(self, epoch: int) -> AutoencoderEpoch:
         """Measure every image, and tell the watcher of each."""

@@ -13,7 +13,7 @@ from PIL import Image
 from phototriage.common.whole_folder import whole_file
 from training.autoencoder.examples import path_of, write_examples
 from training.autoencoder.fit import Examples
-from training.data.batches import to_pixels
+from training.data.batches import as_tensor, to_pixels
 from training.data.dataset import Dataset
 from training.featout.featout import evaluation_mode
 from training.loop.progress import TrainingProgress
@@ -54,7 +54,7 @@ class AutoencoderProgress(TrainingProgress):
         """Some images, and below them what the network makes of them."""
         images = self.pixels[self.pictured]
         device = next(self.network.parameters()).device
-        pixels = to_pixels(torch.from_numpy(np.array(images.transpose(0, 3, 1, 2), order="C")), device)
+        pixels = to_pixels(as_tensor(images), device)
         with evaluation_mode(self.network), torch.inference_mode():
             made = self.network(pixels).pixels.float().cpu().numpy()
         rows = [images, (made.transpose(0, 2, 3, 1) * 255).round().astype(np.uint8)]

@@ -43,6 +43,7 @@ class FitSettings(LoopSettings):
 
 @dataclass(frozen=True)
 class Epoch(EpochResult):
+    drawn = ("loss", "train_accuracy", "val_loss", "val_accuracy")
     loss: float
     train_accuracy: float
     val_loss: float
@@ -50,9 +51,6 @@ class Epoch(EpochResult):
 
     def summary(self) -> str:
         return f"loss {self.loss:.4f}  validation loss {self.val_loss:.4f}  accuracy {self.val_accuracy:.4f}"
-
-    def curves(self) -> Mapping[str, float]:
-        return {name: getattr(self, name) for name in ("loss", "train_accuracy", "val_loss", "val_accuracy")}
 
 
 class ErasingWatcher(Watcher, Protocol):
@@ -90,9 +88,7 @@ class Fit(Loop[Epoch, list[int], tuple[Tensor, Tensor]]):
             network, settings, compute=compute, watcher=watcher, folder=folder, ema_decay=settings.ema_decay
         )
         self.data, self.train, self.val, self.rule = data, train, val, rule
-        for stage in network.stages()[: settings.frozen_stages]:
-            stage.requires_grad_(False)
-        weights = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        weights = network.freeze(settings.frozen_stages)
         self.optimiser = torch.optim.AdamW(
             [
                 {"params": [w for w in weights if w.ndim > 1], "weight_decay": settings.weight_decay},

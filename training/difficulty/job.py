@@ -23,7 +23,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from phototriage.common.errors import PhototriageError
 from phototriage.common.progress import Progress
 from phototriage.common.whole_folder import whole_file
 from phototriage.difficulty.config import FILE_NAME, ReferenceNetworks
@@ -44,7 +43,7 @@ from training.difficulty import metrics as difficulty_metrics
 from training.difficulty.fit import FittedOn, HeldOut, fit, fit_latent_map
 from training.export.card import CARD, with_difficulty
 from training.export.model_folder import MODELS, read_metrics
-from training.loop.command import INTERRUPTED, as_line, print_skipped
+from training.loop.command import as_line, exit_status, print_skipped
 from training.loop.options import add_compute_options
 from training.loop.run import RUNS, RunError
 from training.references.cross_fit import reference_network
@@ -249,17 +248,13 @@ def _share(text: str) -> float:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. 0 when written, 1 with a message when not, 130 when interrupted."""
     given = parse(arguments)
-    try:
+
+    def work() -> None:
         written, metrics = fit_score(given)
-    except PhototriageError as error:
-        print(f"error: nothing was written: {error.detail}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped: the same command goes on from the last reference network", file=sys.stderr)
-        return INTERRUPTED
-    for metric in metrics:
-        print(as_line(metric))
-    assert written.difficulty is not None
-    print(f"{written.name}: version {written.version}; review from a score of {written.difficulty.review_from}")
-    print("The server takes it up at its next start: make serve")
-    return 0
+        for metric in metrics:
+            print(as_line(metric))
+        assert written.difficulty is not None
+        print(f"{written.name}: version {written.version}; review from a score of {written.difficulty.review_from}")
+        print("The server takes it up at its next start: make serve")
+
+    return exit_status(work, consequence="nothing was written: ", goes_on="the last reference network")

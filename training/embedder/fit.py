@@ -22,7 +22,7 @@ from training.embedder.losses import EmbeddingLoss, Stage
 from training.embedder.views import GUARD, VIEWS, nearest, outputs_for, plan_epoch, shot_batches
 from training.loop.compute import Compute
 from training.loop.loop import EpochResult, Loop, LoopSettings, Watcher
-from training.networks.embedder import Embedder, freeze
+from training.networks.embedder import Embedder
 from training.pairs.labelled_pairs import Pair, PairSets, Shot, similarities_of, uploads_of
 from training.pairs.metrics import average_precision, best_f1
 
@@ -55,6 +55,8 @@ class EmbedderSettings(LoopSettings):
 class EmbedderEpoch(EpochResult):
     """f1 and average precision are of the validation pairs."""
 
+    drawn = ("loss", "everyday_f1", "hard_f1", "everyday_precision", "hard_precision")
+
     size: int
     stage: Stage
     loss: float
@@ -72,10 +74,6 @@ class EmbedderEpoch(EpochResult):
             f"{self.stage} at {self.size} px, loss {self.loss:.4f}  validation F1 everyday {self.everyday_f1:.4f}, "
             f"hard {self.hard_f1:.4f}  average precision {self.everyday_precision:.4f}, {self.hard_precision:.4f}"
         )
-
-    def curves(self) -> Mapping[str, float]:
-        names = ("loss", "everyday_f1", "hard_f1", "everyday_precision", "hard_precision")
-        return {name: getattr(self, name) for name in names}
 
 
 class EmbedderFit(Loop[EmbedderEpoch, list[Shot], tuple[Tensor, list[Shot]]]):
@@ -101,7 +99,7 @@ class EmbedderFit(Loop[EmbedderEpoch, list[Shot], tuple[Tensor, list[Shot]]]):
             network, settings, compute=compute, watcher=watcher, folder=folder, ema_decay=settings.ema_decay
         )
         self.photos, self.validation, self.rule, self.groups = photos, validation, rule, photos.groups
-        learning = freeze(network, settings.frozen_stages)
+        learning = network.freeze(settings.frozen_stages)
         head = {id(weight) for weight in network.head.parameters()}
         self.optimiser = torch.optim.AdamW(
             [

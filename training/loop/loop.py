@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -62,14 +62,15 @@ class EpochResult(ABC):
     epoch: int
     seconds: float
     best: bool
+    drawn: ClassVar[tuple[str, ...]]
 
     @abstractmethod
     def summary(self) -> str:
         """Its figures in a line."""
 
-    @abstractmethod
-    def curves(self) -> Mapping[str, float]:
+    def curves(self) -> dict[str, float]:
         """Its figures to be drawn over the epochs."""
+        return {name: value for name in self.drawn if (value := getattr(self, name)) is not None}
 
 
 class Watcher(Protocol):

@@ -170,6 +170,22 @@ def build_backbone(name: BackboneName, channels: Literal[1, 3]) -> EfficientNetL
     return EfficientNetLite0() if name == "efficientnet_lite0" else MobileNetV3Small()
 
 
+class WithStages(nn.Module):
+    """A network on a backbone, whose stages can be frozen from the front."""
+
+    backbone: EfficientNetLite0 | MobileNetV3Small | SmallCNN
+
+    def stages(self) -> list[nn.Module]:
+        """The backbone's units from input to output."""
+        return list(self.backbone.stages)
+
+    def freeze(self, count: int) -> list[nn.Parameter]:
+        """Freeze the weights of the first `count` stages and return the parameters that learn."""
+        for stage in self.stages()[:count]:
+            stage.requires_grad_(False)
+        return [parameter for parameter in self.parameters() if parameter.requires_grad]
+
+
 def read_old_names(network: nn.Module) -> None:
     """Let `network` load weights that were saved when its `backbone` was its `trunk`."""
     network.register_load_state_dict_pre_hook(_rename)

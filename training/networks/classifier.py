@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from training.networks.backbones import BackboneName, build_backbone, read_old_names
+from training.networks.backbones import BackboneName, WithStages, build_backbone, read_old_names
 
 
 class NetworkSpec(BaseModel):
@@ -23,7 +23,7 @@ class NetworkSpec(BaseModel):
     dropout: float = Field(default=0.2, ge=0, lt=1)
 
 
-class Classifier(nn.Module):
+class Classifier(WithStages):
     """Backbone, average pooling, dropout, one linear layer: pixels (N, C, H, W) in [0, 1] to logits (N, classes)."""
 
     def __init__(self, spec: NetworkSpec) -> None:
@@ -45,10 +45,6 @@ class Classifier(nn.Module):
     @property
     def backbone_name(self) -> str:
         return self.spec.backbone
-
-    def stages(self) -> list[nn.Module]:
-        """The backbone's units from input to output, for freezing."""
-        return list(self.backbone.stages)
 
 
 def norms(module: nn.Module) -> Iterator[nn.BatchNorm2d]:

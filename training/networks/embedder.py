@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from training.networks.backbones import EfficientNetLite0, read_old_names
+from training.networks.backbones import EfficientNetLite0, WithStages, read_old_names
 
 FLOOR = 1e-6  # keeps the cube root's slope finite
 # Output channels of the backbone's stages, by number.
@@ -25,8 +25,10 @@ class EmbedderSpec(BaseModel):
     taps: tuple[int, ...] = (4, 5, 6, 8)  # the stages that are pooled
 
 
-class Embedder(nn.Module):
+class Embedder(WithStages):
     """Pixels (N, 3, H, W) in [0, 1], H and W multiples of 32, to unit embeddings (N, dimension)."""
+
+    backbone: EfficientNetLite0
 
     def __init__(self, spec: EmbedderSpec) -> None:
         super().__init__()
@@ -51,10 +53,6 @@ class Embedder(nn.Module):
     @property
     def backbone_name(self) -> str:
         return f"efficientnet_lite0, generalised mean of stages {', '.join(map(str, self.spec.taps))}"
-
-    def stages(self) -> list[nn.Module]:
-        """The backbone's units from input to output, for freezing."""
-        return list(self.backbone.stages)
 
 
 def generalised_mean(maps: Tensor) -> Tensor:
@@ -83,10 +81,3 @@ def discriminant(
     _, _, directions = np.linalg.svd((means - centre) @ whitening, full_matrices=True)
     weights = directions[:dimension] @ whitening
     return weights, -weights @ centre
-
-
-def freeze(network: Embedder, count: int) -> list[nn.Parameter]:
-    """Freeze the first `count` stages and return the parameters that learn."""
-    for stage in network.stages()[:count]:
-        stage.requires_grad_(False)
-    return [parameter for parameter in network.parameters() if parameter.requires_grad]

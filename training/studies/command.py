@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from phototriage.common.errors import PhototriageError
 from phototriage.common.whole_folder import whole_file
+from training.loop.command import exit_status
 from training.loop.compute import CPU, hardware
 from training.loop.run import RUNS, package_versions
 
@@ -42,13 +41,8 @@ def kept_json(path: Path, make: Callable[[], Any]) -> Any:
 
 
 def run_study(text: Callable[[], str]) -> int:
-    """Prints it: 0; or why the images or models can't be used: 1."""
-    try:
-        print(text())
-    except PhototriageError as error:
-        print(f"error: {error.detail}", file=sys.stderr)
-        return 1
-    return 0
+    """Prints it; the answer is that of `exit_status`."""
+    return exit_status(lambda: print(text()))
 
 
 def surroundings(device: torch.device = CPU) -> str:

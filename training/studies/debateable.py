@@ -26,14 +26,16 @@ from PIL import Image, ImageDraw, ImageOps
 from torch import Tensor, nn
 
 from phototriage.common.whole_folder import whole_file
+from training.data.batches import as_tensor
 from training.data.dataset import Dataset
 from training.data.loading import load
 from training.data.pixel_cache import cached_pixels
 from training.data.square_input import square_input
 from training.featout.featout import evaluation_mode
 from training.sources.files import DataError
-from training.statistics.intervals import wilson
+from training.statistics.intervals import share
 from training.statistics.tables import table as markdown
+from training.statistics.tables import with_interval
 from training.studies.command import add_folder_options, run_study, study_parser, surroundings
 
 SIDE = 32
@@ -118,10 +120,7 @@ def table(found: Between, wrong: NDArray[np.bool_], tolerances: Sequence[float])
 
 
 def _share(wrong: NDArray[np.bool_]) -> str:
-    if not len(wrong):
-        return "none"
-    low, high = wilson(int(wrong.sum()), len(wrong))
-    return f"{wrong.mean():.3f} ({low:.3f}–{high:.3f})"
+    return with_interval(share(int(wrong.sum()), len(wrong))) if len(wrong) else "none"
 
 
 def picture(data: Dataset, rows: Sequence[int], found: Between) -> Image.Image:
@@ -149,7 +148,7 @@ def run(given: argparse.Namespace) -> str:
     folder: Path = given.runs / given.name
     folder.mkdir(parents=True, exist_ok=True)
     images = cached_pixels(data, square_input(SIDE), folder / f"pixels_{data.sha256[:16]}.npy", workers=given.workers)
-    pixels = torch.from_numpy(np.array(images.transpose(0, 3, 1, 2), order="C")).float() / 255
+    pixels = as_tensor(images).float() / 255
     learned, asked = data.indices("train"), data.indices(given.on)
     torch.manual_seed(given.seed)
     network = OriginNetwork(len(data.labels))

@@ -27,6 +27,7 @@ from scipy.stats import rankdata
 from torch import Tensor
 
 from phototriage.common.progress import duration
+from training.data.batches import as_tensor
 from training.data.label_noise import found_in_budget, margin_doubt, with_noise
 from training.data.loading import load
 from training.data.pixel_cache import cached_pixels
@@ -125,7 +126,7 @@ def measure(given: argparse.Namespace) -> list[dict[str, dict[str, float]]]:
     rows = data.indices("train")
     if len(rows) > given.train_images:
         rows = np.sort(np.random.default_rng(0).permutation(rows)[: given.train_images])
-    pixels = torch.from_numpy(np.array(images[rows].transpose(0, 3, 1, 2), order="C"))
+    pixels = as_tensor(images[rows])
     truth = data.targets[rows]
 
     def figures(seed: int) -> dict[str, dict[str, float]]:

@@ -15,8 +15,6 @@ from pathlib import Path
 
 import numpy as np
 
-from phototriage.images.pixels import resize
-from phototriage.images.upright import whole
 from phototriage.models.classifier import Classifier
 from phototriage.models.loading import load_classifier
 from phototriage.settings import Settings
@@ -26,23 +24,23 @@ from training.loop.compute import hardware
 from training.loop.run import RunError
 from training.statistics.intervals import RESAMPLES
 from training.studies.backbone_classes import ClassArm, class_table
-from training.studies.backbone_features import hidden
+from training.studies.backbone_features import describe, hidden
 from training.studies.backbone_graphs import Floats, Images
 from training.studies.command import run_study, study_parser
-
-BATCH = 32
 
 
 def logits_of(
     model: Classifier, data: Dataset, rows: Sequence[int], change: Callable[[Images, Sequence[int]], Images]
 ) -> Floats:
     """(n, K) of these images, after the change, in the order of the data's labels."""
-    found, columns = [], [model.labels.index(label) for label in data.labels]
-    for start in range(0, len(rows), BATCH):
-        some = rows[start : start + BATCH]
-        images = np.stack([resize(whole(data.image(row)), model.manifest.input).pixels for row in some])
-        found.append(model.logits(change(images, some))[:, columns])
-    return np.concatenate(found)
+    columns = [model.labels.index(label) for label in data.labels]
+    found = describe(
+        map(data.image, rows),
+        len(rows),
+        {"logits": (model.manifest.input, model.logits)},
+        lambda pixels, start: change(pixels, rows[start : start + len(pixels)]),
+    )
+    return found["logits"][:, columns]
 
 
 def compare(paths: Sequence[Path], source: Path, seed: int) -> str:

@@ -18,13 +18,11 @@ from training.loop.loop import EpochResult, Loop, LoopSettings, Schedule
 
 @dataclass(frozen=True)
 class Weight(EpochResult):
+    drawn = ("value",)
     value: float
 
     def summary(self) -> str:
         return f"weight {self.value}"
-
-    def curves(self) -> Mapping[str, float]:
-        return {"weight": self.value}
 
 
 class Descent(Loop[Weight, float, float]):
