@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 from phototriage import duplicates
 from phototriage.common.errors import PhototriageError
 from phototriage.common.progress import Progress
-from phototriage.common.whole_folder import whole_file
 from phototriage.images.pixels import ImageLimits, decode, resize
 from phototriage.model_folder import manifest
 from phototriage.model_folder.manifest import Decision
@@ -32,7 +31,7 @@ from phototriage.models.loading import load_model
 from phototriage.settings import Settings
 from training.data.near_identical import Fingerprint, find_near_identical
 from training.data.splits import connect
-from training.export.card import CARD, retold
+from training.export.card import retold, rewrite_card
 from training.export.model_folder import MODELS
 from training.loop.command import exit_status
 from training.pairs.thresholds import FOLDS, TuningError, choose_folds, parse_aim, tune
@@ -153,10 +152,7 @@ def folds_of(table: Table, groups: Sequence[str], count: int) -> NDArray[np.int6
 def write(decision: Decision, folder: Path) -> str:
     """Put the decision into the folder's manifest and card. Returns the new version."""
     described = manifest.read(folder).model_copy(update={"decision": decision})
-    card = folder / CARD
-    if card.is_file():
-        with whole_file(card) as part:
-            part.write_text(retold(card.read_text(encoding="utf-8"), described), encoding="utf-8")
+    rewrite_card(folder, lambda text: retold(text, described))
     return manifest.write(described, folder).version
 
 

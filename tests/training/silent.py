@@ -7,11 +7,12 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from training.autoencoder.fit import Examples
+from training.autoencoder.fit import MeasuringWatcher
+from training.classifier.fit import ErasingWatcher
 from training.loop.loop import EpochResult
 
 
-class Silent:
+class Silent(ErasingWatcher, MeasuringWatcher):
     """epochs: their results; changed: for each first batch of a classifier, whether something was erased."""
 
     def __init__(self) -> None:
@@ -26,11 +27,5 @@ class Silent:
     def epoch(self, result: EpochResult) -> None:
         self.epochs.append(result)
 
-    def note(self, text: str) -> None:
-        pass
-
     def erased(self, epoch: int, before: Tensor, after: Tensor) -> None:
         self.changed.append(not torch.equal(before, after))
-
-    def measured(self, epoch: int, examples: Examples) -> None:
-        pass

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -65,10 +65,9 @@ class Examples(NamedTuple):
     latent: NDArray[np.float32]
 
 
-class MeasuringWatcher(Watcher, Protocol):
-    """Is also given what became of each image after an epoch, to keep it."""
-
-    def measured(self, epoch: int, examples: Examples) -> None: ...
+class MeasuringWatcher(Watcher):
+    def measured(self, epoch: int, examples: Examples) -> None:
+        """What became of each image after an epoch, to be kept."""
 
 
 View = Callable[[int, np.random.Generator], Images]
@@ -103,7 +102,7 @@ class AutoencoderFit(Loop[AutoencoderEpoch, NDArray[np.int64], NDArray[np.int64]
         targets: NDArray[np.float32] | None = None,
         view: View | None = None,
     ) -> None:
-        super().__init__(network, settings, compute=compute, watcher=watcher, folder=folder)
+        super().__init__(network, settings, compute, watcher, folder)
         self.images, self.view = images, view
         self.train, self.val = np.asarray(train, np.int64), np.asarray(val, np.int64)
         self.targets, self.prototypes = targets, None

@@ -32,8 +32,8 @@ from training.data.pixel_cache import cached_pixels
 from training.data.small_copies import with_small_copies
 from training.loop.command import print_skipped, run_command
 from training.loop.evaluation import metric_of
-from training.loop.options import compute_of, training_record
-from training.loop.run import AutoencoderRun, claim_folder, data_record, refuse_finished, write_run
+from training.loop.options import compute_of, run_fields
+from training.loop.run import AutoencoderRun, claim_folder, refuse_finished, write_run
 from training.networks.autoencoder import Autoencoder
 from training.references.options import references_of
 from training.sources.files import DataError, base_name
@@ -134,12 +134,8 @@ def train(given: argparse.Namespace, options: AutoencoderOptions) -> Autoencoder
     progress.close()
     reported: tuple[Split, ...] = ("val",) if given.skip_test else ("val", "test")
     run = AutoencoderRun(
-        name=options.name,
+        **run_fields(given.command, options, data, metrics_of(fit.measure(), data, reported), compute),
         network=options.network,
-        input=options.rule,
-        metrics=tuple(metrics_of(fit.measure(), data, reported)),
-        data=data_record(data, options.licence),
-        training=training_record(given.command, options, compute),
     )
     write_run(run, folder)
     return run

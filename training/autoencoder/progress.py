@@ -12,7 +12,7 @@ from PIL import Image
 
 from phototriage.common.whole_folder import whole_file
 from training.autoencoder.examples import path_of, write_examples
-from training.autoencoder.fit import Examples
+from training.autoencoder.fit import Examples, MeasuringWatcher
 from training.data.batches import as_tensor, to_pixels
 from training.data.dataset import Dataset
 from training.featout.featout import evaluation_mode
@@ -23,7 +23,7 @@ SHOWN = 10  # images in the picture of an epoch
 ENLARGED = 2
 
 
-class AutoencoderProgress(TrainingProgress):
+class AutoencoderProgress(TrainingProgress, MeasuringWatcher):
     """Leaves a picture of reconstructions and a table of all images for each epoch."""
 
     folder: Path

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from sklearn.neighbors import NearestNeighbors
 
 from phototriage.difficulty.signals import entropy
-from training.autoencoder.fit import Examples
-from training.loop.loop import EpochResult
+from training.autoencoder.fit import Examples, MeasuringWatcher
 
 Floats = NDArray[np.float64]
 
@@ -25,20 +24,11 @@ class Trajectory(NamedTuple):
     latent: NDArray[np.float32]
 
 
-class Recorder:
+class Recorder(MeasuringWatcher):
     """Watches an `AutoencoderFit`, and keeps what became of each image."""
 
     def __init__(self) -> None:
         self.epochs: list[Examples] = []
-
-    def step(self, **_: object) -> None:
-        pass
-
-    def epoch(self, result: EpochResult) -> None:
-        pass
-
-    def note(self, text: str) -> None:
-        pass
 
     def measured(self, epoch: int, examples: Examples) -> None:
         self.epochs.append(examples)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -53,10 +53,9 @@ class Epoch(EpochResult):
         return f"loss {self.loss:.4f}  validation loss {self.val_loss:.4f}  accuracy {self.val_accuracy:.4f}"
 
 
-class ErasingWatcher(Watcher, Protocol):
-    """Is also shown the first batch of an epoch (N, C, H, W) in [0, 1], before and after erasing."""
-
-    def erased(self, epoch: int, before: Tensor, after: Tensor) -> None: ...
+class ErasingWatcher(Watcher):
+    def erased(self, epoch: int, before: Tensor, after: Tensor) -> None:
+        """The first batch of an epoch (N, C, H, W) in [0, 1], before and after erasing."""
 
 
 class Fit(Loop[Epoch, list[int], tuple[Tensor, Tensor]]):
@@ -84,9 +83,7 @@ class Fit(Loop[Epoch, list[int], tuple[Tensor, Tensor]]):
         watcher: ErasingWatcher,
         folder: Path | None = None,
     ) -> None:
-        super().__init__(
-            network, settings, compute=compute, watcher=watcher, folder=folder, ema_decay=settings.ema_decay
-        )
+        super().__init__(network, settings, compute, watcher, folder, settings.ema_decay)
         self.data, self.train, self.val, self.rule = data, train, val, rule
         weights = network.freeze(settings.frozen_stages)
         self.optimiser = torch.optim.AdamW(

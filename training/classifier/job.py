@@ -30,11 +30,10 @@ from training.data.loading import load
 from training.loop.command import print_skipped, run_command
 from training.loop.compute import Compute
 from training.loop.evaluation import accuracy_metric, predict
-from training.loop.options import compute_of, training_record
+from training.loop.options import compute_of, run_fields
 from training.loop.run import (
     ClassifierRun,
     claim_folder,
-    data_record,
     read_run,
     refuse_finished,
     write_atomically,
@@ -79,7 +78,6 @@ class Job:
 
     def __init__(self, given: argparse.Namespace, options: Options, data: Dataset) -> None:
         self.options, self.data = options, data
-        self.command = given.command
         self.folder: Path = given.runs / options.name
         self.compute = compute_of(given)
         self.indices = {split: [int(i) for i in data.indices(split)] for split in ("train", "val", "test")}
@@ -141,20 +139,6 @@ class Job:
             metrics.append(accuracy_metric(logits, self.data.targets[self.indices[split]], self.data.name, split))
         return metrics
 
-    def record(self, metrics: Sequence[Metric]) -> ClassifierRun:
-        """What the export needs to know of this run."""
-        options = self.options
-        return ClassifierRun(
-            name=options.name,
-            network=self.network.spec,
-            input=options.rule,
-            labels=self.data.labels,
-            featout=options.fit.featout,
-            metrics=tuple(metrics),
-            data=data_record(self.data, options.licence),
-            training=training_record(self.command, options, self.compute),
-        )
-
 
 def train(given: argparse.Namespace, options: Options) -> ClassifierRun:
     """From data to a finished run folder."""
@@ -172,7 +156,12 @@ def train(given: argparse.Namespace, options: Options) -> ClassifierRun:
     )
     metrics = job.start_head() if options.weights != "none" else []
     job.fit()
-    run = job.record(metrics + job.evaluate())
+    run = ClassifierRun(
+        **run_fields(given.command, options, data, metrics + job.evaluate(), job.compute),
+        network=job.network.spec,
+        labels=data.labels,
+        featout=options.fit.featout,
+    )
     write_run(run, job.folder)
     return run
 

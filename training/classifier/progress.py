@@ -6,12 +6,13 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from training.classifier.fit import ErasingWatcher
 from training.loop.progress import TrainingProgress
 
 SHOWN = 8  # images in the picture of an epoch
 
 
-class ClassifierProgress(TrainingProgress):
+class ClassifierProgress(TrainingProgress, ErasingWatcher):
     """Keeps, if something is erased, a picture of each epoch's first batch: above as loaded, below as trained on."""
 
     def erased(self, epoch: int, before: Tensor, after: Tensor) -> None:

@@ -91,14 +91,18 @@ class Dataset:
         """Those of `same_pictures` whose labels differ."""
         return tuple(found for found in self.same_pictures() if len({self.records[index].label for index in found}) > 1)
 
+    def missing_classes(self, rows: Iterable[int]) -> list[str]:
+        """Those of which none of these records is."""
+        there = {self.records[row].label for row in rows}
+        return [name for label, name in enumerate(self.labels) if label not in there]
+
     def require_all_classes(self, needed: Iterable[Split] = SPLITS) -> None:
         """Raises DataError where one of the splits `needed` is empty or lacks a class."""
         for split in needed:
-            found = Counter(record.label for record in self.records if record.split == split)
-            if not found:
+            rows = self.indices(split)
+            if not len(rows):
                 raise DataError(f"No image of {len(self):,} is in {split}. {_MORE_IMAGES}")
-            missing = [name for label, name in enumerate(self.labels) if not found[label]]
-            if missing:
+            if missing := self.missing_classes(rows):
                 raise DataError(
                     f"{split} has no image of {some(missing)}: a class needs at least one in each split. {_MORE_IMAGES}"
                 )

@@ -69,13 +69,7 @@ class Description:
         rows: list[tuple[str, ...]] = [("class", "images", "share", *SPLITS)]
         for label, counts in (*self.classes.items(), ("all", self.splits)):
             count = sum(counts.values())
-            row = (
-                label,
-                f"{count:,}",
-                f"{count / self.images:.1%}",
-                *(f"{counts[split]:,}" for split in SPLITS),
-            )
-            rows.append(row)
+            rows.append((label, f"{count:,}", f"{count / self.images:.1%}", *(f"{counts[each]:,}" for each in SPLITS)))
         return rows
 
 

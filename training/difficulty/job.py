@@ -41,7 +41,7 @@ from training.data.dataset import NO_LABEL, Dataset
 from training.data.loading import load
 from training.difficulty import metrics as difficulty_metrics
 from training.difficulty.fit import FittedOn, HeldOut, fit, fit_latent_map
-from training.export.card import CARD, with_difficulty
+from training.export.card import rewrite_card, with_difficulty
 from training.export.model_folder import MODELS, read_metrics
 from training.loop.command import as_line, exit_status, print_skipped
 from training.loop.options import add_compute_options
@@ -205,14 +205,10 @@ def write_score(found: Difficulty, metrics: Sequence[Metric], folder: Path) -> M
     described = manifest.read(folder)
     kept = [metric for metric in described.metrics if not metric.name.startswith(difficulty_metrics.PREFIX)]
     described = described.model_copy(update={"difficulty": found.rule, "metrics": (*kept, *metrics)})
-    card = folder / CARD
-    text = with_difficulty(card.read_text(encoding="utf-8"), described) if card.is_file() else None
     # File and manifest belong together, so one comes right behind the other.
     sha256 = manifest.sha256_of(write(found, folder))
     written = manifest.write(described.model_copy(update={"files": described.files | {FILE_NAME: sha256}}), folder)
-    if text is not None:
-        with whole_file(card) as part:
-            part.write_text(text, encoding="utf-8")
+    rewrite_card(folder, lambda text: with_difficulty(text, described))
     return written
 
 

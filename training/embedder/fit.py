@@ -23,8 +23,7 @@ from training.embedder.views import GUARD, VIEWS, nearest, outputs_for, plan_epo
 from training.loop.compute import Compute
 from training.loop.loop import EpochResult, Loop, LoopSettings, Watcher
 from training.networks.embedder import Embedder
-from training.pairs.labelled_pairs import Pair, PairSets, Shot, similarities_of, uploads_of
-from training.pairs.metrics import average_precision, best_f1
+from training.pairs.labelled_pairs import Pair, PairSets, Shot, similarities_of, uploads_of, validation_figures
 
 
 class EmbedderSettings(LoopSettings):
@@ -95,9 +94,7 @@ class EmbedderFit(Loop[EmbedderEpoch, list[Shot], tuple[Tensor, list[Shot]]]):
         watcher: Watcher,
         folder: Path | None = None,
     ) -> None:
-        super().__init__(
-            network, settings, compute=compute, watcher=watcher, folder=folder, ema_decay=settings.ema_decay
-        )
+        super().__init__(network, settings, compute, watcher, folder, settings.ema_decay)
         self.photos, self.validation, self.rule, self.groups = photos, validation, rule, photos.groups
         learning = network.freeze(settings.frozen_stages)
         head = {id(weight) for weight in network.head.parameters()}
@@ -179,7 +176,10 @@ class EmbedderFit(Loop[EmbedderEpoch, list[Shot], tuple[Tensor, list[Shot]]]):
     def validate(self, epoch: int) -> EmbedderEpoch:
         self.neighbours = None  # those of the next epoch are by its weights
         rule = self.rule_of(epoch)
-        everyday, hard = (self._validate(self.candidate, pairs, rule) for pairs in self.validation)
+
+        def similarities(pairs: Sequence[Pair]) -> NDArray[np.float64]:
+            return similarities_of(pairs, self.embed(uploads_of(pairs), rule, self.candidate))
+
         return EmbedderEpoch(
             epoch=epoch,
             seconds=self.sums["seconds"],
@@ -187,22 +187,13 @@ class EmbedderFit(Loop[EmbedderEpoch, list[Shot], tuple[Tensor, list[Shot]]]):
             size=rule.height,
             stage=self.stage_of(epoch),
             loss=self.means()["loss"],
-            everyday_f1=everyday[0],
-            everyday_precision=everyday[1],
-            hard_f1=hard[0],
-            hard_precision=hard[1],
+            **validation_figures(self.validation, similarities),
         )
 
     def is_best(self, result: EmbedderEpoch) -> bool:
         # Weights that were made for a smaller input are no candidates beside those made for the real one.
         rivals = [earlier for earlier in self.results() if earlier.size == result.size]
         return all(result.score > rival.score for rival in rivals)
-
-    def _validate(self, network: nn.Module, pairs: Sequence[Pair], rule: InputConfig) -> tuple[float, float]:
-        """Best F1 and average precision."""
-        similarities = similarities_of(pairs, self.embed(uploads_of(pairs), rule, network))
-        same = np.array([pair.same for pair in pairs])
-        return best_f1(similarities, same), average_precision(similarities, same)
 
     def extra_state(self) -> dict[str, Any]:
         neighbours = None if self.neighbours is None else torch.from_numpy(self.neighbours)

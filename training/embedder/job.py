@@ -31,19 +31,18 @@ from training.embedder.options import EmbedderOptions, parse
 from training.embedder.views import outputs_for
 from training.loop.command import print_skipped, run_command
 from training.loop.compute import Compute
-from training.loop.options import compute_of, training_record
+from training.loop.options import compute_of, run_fields
 from training.loop.progress import TrainingProgress
 from training.loop.run import (
     BEST,
     EmbedderRun,
     claim_folder,
-    data_record,
     refuse_finished,
     write_atomically,
     write_run,
 )
 from training.networks.embedder import Embedder
-from training.pairs.labelled_pairs import Pair, PairSets, similarities_of, uploads_of
+from training.pairs.labelled_pairs import Pair, PairSets, similarities_of, uploads_of, validation_figures
 from training.pairs.metrics import average_precision, best_f1, counts_at
 from training.pairs.thresholds import choose_folds, parse_aim, tune
 
@@ -82,7 +81,7 @@ class Job:
     """One run of the command: what its parts share."""
 
     def __init__(self, given: argparse.Namespace, options: EmbedderOptions, photos: Photos) -> None:
-        self.options, self.photos, self.command = options, photos, given.command
+        self.options, self.photos = options, photos
         self.folder: Path = given.runs / options.name
         self.compute = compute_of(given)
         torch.manual_seed(options.fit.seed)
@@ -154,12 +153,7 @@ class Job:
 
     def figures(self, validation: PairSets) -> dict[str, float]:
         """Best F1 and average precision of both sets, with layout re-scoring, by the network as it is now."""
-        found = {}
-        for name, pairs in validation._asdict().items():
-            similarities, same = self._similarities(pairs).rescored, np.array([pair.same for pair in pairs])
-            found[f"{name}_f1"] = best_f1(similarities, same)
-            found[f"{name}_precision"] = average_precision(similarities, same)
-        return found
+        return validation_figures(validation, lambda pairs: self._similarities(pairs).rescored)
 
     def _similarities(self, pairs: Sequence[Pair]) -> Similarities:
         """Of validation pairs, in float32, as in serving."""
@@ -215,19 +209,6 @@ class Job:
             ]
         return decision, metrics
 
-    def record(self, decision: Decision, metrics: Sequence[Metric]) -> EmbedderRun:
-        """What the export needs to know of this run."""
-        options = self.options
-        return EmbedderRun(
-            name=options.name,
-            network=self.network.spec,
-            input=options.rule,
-            decision=decision,
-            metrics=tuple(metrics),
-            data=data_record(self.photos, options.licence),
-            training=training_record(self.command, options, self.compute),
-        )
-
 
 def train(given: argparse.Namespace, options: EmbedderOptions) -> EmbedderRun:
     """From photos to a finished run folder."""
@@ -247,7 +228,12 @@ def train(given: argparse.Namespace, options: EmbedderOptions) -> EmbedderRun:
     job.start_head()
     job.fit(validation)
     job.finish_head(validation)
-    run = job.record(*job.decide(validation, folds))
+    decision, metrics = job.decide(validation, folds)
+    run = EmbedderRun(
+        **run_fields(given.command, options, photos, metrics, job.compute),
+        network=job.network.spec,
+        decision=decision,
+    )
     write_run(run, job.folder)
     return run
 

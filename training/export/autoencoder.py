@@ -69,14 +69,8 @@ def build_onnx(network: Autoencoder) -> onnx.ModelProto:
     assert program is not None
     model: onnx.ModelProto = program.model_proto
     # The exporter writes down from which files of this machine a node came.
-    for part in (
-        model,
-        model.graph,
-        *model.graph.node,
-        *model.graph.input,
-        *model.graph.output,
-        *model.graph.value_info,
-    ):
+    graph = model.graph
+    for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info):
         del part.metadata_props[:]
         part.doc_string = ""
     onnx.checker.check_model(model, full_check=True)

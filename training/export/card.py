@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
+from phototriage.common.whole_folder import whole_file
 from phototriage.duplicates import layout
 from phototriage.duplicates.layout_rescoring import LayoutRescoring
 from phototriage.model_folder.manifest import Manifest, Metric
@@ -74,6 +78,15 @@ def card(manifest: Manifest, network: str, agreement: str) -> str:
         packages=packages,
         limits=LIMITS[manifest.kind],
     )
+
+
+def rewrite_card(folder: Path, change: Callable[[str], str]) -> None:
+    """Change the text of a model folder's card, if it has one."""
+    card = folder / CARD
+    if card.is_file():
+        text = change(card.read_text(encoding="utf-8"))
+        with whole_file(card) as part:
+            part.write_text(text, encoding="utf-8")
 
 
 def retold(text: str, manifest: Manifest) -> str:

@@ -197,11 +197,7 @@ def is_default(name: str, kind: str, models: Path, wanted: bool) -> bool:
     if wanted:
         return True
     others = False
-    for path in models.glob(f"*/{manifest.FILE_NAME}"):
-        try:
-            found = manifest.read(path.parent)
-        except ModelFolderError:
-            continue
+    for found in _readable(models):
         if found.name == name:
             return found.default
         others |= found.kind == kind
@@ -213,15 +209,18 @@ def unscored(models: Path, before: Manifest | None, written: Manifest) -> list[s
     those that score with another version of the autoencoder that was written."""
     if written.kind == "classifier":
         return [written.name] if before is not None and before.difficulty is not None else []
-    found = []
-    for path in sorted(models.glob(f"*/{manifest.FILE_NAME}")):
-        try:
-            rule = manifest.read(path.parent).difficulty
-        except ModelFolderError:
-            continue
-        if rule is not None and rule.autoencoder == written.name and rule.autoencoder_version != written.version:
-            found.append(path.parent.name)
-    return found
+    scored = [(found.name, found.difficulty) for found in _readable(models) if found.difficulty is not None]
+    return [
+        name
+        for name, rule in scored
+        if rule.autoencoder == written.name and rule.autoencoder_version != written.version
+    ]
+
+
+def _readable(models: Path) -> list[Manifest]:
+    """Those of all model folders that can be read."""
+    found = [_before(path.parent) for path in sorted(models.glob(f"*/{manifest.FILE_NAME}"))]
+    return [each for each in found if each is not None]
 
 
 def _before(folder: Path) -> Manifest | None:

@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -73,13 +73,14 @@ class EpochResult(ABC):
         return {name: value for name in self.drawn if (value := getattr(self, name)) is not None}
 
 
-class Watcher(Protocol):
-    """Whoever shows the progress."""
+class Watcher:
+    """Whoever shows the progress, or nobody."""
 
     def step(self, *, epoch: int, step: int, steps: int, images: int, figures: Mapping[str, float]) -> None:
         """`step` of `steps` are done; the epoch has seen so many images; means over them."""
 
-    def epoch(self, result: EpochResult) -> None: ...
+    def epoch(self, result: EpochResult) -> None:
+        """An epoch is done, and saved."""
 
     def note(self, text: str) -> None:
         """What goes on between steps."""
@@ -110,7 +111,6 @@ class Loop(ABC, Generic[Result, Planned, Batch]):
         self,
         network: nn.Module,
         settings: LoopSettings,
-        *,
         compute: Compute,
         watcher: Watcher,
         folder: Path | None,

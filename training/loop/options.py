@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,7 +13,10 @@ from typing import Any, TypeVar
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from phototriage.model_folder.manifest import Name, Training
+from phototriage.images.input_config import InputConfig
+from phototriage.model_folder.manifest import Data, Metric, Name, Training
+from training.data.dataset import Dataset
+from training.data.photos import Photos
 from training.loop.compute import Compute, hardware, use_bf16
 from training.loop.loop import LoopSettings
 from training.loop.run import RUNS, package_versions
@@ -21,7 +25,7 @@ from training.loop.run import RUNS, package_versions
 LOCAL = {"--runs": 1, "--workers": 1, "--device": 1, "--restart": 0, "--skip-test": 0}
 
 
-class TrainingOptions(BaseModel):
+class TrainingOptions(BaseModel, ABC):
     """What the command line of every training has. Decides, with the images, what comes out."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -30,6 +34,11 @@ class TrainingOptions(BaseModel):
     licence: str
     group_by: str | None
     fit: LoopSettings
+
+    @property
+    @abstractmethod
+    def rule(self) -> InputConfig:
+        """How the network is fed, in training's evaluation as in serving."""
 
 
 Options = TypeVar("Options", bound=TrainingOptions)
@@ -112,12 +121,20 @@ def recorded_command(program: str, arguments: Sequence[str], data: Sequence[Path
     return f"{program} {shlex.join(kept)}"
 
 
-def training_record(command: str, options: TrainingOptions, compute: Compute) -> Training:
-    """What a manifest says of how to make the model again."""
-    return Training(
-        command=command,
-        settings=options.model_dump(mode="json"),
-        random_seed=options.fit.seed,
-        packages=package_versions(),
-        hardware=hardware(compute.device),
-    )
+def run_fields(
+    command: str, options: TrainingOptions, data: Dataset | Photos, metrics: Sequence[Metric], compute: Compute
+) -> dict[str, Any]:
+    """What `run.json` of every kind says: of the figures, the images, and how to make the model again."""
+    return {
+        "name": options.name,
+        "input": options.rule,
+        "metrics": tuple(metrics),
+        "data": Data(name=data.name, sha256=data.sha256, licence=options.licence, images=data.counts()),
+        "training": Training(
+            command=command,
+            settings=options.model_dump(mode="json"),
+            random_seed=options.fit.seed,
+            packages=package_versions(),
+            hardware=hardware(compute.device),
+        ),
+    }

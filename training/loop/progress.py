@@ -10,12 +10,12 @@ from pathlib import Path
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from phototriage.common.progress import duration
-from training.loop.loop import EpochResult
+from training.loop.loop import EpochResult, Watcher
 
 LINE_SECONDS = 10.0
 
 
-class TrainingProgress:
+class TrainingProgress(Watcher):
     """A line an epoch, and one every LINE_SECONDS, with images/s and the remaining time: of the whole training or,
     where later epochs are larger, of this epoch."""
 

@@ -19,8 +19,6 @@ from phototriage.common.whole_folder import whole_file
 from phototriage.images.input_config import InputConfig
 from phototriage.model_folder.manifest import Data, Decision, Metric, Name, Training
 from phototriage.saliency.featout_config import FeatOutConfig
-from training.data.dataset import Dataset
-from training.data.photos import Photos
 from training.networks.autoencoder import Autoencoder, AutoencoderSpec
 from training.networks.classifier import Classifier, NetworkSpec
 from training.networks.embedder import Embedder, EmbedderSpec
@@ -160,11 +158,6 @@ def _read(folder: Path, kind: type[Run], network_of: Callable[[Any], Module]) ->
     network = network_of(run.network)
     network.load_state_dict(torch.load(folder / BEST, map_location="cpu", weights_only=True))
     return run, network.eval()
-
-
-def data_record(data: Dataset | Photos, licence: str) -> Data:
-    """What a manifest says of the images."""
-    return Data(name=data.name, sha256=data.sha256, licence=licence, images=data.counts())
 
 
 def package_versions() -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ from PIL import Image
 from phototriage import duplicates
 from phototriage.duplicates.layout_rescoring import LayoutRescoring
 from training.data.photos import Photos
+from training.pairs.metrics import average_precision, best_f1
 from training.reposts.chains import (
     BORDERS,
     EVERYDAY,
@@ -29,12 +30,7 @@ from training.reposts.chains import (
 
 NEAREST_BY_FEATURES, NEAREST_BY_HASH = 2, 2
 SHARED_PAIRS = 60
-HARD_NEGATIVE, HARD_NEGATIVE_EDITED, RANDOM, SHARED = (
-    "hard negative",
-    "hard negative, edited",
-    "random",
-    "shared overlay",
-)
+HARD_NEGATIVE, EDITED, RANDOM, SHARED = "hard negative", "hard negative, edited", "random", "shared overlay"
 
 
 @dataclass(frozen=True)
@@ -82,6 +78,18 @@ def similarities_of(
     return duplicates.similarities(uploads[left], uploads[right], rescoring)
 
 
+def validation_figures(
+    validation: PairSets, similarities: Callable[[Sequence[Pair]], NDArray[np.float64]]
+) -> dict[str, float]:
+    """Best F1 and average precision of both sets: everyday_f1, everyday_precision, hard_f1, hard_precision."""
+    figures = {}
+    for name, pairs in validation._asdict().items():
+        values, same = similarities(pairs), np.array([pair.same for pair in pairs])
+        figures[f"{name}_f1"] = best_f1(values, same)
+        figures[f"{name}_precision"] = average_precision(values, same)
+    return figures
+
+
 def everyday_pairs(numbers: Sequence[int], neighbours: Neighbours, seed: int) -> list[Pair]:
     """Three everyday reposts of each photo; against it four hard negatives, one of these edited, and a random photo;
     and 60 pairs of hard negatives under one watermark or frame."""
@@ -93,7 +101,7 @@ def everyday_pairs(numbers: Sequence[int], neighbours: Neighbours, seed: int) ->
         alike = neighbours.of(number)
         pairs += [_different(number, other, HARD_NEGATIVE) for other in alike]
         if alike:
-            pairs.append(_different(number, int(rng.choice(alike)), HARD_NEGATIVE_EDITED, draw_everyday(rng)))
+            pairs.append(_different(number, int(rng.choice(alike)), EDITED, draw_everyday(rng)))
         strangers = neighbours.strangers(number)
         if strangers:
             pairs.append(_different(number, int(rng.choice(strangers)), RANDOM))

@@ -101,7 +101,12 @@ class References:
 
     def _answers(self, learns: Sequence[int], asked: Sequence[int], seed: int) -> NDArray[np.float32]:
         """Probabilities (n, K) of the network of that seed that learns `learns`."""
-        _require_all_classes(self.data, learns)
+        if missing := self.data.missing_classes(learns):
+            raise DataError(
+                f"{self.data.name}: a half of the images that reference networks learn from has none of "
+                f"{', '.join(missing)}. Add images of it; an autoencoder can do without them: --classes labels, or "
+                "ignored."
+            )
         identity = self._digest([f"{seed}", self.settings.identity(), *self._contents(learns)])
         folder = self.folder / f"reference_{seed}_{identity}"
         path = folder / f"answers_{self._digest(self._contents(asked))}.npy"
@@ -146,13 +151,3 @@ def reference_network(classes: int, seed: int) -> Classifier:
     """With its random starting weights."""
     torch.manual_seed(seed)
     return Classifier(NetworkSpec(backbone="small_cnn", classes=classes))
-
-
-def _require_all_classes(data: Dataset, rows: Sequence[int]) -> None:
-    found = {data.records[row].label for row in rows}
-    missing = [name for label, name in enumerate(data.labels) if label not in found]
-    if missing:
-        raise DataError(
-            f"{data.name}: a half of the images that reference networks learn from has none of {', '.join(missing)}. "
-            "Add images of it; an autoencoder can do without them: --classes labels, or ignored."
-        )

@@ -38,7 +38,7 @@ class Descent(Loop[Weight, float, float]):
         settings = LoopSettings(epochs=epochs)
         self.events: list[tuple[str, set[str]]] = []
         watcher = Reporting(self)
-        super().__init__(network, settings, compute=Compute(), watcher=watcher, folder=folder, ema_decay=ema_decay)
+        super().__init__(network, settings, Compute(), watcher, folder, ema_decay)
         self.optimiser = torch.optim.SGD(network.parameters(), lr=0.01)
 
     def happened(self, event: str) -> None:
