@@ -18,7 +18,7 @@ from training.sources.source import Source
 
 @dataclass(frozen=True)
 class SmallCopies:
-    """A source whose `image` is the copy; its files are as they were, so that networks are judged as serving would
+    """A source whose `image` is the copy; its files are as they were, so that networks are evaluated as serving would
     feed them."""
 
     source: Source

@@ -100,7 +100,7 @@ def _batches(rows: Sequence[int]) -> Iterator[list[int]]:
 
 def checked(data: Dataset, group_by: str | None, classifier: Manifest, autoencoder: Manifest) -> None:
     """Raises DataError where the set isn't one that the classifier answers for; tells where a model may have learned
-    from images that are to judge it."""
+    from images that are to measure it."""
     if data.labels != classifier.labels:
         raise DataError(
             f"{data.name} has the classes {', '.join(data.labels)}; {classifier.name} answers "

@@ -41,8 +41,8 @@ class AutoencoderAgreement:
                 raise DisagreementError(f"{name} differs by {difference:.2e}, the limit is {TOLERANCE:.0e}")
 
     def text(self) -> str:
-        told = ", ".join(f"{name} within {difference:.1e}" for name, difference in self.differences.items())
-        return f"{told}; n = {self.n}, batches of {', '.join(map(str, BATCH_SIZES))}"
+        figures = ", ".join(f"{name} within {difference:.1e}" for name, difference in self.differences.items())
+        return f"{figures}; n = {self.n}, batches of {', '.join(map(str, BATCH_SIZES))}"
 
 
 def outputs_of(spec: AutoencoderSpec) -> tuple[Output, ...]:

@@ -1,4 +1,4 @@
-"""What the commands that train have in common: figures, errors and interruptions told in one way."""
+"""What the commands that train have in common: figures, errors and interruptions printed in one way."""
 
 from __future__ import annotations
 

@@ -86,8 +86,8 @@ class References:
             half = halves(self.data, rows, seed)
             for learned in range(HALVES):
                 others = np.flatnonzero(half != learned)
-                asked = [rows[int(other)] for other in others]
-                found[place, others] = self._answers(_of_half(rows, half, learned), asked, seed)
+                unseen = [rows[int(other)] for other in others]
+                found[place, others] = self._probabilities(_of_half(rows, half, learned), unseen, seed)
         return found
 
     def unseen(self, train: Sequence[int], rows: Sequence[int], seeds: Sequence[int]) -> NDArray[np.float32]:
@@ -96,10 +96,10 @@ class References:
         found = []
         for seed in seeds:
             half = halves(self.data, train, seed)
-            found += [self._answers(_of_half(train, half, learned), rows, seed) for learned in range(HALVES)]
+            found += [self._probabilities(_of_half(train, half, learned), rows, seed) for learned in range(HALVES)]
         return np.stack(found)
 
-    def _answers(self, learns: Sequence[int], asked: Sequence[int], seed: int) -> NDArray[np.float32]:
+    def _probabilities(self, learns: Sequence[int], unseen: Sequence[int], seed: int) -> NDArray[np.float32]:
         """Probabilities (n, K) of the network of that seed that learns `learns`."""
         if missing := self.data.missing_classes(learns):
             raise DataError(
@@ -109,7 +109,7 @@ class References:
             )
         identity = self._digest([f"{seed}", self.settings.identity(), *self._contents(learns)])
         folder = self.folder / f"reference_{seed}_{identity}"
-        path = folder / f"answers_{self._digest(self._contents(asked))}.npy"
+        path = folder / f"answers_{self._digest(self._contents(unseen))}.npy"
         if path.exists():
             kept: NDArray[np.float32] = np.load(path)
             return kept
@@ -128,7 +128,7 @@ class References:
             watcher=ClassifierProgress(self.settings.epochs, title=f"reference {seed}, {len(learns):,} images: "),
             folder=folder,
         ).run()
-        logits = predict(network, self.data, asked, self.settings.rule, self.compute.in_float32())
+        logits = predict(network, self.data, unseen, self.settings.rule, self.compute.in_float32())
         probabilities = torch.softmax(torch.from_numpy(logits), 1).numpy()
         with whole_file(path) as part, part.open("wb") as file:
             np.save(file, probabilities)

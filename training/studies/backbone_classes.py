@@ -84,8 +84,8 @@ def class_table(
     samples, rows = resamples(groups, RESAMPLES, seed), [[arm.name] for arm in arms]
     for answers in ([arm.clean for arm in arms], [arm.hidden for arm in arms]):
         right = [logits.argmax(1) == labels for logits in answers]
-        told = beside_first([partial(accuracy, right=each) for each in right], len(labels), samples)
-        for row, each, (_, more) in zip(rows, right, told, strict=True):
+        columns = beside_first([partial(accuracy, right=each) for each in right], len(labels), samples)
+        for row, each, (_, more) in zip(rows, right, columns, strict=True):
             ours, theirs, p = mcnemar(each, right[0])
             row += [with_interval(share(int(each.sum()), len(each))), more]
             row.append(f"{ours} : {theirs} ({p:.2g})" if more else "")

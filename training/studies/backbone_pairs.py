@@ -1,4 +1,4 @@
-"""Ways to the embedding: similarities of labelled pairs, judged by the thresholds of other folds; and their tables."""
+"""Ways to the embedding: similarities of labelled pairs, decided by the thresholds of other folds; and their tables."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def decided(similarities: NDArray[np.float64], truth: Truth, aim: str) -> tuple[
     folds; and these thresholds, ascending.
 
     To leave out the pairs whose other side is in the fold, too, would leave a larger share of duplicates than there is
-    among the judged, and so a threshold that is too low for them.
+    among those decided, and so a threshold that is too low for them.
     """
     called, thresholds = np.zeros(len(similarities), bool), []
     for fold in np.unique(truth.folds):
@@ -134,8 +134,8 @@ def pair_table(
     header, rows = [""], [[arm.name] for arm in arms]
     for aim, flags in called.items():
         header += [f"F1, aim {aim}", "− E0", "precision", "recall"]
-        told = beside_first([partial(f1, called=each[chosen], same=same) for each in flags], len(same), samples)
-        for row, cells, each in zip(rows, told, flags, strict=True):
+        columns = beside_first([partial(f1, called=each[chosen], same=same) for each in flags], len(same), samples)
+        for row, cells, each in zip(rows, columns, flags, strict=True):
             counts = counts_at(each[chosen].astype(np.float32), same, 0.5)
             row += [*cells, f"{counts.precision:.3f}", f"{counts.recall:.3f}"]
     statistics = [partial(mean_precision, similarities=arm.similarities[chosen], same=same) for arm in arms]

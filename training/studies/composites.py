@@ -105,12 +105,12 @@ def scores_of(sides: Sides, found: Trajectory) -> Scores:
     count = len(sides.train.images)
     train, test = np.arange(count), np.arange(count, found.loss.shape[1])
     each = metrics(found, train)
-    learned, asked = ({name: values[rows] for name, values in each.items()} for rows in (train, test))
+    of_train, of_test = ({name: values[rows] for name, values in each.items()} for rows in (train, test))
     pca = PCA(COMPONENTS, random_state=0).fit(_flat(sides.train.images))
-    own = np.stack(list(learned.values()), axis=1), np.stack(list(asked.values()), axis=1)
+    own = np.stack(list(of_train.values()), axis=1), np.stack(list(of_test.values()), axis=1)
     wide = np.hstack([own[0], found.latent[train]]), np.hstack([own[1], found.latent[test]])
     return {
-        **asked,
+        **of_test,
         f"PCA error, {COMPONENTS} components": _pca_error(pca, sides.test.images),
         "fusion of the metrics": _fuse(*own, sides.train.is_composite),
         "fusion of metrics and latent": _fuse(*wide, sides.train.is_composite),

@@ -5,7 +5,7 @@
 The network is theirs (32 px; 89,633 parameters with their single output); the latent is its first dense layer, before
 the ReLU; class centres are means over the train images that it gets right. An image is debateable where the difference
 of its distances to both centres is below the tolerance, in units of the distance between the centres: theirs had no
-unit. Since an image that is far from both can be as near to one as to the other, both distances are told, and how many
+unit. Since an image that is far from both can be as near to one as to the other, both distances are given, and how many
 of the debateable are farther from their nearest centre than 95 % of all. Prints a Markdown table of the split `--on`,
 and leaves a picture of the most debateable, with their distances, in runs/NAME/.
 """
@@ -149,23 +149,23 @@ def run(given: argparse.Namespace) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     images = cached_pixels(data, square_input(SIDE), folder / f"pixels_{data.sha256[:16]}.npy", workers=given.workers)
     pixels = as_tensor(images).float() / 255
-    learned, asked = data.indices("train"), data.indices(given.on)
+    train_rows, rows = data.indices("train"), data.indices(given.on)
     torch.manual_seed(given.seed)
     network = OriginNetwork(len(data.labels))
-    train(network, pixels[learned], data.targets[learned], given.epochs, given.batch_size, given.seed)
+    train(network, pixels[train_rows], data.targets[train_rows], given.epochs, given.batch_size, given.seed)
     with evaluation_mode(network), torch.inference_mode():
-        latent, said = network.latent(pixels).double().numpy(), network(pixels).argmax(1).numpy()
-    wrong = said != data.targets
-    right = [learned[(data.targets[learned] == label) & ~wrong[learned]] for label in range(len(data.labels))]
+        latent, predicted = network.latent(pixels).double().numpy(), network(pixels).argmax(1).numpy()
+    wrong = predicted != data.targets
+    right = [train_rows[(data.targets[train_rows] == label) & ~wrong[train_rows]] for label in range(len(data.labels))]
     if not all(map(len, right)):
         raise DataError(f"{data.name}: the network gets no train image of a class right. Give more --epochs.")
     centres = np.stack([latent[rows].mean(0) for rows in right])
-    found = between(latent[asked], centres)
+    found = between(latent[rows], centres)
     with whole_file(folder / "debateable.png") as part:
-        picture(data, [int(row) for row in asked], found).save(part, "PNG")
+        picture(data, [int(row) for row in rows], found).save(part, "PNG")
     parameters = sum(weight.numel() for weight in network.parameters())
-    told = f"{data.name} {given.on}: wrong about {_share(wrong[asked])}, train {_share(wrong[learned])}"
-    return f"{table(found, wrong[asked], given.tolerance)}\n\n{told}; {parameters:,} parameters"
+    summary = f"{data.name} {given.on}: wrong about {_share(wrong[rows])}, train {_share(wrong[train_rows])}"
+    return f"{table(found, wrong[rows], given.tolerance)}\n\n{summary}; {parameters:,} parameters"
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -8,7 +8,7 @@ the classifier's backbone, with the last layer that a discriminant analysis find
 that the first stages, whose weights both have from the published backbone, are computed once. E4: the published
 backbone, for reference. Everything runs in ONNX Runtime, as served. Validation splits only: what the embedder's
 manifest leaves out and the classes' test split are never measured on. Regressions choose their strength on folds of the
-train images; a pair is judged by the threshold that is best for the pairs of photos of other folds. Prints Markdown
+train images; a pair is decided by the threshold that is best for the pairs of photos of other folds. Prints Markdown
 tables, also of what each way costs, and keeps features in runs/shared_backbone/, so that it goes on where it was: half
 an hour of one core the first time, four minutes then.
 """

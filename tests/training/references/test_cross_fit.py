@@ -45,7 +45,7 @@ def test_no_network_answers_for_what_it_learned(
         seen.append((set(learns), set(asked)))
         return np.full((len(asked), 2), len(seen), np.float32)
 
-    monkeypatch.setattr(References, "_answers", answers)
+    monkeypatch.setattr(References, "_probabilities", answers)
     rows = list(range(5, len(shapes)))
     found = references(shapes, tmp_path).cross_fit(rows, (0, 1))
     assert found.shape == (2, len(rows), 2)
