@@ -30,11 +30,11 @@ from phototriage.difficulty.signals import SIGNALS, Floats, signals
 from phototriage.model_folder.manifest import Manifest, Metric
 from phototriage.models.model_set import Models, load_models
 from phototriage.settings import Settings
-from training.classifier.options import hardware
 from training.data.dataset import Dataset
 from training.data.loading import load
 from training.difficulty import metrics as metrics
 from training.difficulty.job import all_signal_inputs
+from training.loop.compute import hardware
 from training.loop.run import RUNS, RunError
 from training.references.cross_fit import HALVES, References
 from training.references.options import references_of

@@ -16,15 +16,14 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
-import torch
 from PIL import Image
 
-from benchmarks.turns import measure, ratios
 from phototriage.common.errors import PhototriageError
 from phototriage.models.model_set import Models, load_models
 from phototriage.settings import Settings
 from phototriage.triage import pipeline
-from training.classifier.options import hardware
+from training.loop.compute import hardware
+from training.statistics.turns import measure, ratios
 
 SIZES = ((451, 300), (500, 375), (180, 180))
 
@@ -66,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ((median, low, high),) = ratios(seconds, {"": ("difficulty", "classify")}).values()
         told = ", ".join(f"{name} {np.median(values) * 1e3:.2f} ms" for name, values in seconds.items())
         print(f"difficulty / classify at {size}: {median:.3f} ({low:.3f} to {high:.3f}); {told}")
-    machine = hardware(torch.device("cpu")).split(",")[0]
+    machine = hardware().split(",")[0]
     versions = f"onnxruntime {onnxruntime.__version__}, {machine}"
     print(f"batch 1, {settings.threads} threads, n = {given.rounds} rounds; {versions}")
     return 0

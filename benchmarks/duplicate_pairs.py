@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
-import torch
 
 from phototriage.common.errors import PhototriageError
 from phototriage.images.input_config import InputConfig
 from training.data.photos import Photos, Place, load_photos
 from training.data.splits import group_names
 from training.embedder.discriminant_head import labelled_pairs
+from training.loop.compute import Compute
 from training.networks.embedder import Embedder, EmbedderSpec
 from training.pairs.labelled_pairs import PairSets, Shot
 from training.sources.files import DataError
@@ -40,9 +40,9 @@ KEYS: Mapping[SetName, str] = {  # of photos, `source/…`
     "caltech": r"^caltech101/(cannon|cellphone|cougar_body|crocodile|flamingo|gerenuk|hedgehog|inline_skate|mandolin"
     r"|menorah|pagoda|pyramid|rhino|sea_horse|umbrella)/",
 }
-KIND_BY = r"^caltech101/([^/]+)/|_([a-z]+)\."  # look-alikes are of one class, or one type of room
-# What the trunk that chooses look-alikes is fed, whatever a measured model takes.
-TRUNK_RULE = InputConfig(height=224, width=224, colour="rgb", resize="bicubic", antialias=True, aspect="stretch")
+KIND_BY = r"^caltech101/([^/]+)/|_([a-z]+)\."  # hard negatives are of one class, or one type of room
+# What the backbone that chooses hard negatives is fed, whatever a measured model takes.
+BACKBONE_RULE = InputConfig(height=224, width=224, colour="rgb", resize="bicubic", antialias=True, aspect="stretch")
 
 
 def load_all(houses: Path, caltech: Path, *, progress: bool = True) -> Photos:
@@ -75,24 +75,22 @@ def numbers_of(photos: Photos, name: SetName, limit: int | None = None) -> list[
     return sorted(int(number) for number in np.random.default_rng((SEED, 3)).permutation(found)[:limit])
 
 
-def published_trunk() -> Embedder:
+def published_backbone() -> Embedder:
     """EfficientNet-Lite0 as it is published; its head is of no use."""
     network = Embedder(EmbedderSpec()).eval()
-    network.trunk.load_packaged()
+    network.backbone.load_packaged()
     return network
 
 
 def labelled_set(
     photos: Photos, name: SetName, network: Embedder, *, limit: int | None = None, seed: int = SEED
 ) -> PairSets:
-    """Everyday and hard pairs of a set; look-alikes by the network's trunk and by dHash. Near-identical photos are
-    never called different."""
+    """Everyday and hard pairs of a set; hard negatives by the network's backbone and by dHash. Near-identical photos
+    are never called different."""
     numbers = numbers_of(photos, name, limit)
     kinds = [found or "" for found in group_names([photos.photos[number].key for number in numbers], KIND_BY)]
     place = list(KEYS).index(name)
-    return labelled_pairs(
-        network, photos, numbers, kinds, TRUNK_RULE, device=torch.device("cpu"), workers=0, seed=seed + 10 * place
-    )
+    return labelled_pairs(network, photos, numbers, kinds, BACKBONE_RULE, Compute(), seed=seed + 10 * place)
 
 
 def write_set(photos: Photos, pairs: PairSets, folder: Path) -> int:
@@ -128,7 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         photos = load_all(given.houses, given.caltech)
-        network = published_trunk()
+        network = published_backbone()
         for name in given.sets:
             pairs = labelled_set(photos, name, network, limit=given.photos, seed=given.seed)
             print(f"{name}: {write_set(photos, pairs, given.to / name):,} pairs")

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor, nn
 
-from benchmarks.duplicate_pairs import TRUNK_RULE, published_trunk
+from benchmarks.duplicate_pairs import BACKBONE_RULE, published_backbone
 from phototriage import duplicates
 from phototriage.common.errors import ModelFolderError
 from phototriage.duplicates.layout_rescoring import LayoutRescoring
@@ -27,10 +27,10 @@ from phototriage.images.pixels import resize
 from phototriage.models import embedder as served
 from phototriage.models.loading import load_model
 from phototriage.settings import Settings
-from training.classifier.options import use_bf16
 from training.data.batches import to_pixels
 from training.data.photos import Photos
 from training.embedder.discriminant_head import fit_head
+from training.loop.compute import Compute, use_bf16
 from training.networks.embedder import Embedder, EmbedderSpec
 from training.pairs.labelled_pairs import dhash
 
@@ -94,15 +94,15 @@ class Embedding:
         return duplicates.similarities(left, right, self.layout_rescoring)
 
 
-class TrunkMean(nn.Module):
-    """A trunk's last maps, averaged over the image: no training of ours."""
+class BackboneMean(nn.Module):
+    """A backbone's last maps, averaged over the image: no training of ours."""
 
-    def __init__(self, trunk: nn.Module) -> None:
+    def __init__(self, backbone: nn.Module) -> None:
         super().__init__()
-        self.trunk = trunk
+        self.backbone = backbone
 
     def forward(self, pixels: Tensor) -> Tensor:
-        return F.normalize(F.adaptive_avg_pool2d(self.trunk(pixels), 1).flatten(1))
+        return F.normalize(F.adaptive_avg_pool2d(self.backbone(pixels), 1).flatten(1))
 
 
 def in_torch(network: nn.Module) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
@@ -145,22 +145,21 @@ def pdq() -> Hash:
     return Hash("PDQ", lambda image: np.asarray(library.compute(np.asarray(image.convert("RGB")))[0], bool))
 
 
-def raw_trunk() -> Embedding:
-    return Embedding("raw Lite0", in_torch(TrunkMean(published_trunk().trunk)), TRUNK_RULE)
+def raw_backbone() -> Embedding:
+    return Embedding("raw Lite0", in_torch(BackboneMean(published_backbone().backbone)), BACKBONE_RULE)
 
 
-def frozen_trunk_head(photos: Photos, seed: int) -> Embedding:
-    """A linear head by discriminant analysis on the published trunk, fitted to reposts of the train photos."""
+def frozen_backbone_head(photos: Photos, seed: int) -> Embedding:
+    """A linear head by discriminant analysis on the published backbone, fitted to reposts of the train photos."""
     torch.manual_seed(seed)
     network = Embedder(EmbedderSpec()).eval()
-    network.trunk.load_packaged()
-    cpu = torch.device("cpu")
-    print("a head on the frozen trunk is fitted to views of train photos: minutes", file=sys.stderr, flush=True)
-    fit_head(network, photos, TRUNK_RULE, device=cpu, workers=0, bf16=use_bf16("auto", cpu), seed=seed)
-    return Embedding("frozen trunk, head", in_torch(network), TRUNK_RULE)
+    network.backbone.load_packaged()
+    print("a head on the frozen backbone is fitted to views of train photos: minutes", file=sys.stderr, flush=True)
+    fit_head(network, photos, BACKBONE_RULE, Compute(bf16=use_bf16("auto")), seed=seed)
+    return Embedding("frozen backbone, head", in_torch(network), BACKBONE_RULE)
 
 
-NAMES = ("phash", "dhash", "pdq", "trunk", "head")
+NAMES = ("phash", "dhash", "pdq", "backbone", "head")
 
 
 def peers(names: Sequence[str], photos: Photos, seed: int) -> tuple[list[Peer], list[str]]:
@@ -169,8 +168,8 @@ def peers(names: Sequence[str], photos: Photos, seed: int) -> tuple[list[Peer], 
         "phash": perceptual_hash,
         "dhash": difference_hash,
         "pdq": pdq,
-        "trunk": raw_trunk,
-        "head": lambda: frozen_trunk_head(photos, seed),
+        "backbone": raw_backbone,
+        "head": lambda: frozen_backbone_head(photos, seed),
     }
     found, missing = [], []
     for name in names:

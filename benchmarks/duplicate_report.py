@@ -7,8 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from benchmarks.duplicate_scores import Column, Measured
-from benchmarks.intervals import Figure
 from phototriage.model_folder.manifest import Metric
+from training.loop.evaluation import metric_of
+from training.statistics.intervals import Figure
+from training.statistics.tables import signed, table, with_interval
 
 Kinds = Mapping[tuple[bool, str], Figure]
 
@@ -38,17 +40,7 @@ class Report:
         for part, kinds in one.kinds.items():
             for (same, kind), figure in kinds.items():
                 named[f"{part}, {kind}: {'recognised' if same else 'different ones called duplicates'}"] = figure
-        return [
-            Metric(
-                name=name,
-                set=photos,
-                split=split,
-                n=figure.n,
-                value=round(figure.value, 5),
-                interval=(round(figure.low, 5), round(figure.high, 5)),
-            )
-            for name, figure in named.items()
-        ]
+        return [metric_of(name, figure, photos, split) for name, figure in named.items()]
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -90,29 +82,6 @@ def markdown(report: Report) -> str:
         table(["pairs", "of one photo", "kind", "n", *header], _kind_rows(results)),
     ]
     return "\n\n".join(parts)
-
-
-def with_interval(figure: Figure) -> str:
-    """.968 (.955–.979): three decimals, no leading zero."""
-    return f"{short(figure.value)} ({short(figure.low)}–{short(figure.high)})"
-
-
-def signed(figure: Figure) -> str:
-    """+.012 (−.003 to +.027)."""
-    value, low, high = (("−" if part.startswith("-") else "+") + part.lstrip("-") for part in map(short, figure[:3]))
-    return f"{value} ({low} to {high})"
-
-
-def short(value: float) -> str:
-    """Three decimals, no leading zero."""
-    text = f"{value:.3f}"
-    return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
 def _differences(report: Report) -> str:

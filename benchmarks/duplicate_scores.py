@@ -10,10 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.intervals import RESAMPLES, Figure, Rows, over_resamples, percentiles, resamples, share
 from training.data.photos import Photos
 from training.pairs.labelled_pairs import SHARED, Pair
 from training.pairs.metrics import average_precision, best_f1, best_threshold, counts_at, recall_at_precision
+from training.statistics.intervals import RESAMPLES, Figure, Rows, over_resamples, percentiles, resamples, share
 
 PRECISION = 0.99
 THUMBNAIL = "thumbnail"

@@ -23,14 +23,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.duplicate_pairs import SetName, add_sources, labelled_set, load_all, published_trunk
+from benchmarks.duplicate_pairs import SetName, add_sources, labelled_set, load_all, published_backbone
 from benchmarks.duplicate_peers import NAMES, Codes, Peer, exported, peers
 from benchmarks.duplicate_report import Report, Result, markdown
 from benchmarks.duplicate_scores import Column, Part, Truth, differences, headline, kinds, tuned_threshold
 from benchmarks.duplicates_picture import save_picture
 from phototriage.common.errors import PhototriageError
-from training.classifier.options import hardware
 from training.data.photos import Photos
+from training.loop.compute import hardware
 from training.loop.run import package_versions
 from training.pairs.labelled_pairs import Pair, Shot
 
@@ -55,9 +55,9 @@ def compare(photos: Photos, names: Sequence[SetName], given: Sequence[Peer], lim
     """Draw each upload once and let every peer describe it."""
     truths: dict[Key, Truth] = {}
     similarities: dict[str, dict[Key, Any]] = {peer.name: {} for peer in given}
-    network = published_trunk()
+    network = published_backbone()
     for name in names:
-        _tell(f"{name}: photos and their look-alikes")
+        _tell(f"{name}: photos and their hard negatives")
         sets = labelled_set(photos, name, network, limit=limit, seed=seed)
         pairs = [*sets.everyday, *sets.hard]
         places = {shot: place for place, shot in enumerate(dict.fromkeys(_shots(pairs)))}
@@ -196,7 +196,7 @@ def _notes(given: argparse.Namespace, photos: Photos, compared: Compared) -> lis
     return [
         *dev,
         *counts,
-        "Look-alikes were chosen by the raw Lite0 trunk and by dHash, which makes them hardest for these two.",
+        "Hard negatives were chosen by the raw Lite0 backbone and by dHash, which makes them hardest for these two.",
         "Intervals of 95 %: of shares by Wilson, of all else by resampling photos, differences on the same samples. "
         "Resampling can't tell how far below 1 a value of 1 may lie.",
         f"Seed {given.seed}; photos {photos.sha256[:12]}; {hardware(torch.device('cpu'))}; "

@@ -20,7 +20,6 @@ import onnx
 import onnxruntime
 import torch
 
-from benchmarks.turns import measure, ratios
 from phototriage.common.errors import PhototriageError
 from phototriage.images.input_config import InputConfig
 from phototriage.images.pixels import ImageLimits, prepare
@@ -31,9 +30,10 @@ from phototriage.runtime.forward_graph import forward_only
 from phototriage.runtime.sessions import open_session
 from phototriage.settings import Settings
 from phototriage.triage import pipeline
-from training.classifier.options import hardware
 from training.gradient_graph.graph import build_onnx
+from training.loop.compute import hardware
 from training.networks.classifier import Classifier, NetworkSpec
+from training.statistics.turns import measure, ratios
 
 RATIOS = {
     "embed in the service / decode and raw ONNX Runtime call": ("embed", "raw"),
@@ -45,7 +45,7 @@ def lite0_classifier(rule: InputConfig) -> bytes:
     """The forward graph of a classifier of two classes for that input, serialised; what its weights are costs
     nothing."""
     torch.manual_seed(0)
-    network = Classifier(NetworkSpec(trunk="efficientnet_lite0", classes=2)).eval()
+    network = Classifier(NetworkSpec(backbone="efficientnet_lite0", classes=2)).eval()
     return bytes(forward_only(build_onnx(network, rule)).SerializeToString())
 
 

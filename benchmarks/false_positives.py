@@ -24,15 +24,15 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from benchmarks.duplicate_peers import Embedding, exported
-from benchmarks.intervals import rate
 from phototriage.common.errors import PhototriageError
 from phototriage.duplicates.layout_rescoring import LayoutRescoring
 from phototriage.duplicates.pairs import NearPairs, near_pairs
 from phototriage.images.pixels import ImageLimits, decode
-from training.classifier.options import hardware
 from training.data.dataset import Dataset
 from training.data.loading import load
+from training.loop.compute import hardware
 from training.loop.run import RUNS
+from training.statistics.intervals import rate
 
 BATCH = 32
 MILLION = 1e6

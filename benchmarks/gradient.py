@@ -22,7 +22,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -73,21 +72,19 @@ def torch_seconds(folder: Path) -> float:
     import torch
     from torch.fx.experimental.optimization import fuse
 
-    from training.networks.classifier import Classifier, NetworkSpec
+    from training.export.reimport import untrained
 
     def input_gradient(network: torch.nn.Module, pixels: torch.Tensor) -> object:
         return torch.autograd.grad(network(pixels)[:, 0].sum(), pixels)
 
     torch.set_num_threads(THREADS)
     described = manifest.read(folder)
-    rule, trunk = described.input, described.training.settings["trunk"]
-    channels: Literal[1, 3] = 3 if rule.colour == "rgb" else 1
-    spec = NetworkSpec(trunk=trunk, classes=len(described.labels), channels=channels)
-    network = fuse(Classifier(spec).eval()).requires_grad_(False)
+    rule = described.input
+    network = fuse(untrained(described).eval()).requires_grad_(False)
     found = []
     for layout in (torch.contiguous_format, torch.channels_last):
         network.to(memory_format=layout)
-        pixels = torch.rand(1, channels, rule.height, rule.width).to(memory_format=layout).requires_grad_()
+        pixels = torch.rand(1, rule.channels, rule.height, rule.width).to(memory_format=layout).requires_grad_()
         found.append(median_seconds(partial(input_gradient, network, pixels), RUNS))
     return min(found)
 

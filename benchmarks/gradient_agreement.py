@@ -27,15 +27,16 @@ from phototriage.images.input_config import InputConfig
 from phototriage.images.pixels import ImageLimits, prepare
 from phototriage.model_folder.golden import correlation
 from phototriage.model_folder.manifest import MODEL_FILE
-from training.classifier.options import hardware
 from training.data.loading import load
 from training.export.agreement import Images, compare
 from training.export.model_folder import explainer
 from training.export.reimport import read_exported
 from training.featout.featout import input_gradients
 from training.gradient_graph.graph import build_onnx
+from training.loop.compute import hardware
 from training.loop.run import package_versions
-from training.networks.classifier import Classifier, EfficientNetLite0, NetworkSpec
+from training.networks.backbones import EfficientNetLite0
+from training.networks.classifier import Classifier, NetworkSpec
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -68,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "relative error against float64, 99th percentile": float(np.quantile(found.errors, 0.99)),
         "the same of torch-float32, 99th percentile": float(np.quantile(found.torch_errors, 0.99)),
         "logits, largest difference relative to the largest": found.logits,
-        "hardware": hardware(torch.device("cpu")),
+        "hardware": hardware(),
         "packages": package_versions(),
     }
     for name, value in figures.items():
@@ -99,9 +100,9 @@ def _torch_with_itself(network: nn.Module, images: Images) -> NDArray[np.float64
 
 def _lite0(size: int) -> tuple[nn.Module, InputConfig]:
     torch.manual_seed(0)
-    network = Classifier(NetworkSpec(trunk="efficientnet_lite0", classes=2)).eval()
-    assert isinstance(network.trunk, EfficientNetLite0)
-    network.trunk.load_packaged()
+    network = Classifier(NetworkSpec(backbone="efficientnet_lite0", classes=2)).eval()
+    assert isinstance(network.backbone, EfficientNetLite0)
+    network.backbone.load_packaged()
     rule = InputConfig(height=size, width=size, colour="rgb", resize="bilinear", antialias=True, aspect="stretch")
     return network, rule
 

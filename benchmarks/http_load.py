@@ -88,7 +88,7 @@ def versions(peers: Sequence[str]) -> list[str]:
     # Imported here, since the processes that take part import this module too, and would hold torch for nothing.
     import torch
 
-    from training.classifier.options import hardware
+    from training.loop.compute import hardware
 
     ours = package_versions(Path(sys.executable), ["bentoml", "starlette", "uvicorn", "uvloop", "numpy", "pillow"])
     found = [f"{hardware(torch.device('cpu')).split(',')[0]}, {available_cores()} cores"]

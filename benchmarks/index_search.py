@@ -32,7 +32,6 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.duplicate_peers import exported
-from benchmarks.intervals import share
 from phototriage.index import segment as index_segment
 from phototriage.index.folder import Description
 from phototriage.index.graph import Graph, GraphPart, parts_of
@@ -42,11 +41,12 @@ from phototriage.index.rows import Rows
 from phototriage.index.search import Neighbour, Queries, SearchCriteria, search
 from phototriage.index.store import Store
 from phototriage.model_folder.manifest import read
-from training.classifier.options import hardware
 from training.data.dataset import Dataset
 from training.data.loading import load
+from training.loop.compute import hardware
 from training.loop.run import RUNS
 from training.reposts.chains import draw_everyday, draw_hard, repost
+from training.statistics.intervals import share
 
 RECALL, MILLISECONDS = 0.99, 2.0
 TIE = 1e-12  # by which two float64 similarities may differ and be of equally near images

@@ -22,12 +22,12 @@ import onnxruntime
 import torch
 
 from benchmarks.difficulty_cost import photos
-from benchmarks.turns import measure
 from phototriage.images.pixels import ImageLimits, prepare
 from phototriage.models.classifier import Classifier
 from phototriage.models.loading import load_classifier
 from phototriage.settings import Settings, available_cores
-from training.classifier.options import hardware
+from training.loop.compute import hardware
+from training.statistics.turns import measure
 
 BATCHES = (1, 2, 4, 8)
 SIZE = "500×375"

@@ -30,7 +30,7 @@ from phototriage.images.pixels import OVERSAMPLING, ImageLimits, decode_reduced,
 from phototriage.images.upright import Upright
 from phototriage.models.model_set import load_models
 from phototriage.settings import Settings
-from training.classifier.options import hardware
+from training.loop.compute import hardware
 
 FACTORS = (1.0, 1.5, 2.0, 3.0)
 LIMITS = ImageLimits()

@@ -20,7 +20,6 @@ import torch
 from PIL import Image
 
 from benchmarks.load_photos import SIZES, load_photos
-from benchmarks.turns import measure, ratios
 from phototriage.difficulty.signals import softmax
 from phototriage.images import resampling
 from phototriage.images.box import Box
@@ -29,7 +28,8 @@ from phototriage.images.resampling import resample
 from phototriage.models.loading import load_model
 from phototriage.runtime.sessions import Floats
 from phototriage.settings import Settings
-from training.classifier.options import hardware
+from training.loop.compute import hardware
+from training.statistics.turns import measure, ratios
 
 ROUNDS = 40
 SAMPLE = Path(__file__).parents[1] / "docs" / "cat.jpg"

@@ -25,7 +25,6 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
-import torch
 
 from benchmarks.process_tree import machine_cpu_seconds, memory_bytes, tree
 from phototriage.difficulty.signals import softmax
@@ -33,7 +32,7 @@ from phototriage.images.pixels import IMAGE_SUFFIXES, ImageLimits, prepare
 from phototriage.models.loading import load_model
 from phototriage.scoring.image_files import read_file
 from phototriage.settings import Settings, available_cores
-from training.classifier.options import hardware
+from training.loop.compute import hardware
 
 LOOK_SECONDS = 5.0  # between looks at the memory, each of which takes some of its time
 MEMORY_LOOK_SECONDS = 0.2  # where nobody asks for the time
@@ -54,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         listed = Path(scratch) / "list.txt"
         listed.write_text("\n".join(str(path) for path in islice(cycle(paths), options.images)))
         print(f"{options.images} images, {len(paths)} of them different; ONNX Runtime {onnxruntime.__version__}")
-        print(hardware(torch.device("cpu")))
+        print(hardware())
         ratios = []
         look = MEMORY_LOOK_SECONDS if options.memory_only else LOOK_SECONDS
         for number in range(options.rounds):

@@ -23,8 +23,8 @@ from benchmarks.false_positives import embed_all
 from phototriage.duplicates import layout
 from phototriage.duplicates.layout_rescoring import LayoutRescoring
 from phototriage.duplicates.pairs import NearPairs, near_pairs, near_pairs_of_many
-from training.classifier.options import hardware
 from training.data.loading import load
+from training.loop.compute import hardware
 
 THRESHOLD = 0.85
 

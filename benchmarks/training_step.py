@@ -24,11 +24,11 @@ import torch.nn.functional as F
 from phototriage.model_folder import manifest
 from phototriage.saliency.featout_config import FeatOutConfig
 from training.classifier.fit import FitSettings
-from training.classifier.options import hardware
 from training.featout.featout import FeatOut
-from training.loop.evaluation import precision_context
+from training.loop.compute import Compute, hardware
 from training.loop.run import package_versions
-from training.networks.classifier import Classifier, EfficientNetLite0, NetworkSpec, norms
+from training.networks.backbones import EfficientNetLite0
+from training.networks.classifier import Classifier, NetworkSpec, norms
 from training.networks.depthwise import accelerate
 
 
@@ -46,9 +46,10 @@ def stepper(
         module.eval()
     optimiser = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], lr=0.0)
     patches = featout.rule.patches if featout else 0
+    compute = Compute(device, bf16=settings.bf16)
 
     def step() -> None:
-        with precision_context(device, settings.bf16):
+        with compute.precision():
             erased = featout(network, pixels, labels, patches, generator) if featout else pixels
             logits = network(erased)
         loss = F.cross_entropy(logits.float(), labels, label_smoothing=settings.label_smoothing)
@@ -63,12 +64,11 @@ def stepper(
 
 def measure(settings: FitSettings, size: int, rounds: int, device: torch.device) -> dict[str, float]:
     """Median seconds of both steps and of their ratio, over interleaved rounds."""
-    network = Classifier(NetworkSpec(trunk="efficientnet_lite0", classes=2))
-    assert isinstance(network.trunk, EfficientNetLite0)
-    network.trunk.load_packaged()
+    network = Classifier(NetworkSpec(backbone="efficientnet_lite0", classes=2))
+    assert isinstance(network.backbone, EfficientNetLite0)
+    network.backbone.load_packaged()
     network.to(device).to(memory_format=torch.channels_last)
-    for stage in network.stages()[: settings.frozen_stages]:
-        stage.requires_grad_(False)
+    network.freeze(settings.frozen_stages)
     library = copy.deepcopy(network)
     accelerate(network)
     featout = FeatOut(settings.featout or FeatOutConfig(), settings.erasing_probability)

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from phototriage import duplicates
 from phototriage.common.errors import PhototriageError
+from phototriage.common.progress import Progress
 from phototriage.images.pixels import ImageLimits, decode, resize
 from phototriage.model_folder import manifest
 from phototriage.model_folder.manifest import Decision
@@ -30,8 +31,9 @@ from phototriage.models.loading import load_model
 from phototriage.settings import Settings
 from training.data.near_identical import Fingerprint, find_near_identical
 from training.data.splits import connect
-from training.export.card import CARD, retold
+from training.export.card import retold, rewrite_card
 from training.export.model_folder import MODELS
+from training.loop.command import exit_status
 from training.pairs.thresholds import FOLDS, TuningError, choose_folds, parse_aim, tune
 
 BATCH = 16
@@ -96,7 +98,7 @@ def measure(table: Table, model: Embedder) -> tuple[NDArray[np.float64], list[st
     Raises TuningError with the lines whose image can't be read.
     """
     embeddings, prints, unreadable = [], [], {}
-    waiting = []
+    waiting, progress = [], Progress(len(table.images))
     for place, path in enumerate(table.images):
         try:
             image = decode(path.read_bytes(), ImageLimits())
@@ -107,8 +109,8 @@ def measure(table: Table, model: Embedder) -> tuple[NDArray[np.float64], list[st
         waiting.append(resize(image, model.manifest.input).pixels)
         if len(waiting) == BATCH or place == len(table.images) - 1:
             embeddings.append(model.embed(np.stack(waiting)))
+            progress.step(len(waiting))
             waiting = []
-            print(f"embedded {place + 1:,} of {len(table.images):,} images", file=sys.stderr)
     if unreadable:
         lines = [row.line for row in table.rows if {row.left, row.right} & unreadable.keys()]
         raise TuningError(f"An image can't be read in {_lines(lines)}: {next(iter(unreadable.values()))}")
@@ -150,11 +152,7 @@ def folds_of(table: Table, groups: Sequence[str], count: int) -> NDArray[np.int6
 def write(decision: Decision, folder: Path) -> str:
     """Put the decision into the folder's manifest and card. Returns the new version."""
     described = manifest.read(folder).model_copy(update={"decision": decision})
-    card = folder / CARD
-    if card.is_file():
-        part = card.with_name(CARD + ".part")
-        part.write_text(retold(card.read_text(encoding="utf-8"), described), encoding="utf-8")
-        part.replace(card)
+    rewrite_card(folder, lambda text: retold(text, described))
     return manifest.write(described, folder).version
 
 
@@ -175,37 +173,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--models", type=Path, default=MODELS)
     given = parser.parse_args(arguments)
     folder = given.models / given.model
-    try:
+
+    def work() -> None:
         parse_aim(given.aim)
         model = load_model(folder, Settings(provider="cpu"))
         if not isinstance(model, Embedder):
             raise TuningError(f"{given.model} is a {model.manifest.kind}; only an embedder has a threshold.")
         table = read_table(given.pairs)
         similarities, groups = measure(table, model)
-        folds = folds_of(table, groups, given.folds)
         decision = tune(
             similarities,
             table.same,
-            folds,
+            folds_of(table, groups, given.folds),
             given.aim,
             data=given.pairs.name,
             sha256=table.sha256,
             layout_rescoring=model.manifest.layout_rescoring,
         )
-        version = write(decision, folder)
-    except (PhototriageError, OSError, UnicodeDecodeError) as error:
-        reason = error.detail if isinstance(error, PhototriageError) else error
-        print(f"error: nothing was written: {reason}", file=sys.stderr)
-        return 1
-    tuning = decision.tuning
-    print(f"{given.model}: threshold {decision.threshold}, version {version}")
-    for name in ("precision", "recall", "f1"):
-        one = getattr(tuning, name)
-        print(
-            f"{name} on {tuning.folds} held-out folds: {one.value:.4f} [{one.interval[0]:.4f}, {one.interval[1]:.4f}]"
-        )
-    print("The server takes it up at its next start: make serve")
-    return 0
+        print(f"{given.model}: threshold {decision.threshold}, version {write(decision, folder)}")
+        for name in ("precision", "recall", "f1"):
+            figure = getattr(decision.tuning, name)
+            interval = f"[{figure.interval[0]:.4f}, {figure.interval[1]:.4f}]"
+            print(f"{name} on {decision.tuning.folds} held-out folds: {figure.value:.4f} {interval}")
+        print("The server takes it up at its next start: make serve")
+
+    return exit_status(work, consequence="nothing was written: ", errors=(OSError, UnicodeDecodeError))
 
 
 if __name__ == "__main__":

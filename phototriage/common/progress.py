@@ -11,11 +11,12 @@ LINE_SECONDS = 2.0
 
 class Progress:
     """Counts images and prints how many of `total` are done, images/s and the time that is left; without a total, which
-    isn't always known, the first two."""
+    isn't always known, the first two. `title` comes before each line."""
 
-    def __init__(self, total: int | None, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, total: int | None, clock: Callable[[], float] = monotonic, *, title: str = "") -> None:
         self._total = total
         self._clock = clock
+        self._title = title
         self._began = self._printed = clock()
         self._done = self._skipped = self._errors = 0
 
@@ -38,11 +39,12 @@ class Progress:
         if self._errors:
             told.append(f"{self._errors} errors")
         if self._total is not None:
-            told.append(f"{_duration((self._total - self._done) / rate)} left")
+            told.append(f"{duration((self._total - self._done) / rate)} left")
         of = "" if self._total is None else f" of {self._total}"
-        print(f"{self._done}{of} images, {', '.join(told)}", file=sys.stderr, flush=True)
+        print(f"{self._title}{self._done}{of} images, {', '.join(told)}", file=sys.stderr, flush=True)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Such as 0:08 min, or 4 h 10 min."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes}:{rest:02} min"

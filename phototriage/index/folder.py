@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from phototriage.common.atomic_folder import PART, sync
+from phototriage.common.atomic_writes import PART, sync
 from phototriage.common.errors import IndexFolderError
 from phototriage.duplicates import layout
 from phototriage.duplicates.layout_rescoring import RESCORING_FIELD, LayoutRescoring

@@ -22,7 +22,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from phototriage.common.atomic_folder import atomic_folder
+from phototriage.common.atomic_writes import atomic_folder
 from phototriage.duplicates import layout
 from phototriage.model_folder.manifest import sha256_of
 

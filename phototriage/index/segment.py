@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from phototriage.common.atomic_folder import PART, atomic_folder
+from phototriage.common.atomic_writes import PART, atomic_folder
 from phototriage.common.errors import IndexFolderError
 from phototriage.model_folder.manifest import sha256_of
 

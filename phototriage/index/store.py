@@ -10,7 +10,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from phototriage.common.atomic_folder import PART, atomic_folder
+from phototriage.common.atomic_writes import PART, atomic_folder
 from phototriage.common.errors import IndexFolderError
 from phototriage.index import graph as index_graph
 from phototriage.index import segment as index_segment

@@ -18,7 +18,7 @@ from tests.drawings import drawing, encoded, write_folder
 from tests.tiny_models import write_embedder
 from training.data.photos import Photos
 from training.networks.embedder import Embedder, EmbedderSpec
-from training.pairs.labelled_pairs import LOOK_ALIKES, SHARED, PairSets
+from training.pairs.labelled_pairs import HARD_NEGATIVE, SHARED, PairSets
 from training.sources.files import DataError
 
 ROOMS = ("bathroom", "kitchen")
@@ -76,11 +76,11 @@ def test_every_photo_has_its_pairs(photos: Photos, test_set: PairSets) -> None:
     everyday, hard = test_set
     alike = 4 * 2 + 2 * 1
     assert [pair.same for pair in everyday].count(True) == 6 * 3
-    assert [pair.kind for pair in everyday].count(LOOK_ALIKES) == alike
+    assert [pair.kind for pair in everyday].count(HARD_NEGATIVE) == alike
     assert len(everyday) == 6 * 3 + alike + 6 + 6 + 6  # with an edited one, a random one, one under a shared overlay
     assert len(hard) == 6 * 2 + alike + 6
     kinds = {pair.kind for pair in hard if not pair.same}
-    assert kinds == {LOOK_ALIKES, SHARED}
+    assert kinds == {HARD_NEGATIVE, SHARED}
 
 
 def test_near_identical_photos_are_never_called_different(photos: Photos, test_set: PairSets) -> None:
@@ -93,7 +93,7 @@ def test_near_identical_photos_are_never_called_different(photos: Photos, test_s
 
 def test_look_alikes_are_of_one_type(photos: Photos, test_set: PairSets) -> None:
     for pair in test_set.everyday:
-        if pair.kind == LOOK_ALIKES:
+        if pair.kind == HARD_NEGATIVE:
             types = {photos.photos[shot.photo].key.split("_")[-1] for shot in (pair.left, pair.right)}
             assert len(types) == 1
 
@@ -135,7 +135,7 @@ def test_the_whole_benchmark(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     write_embedder(tmp_path / "tiny")
-    monkeypatch.setattr(duplicates, "published_trunk", lambda: network)
+    monkeypatch.setattr(duplicates, "published_backbone", lambda: network)
     monkeypatch.setattr(duplicate_scores, "RESAMPLES", 20)
     houses, caltech = map(str, sources)
     picture, record = tmp_path / "curves.png", tmp_path / "figures.json"

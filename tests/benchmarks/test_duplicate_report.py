@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 
 from benchmarks import duplicate_scores
-from benchmarks.duplicate_report import Report, Result, markdown, short, signed, with_interval
+from benchmarks.duplicate_report import Report, Result, markdown
 from benchmarks.duplicate_scores import Column, Part, Truth, differences, headline, kinds, tuned_threshold
 from benchmarks.duplicates_picture import curve, narrowed, widened
-from benchmarks.intervals import Figure
-from training.pairs.labelled_pairs import LOOK_ALIKES, SHARED
+from training.pairs.labelled_pairs import HARD_NEGATIVE, SHARED
+from training.statistics.intervals import Figure
+from training.statistics.tables import short, signed, with_interval
 
-# Two photos of two reposts, one look-alike and one pair under an overlay each.
-KINDS = np.array(["crop", "thumbnail", LOOK_ALIKES, SHARED] * 2)
+# Two photos of two reposts, one hard negative and one pair under an overlay each.
+KINDS = np.array(["crop", "thumbnail", HARD_NEGATIVE, SHARED] * 2)
 SAME = np.array([True, True, False, False] * 2)
 CLUSTERS = np.repeat(np.arange(2), 4)
 GOOD = np.array([0.9, 0.8, 0.3, 0.2, 0.95, 0.4, 0.1, 0.7])
@@ -52,7 +53,7 @@ def test_figures_by_hand() -> None:
 
 def test_kinds_by_hand() -> None:
     found = kinds(part(), 0.5)
-    assert list(found) == [(True, "crop"), (True, "thumbnail"), (False, LOOK_ALIKES), (False, SHARED)]
+    assert list(found) == [(True, "crop"), (True, "thumbnail"), (False, HARD_NEGATIVE), (False, SHARED)]
     assert [figure.value for figure in found.values()] == [1, 0.5, 0, 0.5]
 
 

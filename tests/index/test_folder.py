@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from phototriage.common.atomic_folder import atomic_folder
+from phototriage.common.atomic_writes import atomic_folder
 from phototriage.common.errors import IndexFolderError
 from phototriage.index.folder import Description, IndexedModel, lock, model_of, open_description
 from phototriage.index.image_index import ImageIndex

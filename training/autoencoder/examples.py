@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from phototriage.common.atomic_writes import atomic_file
 from training.autoencoder.fit import Examples
 from training.data.dataset import Dataset
 
@@ -36,6 +37,5 @@ def write_examples(path: Path, data: Dataset, rows: Sequence[int], examples: Exa
         }
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    pq.write_table(table, part)
-    part.replace(path)
+    with atomic_file(path) as part:
+        pq.write_table(table, part)

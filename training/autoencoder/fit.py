@@ -1,70 +1,60 @@
-"""The training loop of an autoencoder: L1, where there are labels also of classes, and after each epoch what became of
+"""The training of an autoencoder: L1, where there are labels also of classes, and after each epoch what became of
 every single image.
-
-Every draw depends on (random seed, epoch, step, image) alone, and a checkpoint holds all else, so a run that was
-stopped takes the same steps as one that was not.
 """
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, Field
 from torch import Tensor
 
 from training.data.augmentation import Augmentation
-from training.data.batches import to_pixels
+from training.data.batches import as_tensor, to_pixels
 from training.featout.featout import evaluation_mode
-from training.loop.evaluation import precision_context
-from training.loop.run import write_atomically
+from training.loop.compute import Compute
+from training.loop.loop import EpochResult, Loop, LoopSettings, Watcher
 from training.networks.autoencoder import Autoencoder, errors
 from training.networks.prototypes import Prototypes
 
-CHECKPOINT, BEST = "checkpoint.pt", "best.pt"
-CHECKPOINT_SECONDS = 120
 MEASURED_AT_ONCE = 256
 AUGMENTATION = Augmentation()
 
 Images = NDArray[np.uint8]
 
 
-class AutoencoderSettings(BaseModel):
-    """What decides a training, beside the images and the starting weights."""
+class AutoencoderSettings(LoopSettings):
+    """What decides a training, beside the images and the starting weights. bf16: of the steps; what is measured is
+    measured in float32."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    epochs: int = Field(ge=1)
     batch_size: int = Field(default=64, ge=2)
-    rate: float = Field(default=2e-3, gt=0)
+    learning_rate: float = Field(default=2e-3, gt=0, validation_alias=AliasChoices("learning_rate", "rate"))
     augmentation: bool = True  # crops and tones, drawn anew each epoch
     mirrored: bool = True  # half of the images
     class_weight: float = Field(default=0, ge=0)  # of the classes' cross-entropy beside L1
-    bf16: bool = False  # of the steps; what is measured is measured in float32
-    seed: int = 0
 
 
 @dataclass(frozen=True)
-class AutoencoderEpoch:
-    """What an epoch came to. l1: of pixels in [0, 1]; that of training is taken as it learns. val_accuracy: how
-    often the nearest prototype is the most probable class by the targets; None where there are none. val_loss: what the
-    best epoch is chosen by."""
+class AutoencoderEpoch(EpochResult):
+    """l1: of pixels in [0, 1]; that of training is taken as it learns. val_accuracy: how often the nearest prototype is
+    the most probable class by the targets; None where there are none. val_loss: what the best epoch is chosen by."""
 
-    epoch: int
+    drawn = ("train_l1", "val_l1", "val_ssim", "val_accuracy")
     train_l1: float
     val_l1: float
     val_ssim: float
     val_accuracy: float | None
     val_loss: float
-    seconds: float
-    best: bool
+
+    def summary(self) -> str:
+        accuracy = f"  accuracy {self.val_accuracy:.4f}" if self.val_accuracy is not None else ""
+        return f"L1 {self.train_l1:.4f}  validation L1 {self.val_l1:.4f}  SSIM {self.val_ssim:.4f}{accuracy}"
 
 
 class Examples(NamedTuple):
@@ -75,18 +65,15 @@ class Examples(NamedTuple):
     latent: NDArray[np.float32]
 
 
-class Watcher(Protocol):
-    """Whoever shows the progress, and keeps what became of each image."""
-
-    def step(self, *, epoch: int, step: int, steps: int, loss: float, images: int) -> None: ...
-
-    def epoch(self, result: AutoencoderEpoch, examples: Examples) -> None: ...
+class MeasuringWatcher(Watcher):
+    def measured(self, epoch: int, examples: Examples) -> None:
+        """What became of each image after an epoch, to be kept."""
 
 
 View = Callable[[int, np.random.Generator], Images]
 
 
-class AutoencoderFit:
+class AutoencoderFit(Loop[AutoencoderEpoch, NDArray[np.int64], NDArray[np.int64]]):
     """One training of `network` on the rows `train` of `images` uint8 (N, H, W, C), choosing its best epoch on the rows
     `val`, or taking the last if there are none. After `run()` the network holds that epoch's weights.
 
@@ -94,6 +81,12 @@ class AutoencoderFit:
     latent learns to lie near its class. `view`, where the settings augment: a row as it is to be learned this time,
     uint8 (H, W, C); without it the image itself.
     """
+
+    result_type = AutoencoderEpoch
+    clip_norm = None
+    network: Autoencoder
+    settings: AutoencoderSettings
+    watcher: MeasuringWatcher
 
     def __init__(
         self,
@@ -103,65 +96,31 @@ class AutoencoderFit:
         val: Sequence[int],
         settings: AutoencoderSettings,
         *,
-        device: torch.device,
-        watcher: Watcher,
+        compute: Compute,
+        watcher: MeasuringWatcher,
         folder: Path | None = None,
         targets: NDArray[np.float32] | None = None,
         view: View | None = None,
     ) -> None:
-        self.network, self.images, self.settings, self.view = network, images, settings, view
+        super().__init__(network, settings, compute, watcher, folder)
+        self.images, self.view = images, view
         self.train, self.val = np.asarray(train, np.int64), np.asarray(val, np.int64)
-        self.device, self.watcher, self.folder = device, watcher, folder
-        network.to(device).to(memory_format=torch.channels_last)
         self.targets, self.prototypes = targets, None
         weights = list(network.parameters())
         if targets is not None and settings.class_weight > 0:
-            self.prototypes = Prototypes(targets.shape[1], network.spec.global_latent).to(device)
+            self.prototypes = Prototypes(targets.shape[1], network.spec.global_latent).to(compute.device)
             weights += self.prototypes.parameters()
-        self.optimiser = torch.optim.Adam(weights, lr=settings.rate)
-        self.position = (0, 0)  # epoch and step to do next
-        self.sums = {"loss": 0.0, "seen": 0.0, "seconds": 0.0}
-        self.history: list[dict[str, Any]] = []
-        self.best: dict[str, Tensor] | None = None
+        self.optimiser = torch.optim.Adam(weights, lr=settings.learning_rate)
 
-    def run(self, *, stop: Callable[[int, int], bool] = lambda epoch, step: False) -> list[AutoencoderEpoch]:
-        """Train to the end, or until `stop(epoch, step)` says so after a checkpoint. Returns the epochs."""
-        self._resume()
-        while self.position[0] < self.settings.epochs:
-            if not self._epoch(stop):
-                break
-        if self.best is not None:
-            self.network.load_state_dict(self.best)
-        return [AutoencoderEpoch(**one) for one in self.history]
-
-    def _epoch(self, stop: Callable[[int, int], bool]) -> bool:
-        """The rest of the current epoch; False if it was stopped."""
-        epoch, first = self.position
-        plan = self._plan(epoch)
-        self.network.train()
-        saved = began = time.monotonic()
-        for step, rows in enumerate(plan[first:], start=first):
-            self._step(rows, epoch, step, (epoch + step / len(plan)) / self.settings.epochs)
-            self.position = (epoch, step + 1)
-            now = time.monotonic()
-            self.sums["seconds"] += now - began
-            began = now
-            loss = self.sums["loss"] / self.sums["seen"]
-            self.watcher.step(epoch=epoch, step=step + 1, steps=len(plan), loss=loss, images=int(self.sums["seen"]))
-            if now - saved > CHECKPOINT_SECONDS:
-                self._save()
-                saved = now
-            if stop(epoch, step + 1):
-                self._save()
-                return False
-        self._finish_epoch(epoch)
-        return True
-
-    def _plan(self, epoch: int) -> list[NDArray[np.int64]]:
-        """The rows of each batch of an epoch. A last one of a single row is left out, since batch norms take none."""
+    def plan(self, epoch: int) -> list[NDArray[np.int64]]:
+        """The rows of each batch. A last one of a single row is left out, since batch norms take none."""
         rows = np.random.default_rng((self.settings.seed, epoch)).permutation(self.train)
         size = self.settings.batch_size
         return [rows[start : start + size] for start in range(0, len(rows), size) if len(rows) - start > 1]
+
+    def batches(self, epoch: int, plan: Sequence[NDArray[np.int64]]) -> Sequence[NDArray[np.int64]]:
+        self.network.train()
+        return plan
 
     def _batch(self, rows: NDArray[np.int64], epoch: int, step: int) -> Tensor:
         """(N, C, H, W) in [0, 1], as it is to be learned and drawn again."""
@@ -179,69 +138,56 @@ class AutoencoderFit:
         image: Images = self.images[row]
         return image[:, ::-1] if self.settings.mirrored and rng.random() < 0.5 else image
 
-    def _step(self, rows: NDArray[np.int64], epoch: int, step: int, done: float) -> None:
-        pixels = self._batch(rows, epoch, step)
-        with precision_context(self.device, self.settings.bf16):
+    def step(self, batch: NDArray[np.int64], epoch: int, step: int) -> Mapping[str, float]:
+        pixels = self._batch(batch, epoch, step)
+        with self.compute.precision():
             made = self.network(pixels)
         l1 = (made.pixels.float() - pixels).abs().mean()
         loss = l1
         if self.prototypes is not None:
             assert self.targets is not None
-            targets = torch.from_numpy(self.targets[rows]).to(self.device)
+            targets = torch.from_numpy(self.targets[batch]).to(self.compute.device)
             loss = l1 + self.settings.class_weight * self.prototypes.loss(self._global(made.latent), targets)
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.settings.rate * min(1.0, done * 40 + 0.02) * 0.5 * (1 + math.cos(math.pi * done))
-        self.optimiser.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        self.optimiser.step()
-        self.sums["loss"] += l1.item() * len(rows)
-        self.sums["seen"] += len(rows)
+        self.descend(loss)
+        return {"loss": l1.item() * len(batch), "seen": len(batch)}
+
+    def means(self) -> Mapping[str, float]:
+        return {"L1": self.sums["loss"] / max(self.sums["seen"], 1)}
 
     def _pixels(self, images: Images) -> Tensor:
-        return to_pixels(torch.from_numpy(np.array(images.transpose(0, 3, 1, 2), order="C")), self.device)
+        return to_pixels(as_tensor(images), self.compute.device)
 
     def measure(self) -> Examples:
         """Of all images, by the network as it is now, in evaluation mode."""
         found: list[Examples] = []
         with evaluation_mode(self.network), torch.inference_mode():
-            for pixels in self._all_pixels():
+            for start in range(0, len(self.images), MEASURED_AT_ONCE):
+                pixels = self._pixels(self.images[start : start + MEASURED_AT_ONCE])
                 reconstruction = self.network(pixels)
                 l1, ssim = errors(reconstruction.pixels, pixels)
                 found.append(Examples(*(each.float().cpu().numpy() for each in (l1, ssim, reconstruction.latent))))
         return Examples(*(np.concatenate(column) for column in zip(*found, strict=True)))
 
-    def _all_pixels(self) -> Iterator[Tensor]:
-        for start in range(0, len(self.images), MEASURED_AT_ONCE):
-            yield self._pixels(self.images[start : start + MEASURED_AT_ONCE])
-
-    def _finish_epoch(self, epoch: int) -> None:
-        """Measure every image, keep the weights if they are the best, write both files, move on."""
+    def validate(self, epoch: int) -> AutoencoderEpoch:
+        """Measure every image, and tell the watcher of each."""
         examples = self.measure()
-        judged = self.val if len(self.val) else self.train
-        val_l1 = float(examples.l1[judged].mean(dtype=np.float64))
-        told, entropy = self._classes(examples, judged)
-        val_loss = val_l1 + self.settings.class_weight * entropy
-        best = not len(self.val) or all(val_loss < one["val_loss"] for one in self.history)
-        result = AutoencoderEpoch(
+        self.watcher.measured(epoch, examples)
+        rows = self.val if len(self.val) else self.train
+        val_l1 = float(examples.l1[rows].mean(dtype=np.float64))
+        val_accuracy, cross_entropy = self._classes(examples, rows)
+        return AutoencoderEpoch(
             epoch=epoch,
-            train_l1=self.sums["loss"] / max(self.sums["seen"], 1),
-            val_l1=val_l1,
-            val_ssim=float(examples.ssim[judged].mean(dtype=np.float64)),
-            val_accuracy=told,
-            val_loss=val_loss,
             seconds=self.sums["seconds"],
-            best=best,
+            best=False,
+            train_l1=self.means()["L1"],
+            val_l1=val_l1,
+            val_ssim=float(examples.ssim[rows].mean(dtype=np.float64)),
+            val_accuracy=val_accuracy,
+            val_loss=val_l1 + self.settings.class_weight * cross_entropy,
         )
-        if best:
-            self.best = {name: value.detach().cpu().clone() for name, value in self.network.state_dict().items()}
-            if self.folder is not None:
-                write_atomically(self.folder / BEST, self.best)
-        self.history.append(asdict(result))
-        self.position = (epoch + 1, 0)
-        self.sums = dict.fromkeys(self.sums, 0.0)
-        # Before the checkpoint: a run that is killed between the two measures this epoch's images again.
-        self.watcher.epoch(result, examples)
-        self._save()
+
+    def is_best(self, result: AutoencoderEpoch) -> bool:
+        return not len(self.val) or all(result.val_loss < earlier.val_loss for earlier in self.results())
 
     def _classes(self, examples: Examples, rows: NDArray[np.int64]) -> tuple[float | None, float]:
         """How often the nearest prototype is the targets' class, and cross-entropy; None and 0 without targets."""
@@ -250,7 +196,7 @@ class AutoencoderFit:
         assert self.targets is not None
         targets = torch.from_numpy(self.targets[rows])
         with torch.inference_mode():
-            latent = torch.from_numpy(examples.latent[rows]).to(self.device)
+            latent = torch.from_numpy(examples.latent[rows]).to(self.compute.device)
             logits = self.prototypes(self._global(latent)).cpu()
         right = (logits.argmax(1) == targets.argmax(1)).float().mean().item()
         return right, torch.nn.functional.cross_entropy(logits, targets).item()
@@ -259,27 +205,9 @@ class AutoencoderFit:
         """What says what is in an image, wherever. Places would be learned by heart before they told classes apart."""
         return latent[:, : self.network.spec.global_latent]
 
-    def _save(self) -> None:
-        if self.folder is None:
-            return
-        state = {
-            "prototypes": None if self.prototypes is None else self.prototypes.state_dict(),
-            "network": self.network.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "position": self.position,
-            "sums": dict(self.sums),
-            "history": list(self.history),
-        }
-        write_atomically(self.folder / CHECKPOINT, state)
+    def extra_state(self) -> dict[str, Any]:
+        return {"prototypes": None if self.prototypes is None else self.prototypes.state_dict()}
 
-    def _resume(self) -> None:
-        if self.folder is None or not (self.folder / CHECKPOINT).exists():
-            return
-        state = torch.load(self.folder / CHECKPOINT, map_location=self.device, weights_only=True)
-        self.network.load_state_dict(state["network"])
+    def load_extra_state(self, state: Mapping[str, Any]) -> None:
         if self.prototypes is not None:
             self.prototypes.load_state_dict(state["prototypes"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.position, self.sums, self.history = state["position"], state["sums"], state["history"]
-        if (self.folder / BEST).exists():
-            self.best = torch.load(self.folder / BEST, map_location="cpu", weights_only=True)

@@ -13,7 +13,6 @@ started again with the same settings, it goes on where it was.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,21 +22,23 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from phototriage.model_folder.manifest import Data, Metric
+from phototriage.model_folder.manifest import Metric
 from training.autoencoder.fit import AUGMENTATION, AutoencoderFit, Examples, View
 from training.autoencoder.options import AutoencoderOptions, parse
 from training.autoencoder.progress import AutoencoderProgress
-from training.classifier.options import hardware
 from training.data.dataset import Dataset, some
 from training.data.loading import load
 from training.data.pixel_cache import cached_pixels
 from training.data.small_copies import with_small_copies
-from training.loop.command import run_command
-from training.loop.run import AutoencoderRun, RunError, claim_folder, training_record, write_run
+from training.loop.command import print_skipped, run_command
+from training.loop.evaluation import metric_of
+from training.loop.options import compute_of, run_fields
+from training.loop.run import AutoencoderRun, claim_folder, refuse_finished, write_run
 from training.networks.autoencoder import Autoencoder
 from training.references.options import references_of
 from training.sources.files import DataError, base_name
 from training.sources.layouts import Split
+from training.statistics.intervals import Figure
 
 PIXELS, COPIES = "pixels.npy", "copies.npy"
 
@@ -57,9 +58,10 @@ def metrics_of(examples: Examples, data: Dataset, splits: Sequence[Split]) -> li
 def _mean(name: str, values: NDArray[np.float32], photos: str, split: Split) -> Metric:
     exact = values.astype(np.float64)
     value, n = float(exact.mean()), len(exact)
-    half = 1.96 * float(exact.std(ddof=1)) / n**0.5 if n > 1 else 0.0
-    interval = (round(value - half, 5), round(value + half, 5)) if n > 1 else None
-    return Metric(name=name, set=photos, split=split, n=n, value=round(value, 5), interval=interval)
+    if n == 1:
+        return Metric(name=name, set=photos, split=split, n=n, value=round(value, 5), interval=None)
+    half = 1.96 * float(exact.std(ddof=1)) / n**0.5
+    return metric_of(name, Figure(value, value - half, value + half, n), photos, split)
 
 
 def _load(path: Path, options: AutoencoderOptions) -> Dataset:
@@ -101,19 +103,16 @@ def _view(data: Dataset, options: AutoencoderOptions, folder: Path, workers: int
 def train(given: argparse.Namespace, options: AutoencoderOptions) -> AutoencoderRun:
     """From images to a finished run folder."""
     data = _load(given.data, options)
-    for key, reason in data.unreadable:
-        print(f"skipped {key}: {reason}", file=sys.stderr)
+    print_skipped(data.unreadable)
     train_rows, val_rows = ([int(row) for row in data.indices(split)] for split in ("train", "val"))
     if len(train_rows) < 2:
         raise DataError(f"{data.name} has {len(train_rows)} images to train on; an autoencoder needs two at least.")
     folder: Path = given.runs / options.name
-    if (folder / "run.json").exists() and not given.restart:
-        raise RunError(f"{folder} holds a finished training: choose another --name, or --restart to train it again")
-    fingerprint = json.dumps(options.model_dump(mode="json") | {"data": data.sha256}, indent=2, sort_keys=True)
-    claim_folder(folder, fingerprint, restart=given.restart)
-    device = torch.device(given.device)
+    refuse_finished(folder, restart=given.restart)
+    claim_folder(folder, options.model_dump(mode="json") | {"data": data.sha256}, restart=given.restart)
+    compute = compute_of(given)
     counts = ", ".join(f"{count:,} {split}" for split, count in data.counts().items())
-    print(f"{data.name}: {counts}; {options.network.size} px, {hardware(device)}", file=sys.stderr)
+    print(f"{data.name}: {counts}; {options.network.size} px, {compute}", file=sys.stderr)
     images = cached_pixels(data, options.rule, folder / PIXELS, workers=given.workers)
     targets = _targets(given, data, options)
     torch.manual_seed(options.fit.seed)
@@ -125,7 +124,7 @@ def train(given: argparse.Namespace, options: AutoencoderOptions) -> Autoencoder
         train_rows,
         val_rows,
         options.fit,
-        device=device,
+        compute=compute,
         watcher=progress,
         folder=folder,
         targets=targets,
@@ -135,12 +134,8 @@ def train(given: argparse.Namespace, options: AutoencoderOptions) -> Autoencoder
     progress.close()
     reported: tuple[Split, ...] = ("val",) if given.skip_test else ("val", "test")
     run = AutoencoderRun(
-        name=options.name,
+        **run_fields(given.command, options, data, metrics_of(fit.measure(), data, reported), compute),
         network=options.network,
-        input=options.rule,
-        metrics=tuple(metrics_of(fit.measure(), data, reported)),
-        data=Data(name=data.name, sha256=data.sha256, licence=options.licence, images=data.counts()),
-        training=training_record(given.command, options.model_dump(mode="json"), options.fit.seed, hardware(device)),
     )
     write_run(run, folder)
     return run

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn.neighbors import NearestNeighbors
 
 from phototriage.difficulty.signals import entropy
-from training.autoencoder.fit import AutoencoderEpoch, Examples
+from training.autoencoder.fit import Examples, MeasuringWatcher
 
 Floats = NDArray[np.float64]
 
@@ -24,20 +24,18 @@ class Trajectory(NamedTuple):
     latent: NDArray[np.float32]
 
 
-class Recorder:
+class Recorder(MeasuringWatcher):
     """Watches an `AutoencoderFit`, and keeps what became of each image."""
 
     def __init__(self) -> None:
-        self.told: list[Examples] = []
+        self.epochs: list[Examples] = []
 
-    def step(self, *, epoch: int, step: int, steps: int, loss: float, images: int) -> None:
-        pass
-
-    def epoch(self, result: AutoencoderEpoch, examples: Examples) -> None:
-        self.told.append(examples)
+    def measured(self, epoch: int, examples: Examples) -> None:
+        self.epochs.append(examples)
 
     def trajectory(self) -> Trajectory:
-        return Trajectory(np.stack([each.l1 for each in self.told]), self.told[-1].ssim, self.told[-1].latent)
+        last = self.epochs[-1]
+        return Trajectory(np.stack([examples.l1 for examples in self.epochs]), last.ssim, last.latent)
 
 
 def metrics(found: Trajectory, known: NDArray[np.int64]) -> dict[str, Floats]:

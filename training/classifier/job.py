@@ -10,33 +10,37 @@ FeatOut hid. Stopped and started again with the same settings, it goes on where 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
-from phototriage.model_folder.manifest import Data, Metric
+from phototriage.model_folder.manifest import Metric
 from training.classifier.fit import Fit
-from training.classifier.linear_probe import features, fit_head, regression_logits, take_up
-from training.classifier.options import Options, hardware, parse
-from training.classifier.progress import Progress
+from training.classifier.linear_probe import copy_into, fit_head, regression_logits
+from training.classifier.options import Options, parse
+from training.classifier.progress import ClassifierProgress
 from training.data.dataset import Dataset
 from training.data.loading import load
-from training.loop.command import run_command
+from training.loop.command import print_skipped, run_command
+from training.loop.compute import Compute
 from training.loop.evaluation import accuracy_metric, predict
+from training.loop.options import compute_of, run_fields
 from training.loop.run import (
     ClassifierRun,
-    RunError,
     claim_folder,
     read_run,
-    training_record,
+    refuse_finished,
     write_atomically,
     write_run,
 )
-from training.networks.classifier import Classifier, EfficientNetLite0, MobileNetV3Small, NetworkSpec
+from training.networks.backbones import EfficientNetLite0, MobileNetV3Small
+from training.networks.classifier import Classifier, NetworkSpec
 from training.sources.layouts import Split
 
 START = "start.pt"
@@ -46,11 +50,11 @@ def build(options: Options, classes: int) -> Classifier:
     """The network with its starting weights; the head is random by the seed."""
     torch.manual_seed(options.fit.seed)
     channels: Literal[1, 3] = 3 if options.colour == "rgb" else 1
-    network = Classifier(NetworkSpec(trunk=options.trunk, classes=classes, channels=channels))
-    if isinstance(network.trunk, EfficientNetLite0) and options.weights == "packaged":
-        network.trunk.load_packaged()
-    elif isinstance(network.trunk, MobileNetV3Small) and options.weights == "torchvision":
-        network.trunk.load_torchvision()
+    network = Classifier(NetworkSpec(backbone=options.backbone, classes=classes, channels=channels))
+    if isinstance(network.backbone, EfficientNetLite0) and options.weights == "packaged":
+        network.backbone.load_packaged()
+    elif isinstance(network.backbone, MobileNetV3Small) and options.weights == "torchvision":
+        network.backbone.load_torchvision()
     return network
 
 
@@ -59,11 +63,14 @@ def prepare_folder(folder: Path, options: Options, data: Dataset, given: argpars
 
     A finished run is taken up again only if it has not seen the test split yet and now may.
     """
-    fingerprint = json.dumps(options.model_dump(mode="json") | {"data": data.sha256}, indent=2, sort_keys=True)
-    finished = (folder / "run.json").exists() and not given.restart
-    if finished and (given.skip_test or any(one.split == "test" for one in read_run(folder)[0].metrics)):
-        raise RunError(f"{folder} holds a finished training: choose another --name, or --restart to train it again")
-    claim_folder(folder, fingerprint, restart=given.restart)
+    if given.skip_test or not _is_without_test(folder):
+        refuse_finished(folder, restart=given.restart)
+    claim_folder(folder, options.model_dump(mode="json") | {"data": data.sha256}, restart=given.restart)
+
+
+def _is_without_test(folder: Path) -> bool:
+    """Whether a finished run has not seen the test split."""
+    return (folder / "run.json").exists() and all(metric.split != "test" for metric in read_run(folder)[0].metrics)
 
 
 class Job:
@@ -71,56 +78,46 @@ class Job:
 
     def __init__(self, given: argparse.Namespace, options: Options, data: Dataset) -> None:
         self.options, self.data = options, data
-        self.command = given.command
         self.folder: Path = given.runs / options.name
-        self.device = torch.device(given.device)
-        self.workers: int = given.workers
+        self.compute = compute_of(given)
         self.indices = {split: [int(i) for i in data.indices(split)] for split in ("train", "val", "test")}
         self.reported: tuple[Split, ...] = ("val",) if given.skip_test else ("val", "test")
         self.network = build(options, len(data.labels))
 
     def start_head(self) -> list[Metric]:
-        """Begin with a logistic regression on the frozen trunk's features, and report how good that is alone."""
+        """Begin with a logistic regression on the frozen backbone's features (linear-probe initialisation), and report
+        how good that is alone."""
         path = self.folder / START
         if path.exists():
             kept = torch.load(path, weights_only=True)
-            metrics = [Metric.model_validate_json(one) for one in kept["metrics"]]
-            if {one.split for one in metrics} >= set(self.reported):
+            metrics = [Metric.model_validate_json(text) for text in kept["metrics"]]
+            if {metric.split for metric in metrics} >= set(self.reported):
                 self.network.head.load_state_dict(kept["head"])
                 return metrics
-        print("head start: features of the frozen trunk", file=sys.stderr)
-        self.network.to(self.device).to(memory_format=torch.channels_last)
-        values = {
-            split: features(
-                self.network,
-                self.data,
-                self.indices[split],
-                self.options.rule,
-                device=self.device,
-                workers=self.workers,
-                bf16=self.options.fit.bf16,
-            )
-            for split in ("train", *self.reported)
-        }
+        print("linear-probe initialisation: features of the frozen backbone", file=sys.stderr)
+        self.network.to(self.compute.device).to(memory_format=torch.channels_last)
+        values = {split: self._predict(split, self.compute, self.network.pooled) for split in ("train", *self.reported)}
         labels = {split: self.data.targets[self.indices[split]] for split in values}
         model = fit_head(values["train"], labels["train"], values["val"], labels["val"])
-        take_up(self.network, model)
-        name = "accuracy of a logistic regression on the frozen trunk"
+        copy_into(self.network, model)
+        name = "accuracy of a logistic regression on the frozen backbone"
         metrics = [
             accuracy_metric(regression_logits(model, values[split]), labels[split], self.data.name, split, name)
             for split in self.reported
         ]
-        print("\n".join(f"{one.name}, {one.split}: {one.value:.4f}" for one in metrics), file=sys.stderr)
-        state = {
-            "head": self.network.head.state_dict(),
-            "metrics": [one.model_dump_json() for one in metrics],
-        }
+        print("\n".join(f"{metric.name}, {metric.split}: {metric.value:.4f}" for metric in metrics), file=sys.stderr)
+        state = {"head": self.network.head.state_dict(), "metrics": [metric.model_dump_json() for metric in metrics]}
         write_atomically(path, state)
         return metrics
 
+    def _predict(
+        self, split: str, compute: Compute, output: Callable[[Tensor], Tensor] | None = None
+    ) -> NDArray[np.float32]:
+        return predict(self.network, self.data, self.indices[split], self.options.rule, compute, output=output)
+
     def fit(self) -> None:
         """Train, or go on training, to the end; the network then holds the best epoch."""
-        progress = Progress(self.options.fit.epochs, self.folder)
+        progress = ClassifierProgress(self.options.fit.epochs, self.folder)
         Fit(
             self.network,
             self.data,
@@ -128,8 +125,7 @@ class Job:
             self.indices["val"],
             self.options.rule,
             self.options.fit,
-            device=self.device,
-            workers=self.workers,
+            compute=self.compute,
             watcher=progress,
             folder=self.folder,
         ).run()
@@ -139,45 +135,15 @@ class Job:
         """Accuracy of the best epoch, in float32: the arithmetic of serving."""
         metrics = []
         for split in self.reported:
-            logits = predict(
-                self.network,
-                self.data,
-                self.indices[split],
-                self.options.rule,
-                device=self.device,
-                workers=self.workers,
-            )
-            labels = self.data.targets[self.indices[split]]
-            metrics.append(accuracy_metric(logits, labels, self.data.name, split))
+            logits = self._predict(split, self.compute.in_float32())
+            metrics.append(accuracy_metric(logits, self.data.targets[self.indices[split]], self.data.name, split))
         return metrics
-
-    def record(self, metrics: Sequence[Metric]) -> ClassifierRun:
-        """What the export needs to know of this run."""
-        options = self.options
-        return ClassifierRun(
-            name=options.name,
-            network=self.network.spec,
-            input=options.rule,
-            labels=self.data.labels,
-            featout=options.fit.featout,
-            metrics=tuple(metrics),
-            data=Data(
-                name=self.data.name,
-                sha256=self.data.sha256,
-                licence=options.licence,
-                images=self.data.counts(),
-            ),
-            training=training_record(
-                self.command, options.model_dump(mode="json"), options.fit.seed, hardware(self.device)
-            ),
-        )
 
 
 def train(given: argparse.Namespace, options: Options) -> ClassifierRun:
     """From data to a finished run folder."""
     data = load(given.data, group_by=options.group_by)
-    for key, reason in data.unreadable:
-        print(f"skipped {key}: {reason}", file=sys.stderr)
+    print_skipped(data.unreadable)
     data.require_all_classes()
     prepare_folder(given.runs / options.name, options, data, given)
     torch.backends.cudnn.deterministic = True
@@ -185,12 +151,17 @@ def train(given: argparse.Namespace, options: Options) -> ClassifierRun:
     print(
         f"{data.name}: {len(data.labels)} classes, "
         + ", ".join(f"{len(indices):,} {split}" for split, indices in job.indices.items())
-        + f"; {options.trunk} at {options.size} px, {hardware(job.device)}{', bf16' if options.fit.bf16 else ''}",
+        + f"; {options.backbone} at {options.size} px, {job.compute}",
         file=sys.stderr,
     )
     metrics = job.start_head() if options.weights != "none" else []
     job.fit()
-    run = job.record(metrics + job.evaluate())
+    run = ClassifierRun(
+        **run_fields(given.command, options, data, metrics + job.evaluate(), job.compute),
+        network=job.network.spec,
+        labels=data.labels,
+        featout=options.fit.featout,
+    )
     write_run(run, job.folder)
     return run
 

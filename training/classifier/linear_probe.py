@@ -1,41 +1,16 @@
-"""A logistic regression on the frozen trunk's features: the head that fine-tuning starts from, and the figure that it
-has to beat."""
+"""A logistic regression on the frozen backbone's features: the head that fine-tuning starts from, and the figure that
+it has to beat."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from phototriage.images.input_config import InputConfig
-from training.data.batches import batches, to_pixels
-from training.data.dataset import Dataset
-from training.featout.featout import evaluation_mode
-from training.loop.evaluation import precision_context
 from training.networks.classifier import Classifier
 
 STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1)  # scikit-learn's C
-
-
-def features(
-    network: Classifier,
-    data: Dataset,
-    indices: Sequence[int],
-    rule: InputConfig,
-    *,
-    device: torch.device,
-    workers: int,
-    bf16: bool,
-) -> NDArray[np.float32]:
-    """Pooled trunk features (n, features) of unaugmented images."""
-    found = []
-    with evaluation_mode(network), torch.inference_mode(), precision_context(device, bf16):
-        for images, _ in batches(data, indices, rule, batch_size=64, workers=workers):
-            found.append(network.pooled(to_pixels(images, device)).float().cpu().numpy())
-    return np.concatenate(found)
 
 
 def fit_head(
@@ -56,7 +31,7 @@ def fit_head(
     return best
 
 
-def take_up(network: Classifier, model: LogisticRegression) -> None:
+def copy_into(network: Classifier, model: LogisticRegression) -> None:
     """Copy the regression into the network's last layer."""
     weights, biases = model.coef_, model.intercept_
     if len(weights) == 1:  # two classes: one row says the second against the first

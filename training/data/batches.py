@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
@@ -60,6 +61,11 @@ def batches(
 def to_pixels(images: Tensor, device: torch.device) -> Tensor:
     """uint8 (N, C, H, W) to float in [0, 1] on the device, channels last: convolutions run fastest in that layout."""
     return images.to(device).to(memory_format=torch.channels_last).float() / 255
+
+
+def as_tensor(images: NDArray[np.uint8]) -> Tensor:
+    """uint8 (N, H, W, C) → (N, C, H, W), a copy."""
+    return torch.from_numpy(np.array(images.transpose(0, 3, 1, 2), order="C"))
 
 
 def epoch_order(indices: Sequence[int], seed: int, epoch: int) -> list[int]:

@@ -14,11 +14,11 @@ Recipe = Literal["half", "maximum", "normalised_sum"]
 SUM_DIVISOR = 1.58  # of the recipe whose leak is shown: the sum of two normalised images over this
 
 
-class Mixed(NamedTuple):
-    """images uint8 (N, H, W, C), the whole ones first; is_mix (N,)."""
+class Composites(NamedTuple):
+    """images uint8 (N, H, W, C), the whole ones first; is_composite (N,)."""
 
     images: Images
-    is_mix: NDArray[np.bool_]
+    is_composite: NDArray[np.bool_]
 
 
 def half(left: Images, right: Images) -> Images:
@@ -36,21 +36,22 @@ def maximum(left: Images, right: Images) -> Images:
 _PIXELWISE: Mapping[str, Callable[[Images, Images], Images]] = {"half": half, "maximum": maximum}
 
 
-def mixed(images: Images, recipe: Recipe, prevalence: float, rng: np.random.Generator) -> Mixed:
-    """All `images` uint8 (N, H, W, C), and behind them as many mixes of two different ones as make up `prevalence`."""
+def with_composites(images: Images, recipe: Recipe, prevalence: float, rng: np.random.Generator) -> Composites:
+    """All `images` uint8 (N, H, W, C), and behind them composites of two different ones, as many as make up
+    `prevalence`."""
     count = round(len(images) * prevalence / (1 - prevalence))
     left = rng.choice(len(images), count, replace=count > len(images))
     right = (left + rng.integers(1, len(images), count)) % len(images)
-    is_mix = np.arange(len(images) + count) >= len(images)
+    is_composite = np.arange(len(images) + count) >= len(images)
     if recipe != "normalised_sum":
         made = _PIXELWISE[recipe](images[left], images[right])
-        return Mixed(np.concatenate([images, made]), is_mix)
-    # As published: whole and mixed images, normalised, in one range. Here that range is spread over 0 to 255.
+        return Composites(np.concatenate([images, made]), is_composite)
+    # As published: whole and composite images, normalised, in one range. Here that range is spread over 0 to 255.
     mean, deviation = images.mean(), images.std()
     whole = (images.astype(np.float32) - mean) / deviation
     values = np.concatenate([whole, (whole[left] + whole[right]) / SUM_DIVISOR])
     low, high = values.min(), values.max()
-    return Mixed(np.rint((values - low) / (high - low) * 255).astype(np.uint8), is_mix)
+    return Composites(np.rint((values - low) / (high - low) * 255).astype(np.uint8), is_composite)
 
 
 def spearman_ceiling(prevalence: float) -> float:
@@ -59,7 +60,7 @@ def spearman_ceiling(prevalence: float) -> float:
 
 
 def trivial_features(images: Images) -> dict[str, NDArray[np.float64]]:
-    """(N,) each: what a glance at the pixels tells. Their use for finding mixes is the mixes' fault, not a merit."""
+    """(N,) each: what a glance at the pixels tells. That they find composites is a fault of these, not a merit."""
     x = images.astype(np.float64) / 255
     flat = x.reshape(len(x), -1)
     return {

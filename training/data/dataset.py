@@ -40,7 +40,7 @@ class Dataset:
     labels: tuple[str, ...]  # sorted; empty where the images have no classes
     records: tuple[Record, ...]
     unreadable: tuple[tuple[str, str], ...]  # (key, reason)
-    look_alikes: NearIdentical  # by index into `records`
+    near_identical: NearIdentical  # by index into `records`
     source: Source
     places: tuple[int, ...]  # of the records among the source's entries
 
@@ -83,7 +83,7 @@ class Dataset:
     def same_pictures(self) -> tuple[tuple[int, ...], ...]:
         """Sets of two records or more that show the same picture, whatever their labels and names."""
         sets: dict[int, list[int]] = {}
-        for index, root in enumerate(splits.connect(len(self), self.look_alikes.edges)):
+        for index, root in enumerate(splits.connect(len(self), self.near_identical.edges)):
             sets.setdefault(root, []).append(index)
         return tuple(tuple(found) for found in sets.values() if len(found) > 1)
 
@@ -91,14 +91,18 @@ class Dataset:
         """Those of `same_pictures` whose labels differ."""
         return tuple(found for found in self.same_pictures() if len({self.records[index].label for index in found}) > 1)
 
+    def missing_classes(self, rows: Iterable[int]) -> list[str]:
+        """Those of which none of these records is."""
+        there = {self.records[row].label for row in rows}
+        return [name for label, name in enumerate(self.labels) if label not in there]
+
     def require_all_classes(self, needed: Iterable[Split] = SPLITS) -> None:
         """Raises DataError where one of the splits `needed` is empty or lacks a class."""
         for split in needed:
-            found = Counter(record.label for record in self.records if record.split == split)
-            if not found:
+            rows = self.indices(split)
+            if not len(rows):
                 raise DataError(f"No image of {len(self):,} is in {split}. {_MORE_IMAGES}")
-            missing = [name for label, name in enumerate(self.labels) if not found[label]]
-            if missing:
+            if missing := self.missing_classes(rows):
                 raise DataError(
                     f"{split} has no image of {some(missing)}: a class needs at least one in each split. {_MORE_IMAGES}"
                 )

@@ -69,13 +69,7 @@ class Description:
         rows: list[tuple[str, ...]] = [("class", "images", "share", *SPLITS)]
         for label, counts in (*self.classes.items(), ("all", self.splits)):
             count = sum(counts.values())
-            row = (
-                label,
-                f"{count:,}",
-                f"{count / self.images:.1%}",
-                *(f"{counts[split]:,}" for split in SPLITS),
-            )
-            rows.append(row)
+            rows.append((label, f"{count:,}", f"{count / self.images:.1%}", *(f"{counts[each]:,}" for each in SPLITS)))
         return rows
 
 
@@ -108,8 +102,8 @@ def describe(dataset: Dataset) -> Description:
         modes=dict(Counter(mode for _, mode, _ in headers).most_common()),
         formats=dict(Counter(kind for _, _, kind in headers).most_common()),
         unreadable=dataset.unreadable,
-        exact_duplicates=tuple(keys(found) for found in dataset.look_alikes.exact),
-        near_duplicates=tuple((dataset.records[i].key, dataset.records[j].key) for i, j in dataset.look_alikes.near),
+        exact_duplicates=tuple(keys(found) for found in dataset.near_identical.exact),
+        near_duplicates=tuple((dataset.records[i].key, dataset.records[j].key) for i, j in dataset.near_identical.near),
         label_conflicts=tuple(keys(found) for found in dataset.conflicts()),
         crossing_splits=tuple(keys(found) for found in crossing),
         groups=len(groups),

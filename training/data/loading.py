@@ -17,12 +17,12 @@ import argparse
 import json
 import os
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from phototriage.common.errors import PhototriageError
+from phototriage.common.progress import Progress
 from phototriage.images.pixels import ImageLimits
 from training.data import splits
 from training.data.dataset import NO_LABEL, Dataset, Record, some
@@ -77,8 +77,8 @@ def load(
     labels = _labels(source, kept) if labelled else ()
     numbers: dict[str | None, int] = {label: number for number, label in enumerate(labels)}
 
-    look_alikes = find_near_identical(prints, near=source.finds_near_identical)
-    edges = look_alikes.edges + splits.name_edges([entry.group for entry in kept])
+    near_identical = find_near_identical(prints, near=source.finds_near_identical)
+    edges = near_identical.edges + splits.name_edges([entry.group for entry in kept])
     if group_by is not None:
         edges += splits.name_edges(splits.group_names([entry.key for entry in kept], group_by))
     groups = splits.groups(hashes, edges)
@@ -93,7 +93,7 @@ def load(
         _renamed(labels, label_names),
         records,
         tuple(sorted(unreadable)),
-        look_alikes,
+        near_identical,
         source,
         tuple(places),
     )
@@ -140,16 +140,11 @@ def _scan(source: Source, progress: bool) -> Iterator[tuple[str, Fingerprint] | 
             return f"The file can't be read: {error}."
 
     count = len(source.entries)
-    alive = sys.stderr.isatty()
-    told = time.monotonic()
+    lines = Progress(count, title=f"{source.name}: read ")
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for done, outcome in enumerate(pool.map(examine, range(count)), start=1):
-            now = time.monotonic()
-            if progress and (done == count or now - told > (0.5 if alive else 10)):
-                told = now
-                start, end = ("\r" if alive else "", "" if alive and done < count else "\n")
-                line = f"{start}{source.name}: read {done:,} of {count:,} images"
-                print(line, end=end, file=sys.stderr, flush=True)
+        for outcome in pool.map(examine, range(count)):
+            if progress:
+                lines.step(1)
             yield outcome
 
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from phototriage.common.progress import Progress
 from phototriage.images.input_config import InputConfig
 from training.data.batches import batches
 from training.data.dataset import Dataset
 
 BATCH = 64
-LINE_SECONDS = 5.0
 
 
 def cached_pixels(data: Dataset, rule: InputConfig, path: Path, *, workers: int) -> NDArray[np.uint8]:
@@ -30,13 +28,11 @@ def cached_pixels(data: Dataset, rule: InputConfig, path: Path, *, workers: int)
             return found
     part = path.with_name(path.name + ".part")
     pixels = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=shape)
-    done, printed = 0, time.monotonic()
+    done, progress = 0, Progress(len(data), title=f"{data.name} at {rule.width} px: ")
     for images, _ in batches(data, range(len(data)), rule, batch_size=BATCH, workers=workers):
         pixels[done : done + len(images)] = images.permute(0, 2, 3, 1).numpy()
         done += len(images)
-        if time.monotonic() - printed > LINE_SECONDS:
-            printed = time.monotonic()
-            print(f"{data.name}: {done:,} of {len(data):,} images at {rule.width} px", file=sys.stderr, flush=True)
+        progress.step(len(images))
     pixels.flush()
     del pixels
     part.replace(path)

@@ -9,16 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from phototriage.images.input_config import InputConfig
 from training.data.dataset import Dataset
 from training.data.pixel_cache import cached_pixels
+from training.data.square_input import square_input
 from training.sources.layouts import Entry
 from training.sources.source import Source
 
 
 @dataclass(frozen=True)
 class SmallCopies:
-    """A source whose `image` is the copy; its files are as they were, so that networks are judged as serving would
+    """A source whose `image` is the copy; its files are as they were, so that networks are evaluated as serving would
     feed them."""
 
     source: Source
@@ -57,7 +57,6 @@ class SmallCopies:
 
 def with_small_copies(data: Dataset, side: int, path: Path, *, workers: int) -> Dataset:
     """The same set, whose images, for augmentation, are side × side copies; mapped from the file `path`."""
-    rule = InputConfig(height=side, width=side, colour="rgb", resize="bicubic", antialias=True, aspect="stretch")
     path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = cached_pixels(data, rule, path, workers=workers)
+    pixels = cached_pixels(data, square_input(side), path, workers=workers)
     return replace(data, source=SmallCopies(data.source, data.places, pixels), places=tuple(range(len(data))))

@@ -77,7 +77,7 @@ def fit_latent_map(latent: NDArray[np.float32], labels: NDArray[np.int64], answe
     return LatentMap(np.stack(centres).astype(np.float32), readout.astype(np.float32))
 
 
-def weigh(found: Mapping[str, Floats], wrong: Flags, boost: float = 0.0) -> Formula:
+def weigh(values: Mapping[str, Floats], wrong: Flags, boost: float = 0.0) -> Formula:
     """From signals (n,) and mistakes (S, n) of S networks; the weight of the classifier's doubt is raised by `boost`,
     and all is calibrated: what share of mistakes images of such a sum have."""
     if wrong.all() or not wrong.any():
@@ -85,9 +85,9 @@ def weigh(found: Mapping[str, Floats], wrong: Flags, boost: float = 0.0) -> Form
             "The reference networks are right, or wrong, about every single image: there is nothing to tell hard from "
             "easy by. Give more images, or fewer --reference-epochs."
         )
-    scales = {name: (float(found[name].mean()), float(found[name].std())) for name in SIGNALS}
+    scales = {name: (float(values[name].mean()), float(values[name].std())) for name in SIGNALS}
     scales = {name: (mean, max(deviation, SMALLEST_DEVIATION)) for name, (mean, deviation) in scales.items()}
-    columns = np.stack([predictor.standardised(found[name], *scales[name]) for name in SIGNALS], axis=1)
+    columns = np.stack([predictor.standardised(values[name], *scales[name]) for name in SIGNALS], axis=1)
     coefficients, intercept = _regress(columns, wrong)
     coefficients[SIGNALS.index(DOUBT)] += boost
     weights = {

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -21,11 +21,10 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 from numpy.typing import NDArray
 
-from phototriage.common.errors import PhototriageError
 from phototriage.common.progress import Progress
+from phototriage.common.atomic_writes import atomic_file
 from phototriage.difficulty.config import FILE_NAME, ReferenceNetworks
 from phototriage.difficulty.predictor import Difficulty, write
 from phototriage.difficulty.signals import SignalInputs
@@ -42,9 +41,10 @@ from training.data.dataset import NO_LABEL, Dataset
 from training.data.loading import load
 from training.difficulty import metrics as difficulty_metrics
 from training.difficulty.fit import FittedOn, HeldOut, fit, fit_latent_map
-from training.export.card import CARD, with_difficulty
+from training.export.card import rewrite_card, with_difficulty
 from training.export.model_folder import MODELS, read_metrics
-from training.loop.command import INTERRUPTED, told
+from training.loop.command import as_line, exit_status, print_skipped
+from training.loop.options import add_compute_options
 from training.loop.run import RUNS, RunError
 from training.references.cross_fit import reference_network
 from training.references.options import (
@@ -73,32 +73,34 @@ def all_signal_inputs(
     classifier: Classifier, autoencoder: Autoencoder, data: Dataset, rows: Sequence[int]
 ) -> SignalInputs:
     """What serving would see of these images."""
-    progress = Progress(len(rows))
     found = []
-    for start in range(0, len(rows), BATCH):
-        shown = [
-            model_inputs(classifier, autoencoder, [whole(data.image(int(row)))]) for row in rows[start : start + BATCH]
-        ]
+    for batch in _batches(rows):
+        shown = [model_inputs(classifier, autoencoder, [whole(data.image(row))]) for row in batch]
         found.append(signal_inputs(classifier, autoencoder, concatenated(shown)))
-        progress.step(len(shown))
     return SignalInputs(*(np.concatenate(column) for column in zip(*found, strict=True)))
 
 
 def latents(autoencoder: Autoencoder, data: Dataset, rows: Sequence[int]) -> NDArray[np.float32]:
     """(n, D), of images as serving would feed them."""
-    progress = Progress(len(rows))
     found = []
-    for start in range(0, len(rows), BATCH):
-        batch = rows[start : start + BATCH]
-        images = [resize(data.image(int(row)), autoencoder.manifest.input).pixels for row in batch]
+    for batch in _batches(rows):
+        images = [resize(data.image(row), autoencoder.manifest.input).pixels for row in batch]
         found.append(autoencoder.measure(np.stack(images)).latent)
-        progress.step(len(batch))
     return np.concatenate(found)
+
+
+def _batches(rows: Sequence[int]) -> Iterator[list[int]]:
+    """With lines on stderr of how far it is."""
+    progress = Progress(len(rows))
+    for start in range(0, len(rows), BATCH):
+        batch = [int(row) for row in rows[start : start + BATCH]]
+        yield batch
+        progress.step(len(batch))
 
 
 def checked(data: Dataset, group_by: str | None, classifier: Manifest, autoencoder: Manifest) -> None:
     """Raises DataError where the set isn't one that the classifier answers for; tells where a model may have learned
-    from images that are to judge it."""
+    from images that are to measure it."""
     if data.labels != classifier.labels:
         raise DataError(
             f"{data.name} has the classes {', '.join(data.labels)}; {classifier.name} answers "
@@ -140,9 +142,8 @@ def write_truth(path: Path, data: Dataset, rows: dict[str, NDArray[np.int64]], t
                 }
             )
         )
-    part = path.with_name(path.name + ".part")
-    pq.write_table(pa.concat_tables(tables), part)
-    part.replace(path)
+    with atomic_file(path) as part:
+        pq.write_table(pa.concat_tables(tables), part)
 
 
 def fit_score(given: argparse.Namespace) -> tuple[Manifest, list[Metric]]:
@@ -155,8 +156,7 @@ def fit_score(given: argparse.Namespace) -> tuple[Manifest, list[Metric]]:
         raise RunError(f"{given.classifier} is of kind {classifier.manifest.kind!r}; difficulty is a classifier's.")
     group_by = given.group_by or classifier.manifest.training.settings.get("group_by")
     data = load(given.data, group_by=group_by)
-    for key, reason in data.unreadable:
-        print(f"skipped {key}: {reason}", file=sys.stderr)
+    print_skipped(data.unreadable)
     checked(data, group_by, classifier.manifest, autoencoder.manifest)
     data.require_all_classes(("train", "val"))
     rows = {"train": data.indices("train"), "val": data.indices("val")}
@@ -205,15 +205,10 @@ def write_score(found: Difficulty, metrics: Sequence[Metric], folder: Path) -> M
     described = manifest.read(folder)
     kept = [metric for metric in described.metrics if not metric.name.startswith(difficulty_metrics.PREFIX)]
     described = described.model_copy(update={"difficulty": found.config, "metrics": (*kept, *metrics)})
-    card = folder / CARD
-    text = with_difficulty(card.read_text(encoding="utf-8"), described) if card.is_file() else None
     # File and manifest belong together, so one comes right behind the other.
     sha256 = manifest.sha256_of(write(found, folder))
     written = manifest.write(described.model_copy(update={"files": described.files | {FILE_NAME: sha256}}), folder)
-    if text is not None:
-        part = card.with_name(CARD + ".part")
-        part.write_text(text, encoding="utf-8")
-        part.replace(card)
+    rewrite_card(folder, lambda text: with_difficulty(text, described))
     return written
 
 
@@ -226,9 +221,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--group-by", metavar="REGEX", help="default: as the classifier was trained")
     add("--workload", type=_share, default=0.1, help="share of images to send for review, the hardest (default: .1)")
     add_reference_options(parser)
-    add("--precision", choices=["auto", "float32", "bf16"], default="auto")
-    add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    add("--workers", type=int, default=1, help="processes that decode images (0: none)")
+    add_compute_options(parser)
     add("--quick", action="store_true", help=f"{QUICK_EPOCHS} epochs and {QUICK_SEEDS} seeds of reference networks")
     add("--metrics", type=Path, metavar="JSON", help="figures to put into manifest and card, such as a benchmark's")
     add("--models", type=Path, default=MODELS)
@@ -251,17 +244,13 @@ def _share(text: str) -> float:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. 0 when written, 1 with a message when not, 130 when interrupted."""
     given = parse(arguments)
-    try:
+
+    def work() -> None:
         written, metrics = fit_score(given)
-    except PhototriageError as error:
-        print(f"error: nothing was written: {error.detail}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped: the same command goes on from the last reference network", file=sys.stderr)
-        return INTERRUPTED
-    for metric in metrics:
-        print(told(metric))
-    assert written.difficulty is not None
-    print(f"{written.name}: version {written.version}; review from a score of {written.difficulty.review_from}")
-    print("The server takes it up at its next start: make serve")
-    return 0
+        for metric in metrics:
+            print(as_line(metric))
+        assert written.difficulty is not None
+        print(f"{written.name}: version {written.version}; review from a score of {written.difficulty.review_from}")
+        print("The server takes it up at its next start: make serve")
+
+    return exit_status(work, consequence="nothing was written: ", goes_on="the last reference network")

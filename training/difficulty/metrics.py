@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from phototriage.model_folder.manifest import Metric
+from training.loop.evaluation import metric_of
+from training.statistics.intervals import Figure
 
 Floats = NDArray[np.floating]
 Flags = NDArray[np.bool_]
@@ -151,16 +153,7 @@ def figures(
             low, high = bootstrap(statistic, len(score), resamples=resamples)
         except ValueError:
             continue  # a network that is always right tells nothing
-        found.append(
-            Metric(
-                name=PREFIX + name,
-                set=photos,
-                split=split,
-                n=len(score),
-                value=round(value, 4),
-                interval=(round(low, 4), round(high, 4)),
-            )
-        )
+        found.append(metric_of(PREFIX + name, Figure(value, low, high, len(score)), photos, split, digits=4))
     return found
 
 

@@ -1,4 +1,4 @@
-"""The head that a discriminant analysis finds on a trunk, where training starts and ends; and pairs to validate on."""
+"""The head that a discriminant analysis finds on a backbone, where training starts and ends; pairs to validate on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from torch import Tensor
 
 from phototriage.images.input_config import InputConfig
 from training.data.photos import Photos
-from training.embedder.views import answers_for
+from training.embedder.views import outputs_for
+from training.loop.compute import Compute
 from training.networks.embedder import Embedder, discriminant
 from training.pairs.labelled_pairs import Neighbours, PairSets, Shot, dhash, everyday_pairs, hard_pairs
 from training.reposts.chains import draw_everyday, draw_hard
@@ -34,18 +35,16 @@ def fit_head(
     network: Embedder,
     photos: Photos,
     rule: InputConfig,
+    compute: Compute,
     *,
-    device: torch.device,
-    workers: int,
-    bf16: bool,
     seed: int,
     most: int = HEAD_PHOTOS,
     shrinkage: float = HEAD_SHRINKAGE,
 ) -> None:
-    """Give `network` the linear layer by which its trunk, as it is, tells reposts of up to `most` train photos
+    """Give `network` the linear layer by which its backbone, as it is, tells reposts of up to `most` train photos
     apart."""
     shots = head_shots(photos, seed, most)
-    pooled = answers_for(network, network.pooled, photos, shots, rule, device=device, workers=workers, bf16=bf16)
+    pooled = outputs_for(network, network.pooled, photos, shots, rule, compute)
     views = pooled.reshape(len(shots) // HEAD_VIEWS, HEAD_VIEWS, -1)
     weights, bias = discriminant(views, network.spec.dimension, shrinkage)
     scale = 1 / np.linalg.norm(views[:, 0] @ weights.T + bias, axis=1).mean()  # about unit length before the norm
@@ -54,16 +53,16 @@ def fit_head(
         network.head.bias.copy_(torch.from_numpy(bias * scale))
 
 
-def trunk_features(
-    network: Embedder, photos: Photos, numbers: Sequence[int], rule: InputConfig, *, device: torch.device, workers: int
+def backbone_features(
+    network: Embedder, photos: Photos, numbers: Sequence[int], rule: InputConfig, compute: Compute
 ) -> NDArray[np.float32]:
-    """The trunk's last maps, averaged over the image, of unit length: (n, 1280)."""
+    """The backbone's last maps, averaged over the image, of unit length: (n, 1280)."""
 
     def mean_map(pixels: Tensor) -> Tensor:
-        return F.normalize(F.adaptive_avg_pool2d(network.trunk(pixels), 1).flatten(1))
+        return F.normalize(F.adaptive_avg_pool2d(network.backbone(pixels), 1).flatten(1))
 
     shots = [Shot(number) for number in numbers]
-    return answers_for(network, mean_map, photos, shots, rule, device=device, workers=workers, bf16=False)
+    return outputs_for(network, mean_map, photos, shots, rule, compute.in_float32())
 
 
 def labelled_pairs(
@@ -72,14 +71,13 @@ def labelled_pairs(
     numbers: Sequence[int],
     kinds: Sequence[str],
     rule: InputConfig,
+    compute: Compute,
     *,
-    device: torch.device,
-    workers: int,
     seed: int,
 ) -> PairSets:
-    """Everyday and hard pairs of the photos `numbers`, look-alikes chosen by the network's trunk as it is, and by
+    """Everyday and hard pairs of the photos `numbers`, hard negatives chosen by the network's backbone as it is, and by
     dHash, among those of the same kind."""
-    features = trunk_features(network, photos, numbers, rule, device=device, workers=workers)
+    features = backbone_features(network, photos, numbers, rule, compute)
     hashes = np.array([dhash(photos.image(number)) for number in numbers], np.uint64)
     neighbours = Neighbours(numbers, photos.groups[list(numbers)], kinds, features, hashes)
     return PairSets(everyday_pairs(numbers, neighbours, seed), hard_pairs(numbers, neighbours, seed + 1))

@@ -10,7 +10,6 @@ again with the same settings, it goes on where it was.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,73 +21,85 @@ from numpy.typing import NDArray
 
 from phototriage.duplicates import layout
 from phototriage.duplicates.layout_rescoring import LayoutRescoring
-from phototriage.model_folder.manifest import Data, Decision, Metric
-from training.classifier.options import hardware
+from phototriage.images.input_config import InputConfig
+from phototriage.model_folder.manifest import Decision, Metric
 from training.data.photos import Photos, load_photos
 from training.data.splits import group_names
 from training.embedder.discriminant_head import HEAD_PHOTOS, HEAD_SHRINKAGE, fit_head, labelled_pairs
-from training.embedder.fit import BEST, EmbedderEpoch, EmbedderFit, similarities_of
+from training.embedder.fit import EmbedderEpoch, EmbedderFit
 from training.embedder.options import EmbedderOptions, parse
-from training.embedder.progress import EmbedderProgress
-from training.embedder.views import answers_for
-from training.loop.command import run_command
-from training.loop.run import EmbedderRun, RunError, claim_folder, training_record, write_atomically, write_run
+from training.embedder.views import outputs_for
+from training.loop.command import print_skipped, run_command
+from training.loop.compute import Compute
+from training.loop.options import compute_of, run_fields
+from training.loop.progress import TrainingProgress
+from training.loop.run import (
+    BEST,
+    EmbedderRun,
+    claim_folder,
+    refuse_finished,
+    write_atomically,
+    write_run,
+)
 from training.networks.embedder import Embedder
-from training.pairs.labelled_pairs import Pair, PairSets, Shot
+from training.pairs.labelled_pairs import Pair, PairSets, similarities_of, uploads_of, validation_figures
 from training.pairs.metrics import average_precision, best_f1, counts_at
 from training.pairs.thresholds import choose_folds, parse_aim, tune
 
 START, LAST_HEAD = "start.pt", "head.pt"
 LAST_HEAD_PHOTOS, LAST_HEAD_SHRINKAGE = 6000, 0.3  # chosen on validation photos of the shipped embedder
-# Near the best fit to reposts and look-alikes of the shipped embedder's train photos, among some hundred combinations.
-SECOND_LOOK = LayoutRescoring(floor=0.8, weight=0.7, doubt=0.16, doubt_from=0.2, doubt_most=0.95)
+# Near the best fit to reposts and hard negatives of the shipped embedder's train photos, among some hundred settings.
+RESCORING = LayoutRescoring(floor=0.8, weight=0.7, doubt=0.16, doubt_from=0.2, doubt_most=0.95)
 
 
 class Similarities(NamedTuple):
     """Of pairs (n,): the cosine, and what layout re-scoring makes of it."""
 
     plain: NDArray[np.float64]
-    looked: NDArray[np.float64]
+    rescored: NDArray[np.float64]
+
+
+def validation_pairs(
+    network: Embedder,
+    photos: Photos,
+    options: EmbedderOptions,
+    rule: InputConfig,
+    compute: Compute,
+    *,
+    most: int | None,
+) -> PairSets:
+    """Pairs of at most so many validation photos; hard negatives are chosen by the network's backbone as it is."""
+    numbers = np.random.default_rng((options.fit.seed, 2)).permutation(photos.numbers("val"))
+    chosen = sorted(int(number) for number in numbers[:most])
+    kinds = [""] * len(chosen)
+    if options.kind_by is not None:
+        kinds = [name or "" for name in group_names([photos.photos[number].key for number in chosen], options.kind_by)]
+    return labelled_pairs(network, photos, chosen, kinds, rule, compute, seed=options.fit.seed)
 
 
 class Job:
     """One run of the command: what its parts share."""
 
     def __init__(self, given: argparse.Namespace, options: EmbedderOptions, photos: Photos) -> None:
-        self.options, self.photos, self.command = options, photos, given.command
+        self.options, self.photos = options, photos
         self.folder: Path = given.runs / options.name
-        self.device = torch.device(given.device)
-        self.workers: int = given.workers
+        self.compute = compute_of(given)
         torch.manual_seed(options.fit.seed)
         self.network = Embedder(options.network)
-        self.network.trunk.load_packaged()
+        self.network.backbone.load_packaged()
 
     def validation(self) -> PairSets:
-        """Pairs of validation photos; look-alikes are chosen by the trunk as it is published."""
-        numbers = np.random.default_rng((self.options.fit.seed, 2)).permutation(self.photos.numbers("val"))
-        chosen = sorted(int(number) for number in numbers[: self.options.val_photos])
-        kinds = [""] * len(chosen)
-        if self.options.kind_by is not None:
-            keys = [self.photos.photos[number].key for number in chosen]
-            kinds = [name or "" for name in group_names(keys, self.options.kind_by)]
-        return labelled_pairs(
-            self.network,
-            self.photos,
-            chosen,
-            kinds,
-            self.options.rule,
-            device=self.device,
-            workers=self.workers,
-            seed=self.options.fit.seed,
-        )
+        """Pairs of validation photos; hard negatives are chosen by the backbone as it is published."""
+        options = self.options
+        return validation_pairs(self.network, self.photos, options, options.rule, self.compute, most=options.val_photos)
 
     def start_head(self) -> None:
-        """Begin with the head that a discriminant analysis finds on the frozen trunk."""
+        """Begin with the head that a discriminant analysis finds on the frozen backbone."""
         path = self.folder / START
         if path.exists():
             self.network.head.load_state_dict(torch.load(path, weights_only=True))
             return
-        print("head start: views of train photos through the frozen trunk", file=sys.stderr)
+        print("linear-probe initialisation: views of train photos through the frozen backbone", file=sys.stderr)
         self._fit_head(HEAD_PHOTOS, HEAD_SHRINKAGE)
         write_atomically(path, self.network.head.state_dict())
 
@@ -97,9 +108,7 @@ class Job:
             self.network,
             self.photos,
             self.options.rule,
-            device=self.device,
-            workers=self.workers,
-            bf16=self.options.fit.bf16,
+            self.compute,
             seed=self.options.fit.seed,
             most=most,
             shrinkage=shrinkage,
@@ -107,15 +116,14 @@ class Job:
 
     def fit(self, validation: PairSets) -> list[EmbedderEpoch]:
         """Train, or go on training, to the end; the network then holds the best epoch."""
-        progress = EmbedderProgress(self.options.fit.epochs, self.folder)
+        progress = TrainingProgress(self.options.fit.epochs, self.folder, epochs_alike=False)
         epochs = EmbedderFit(
             self.network,
             self.photos,
             validation,
             self.options.rule,
             self.options.fit,
-            device=self.device,
-            workers=self.workers,
+            compute=self.compute,
             watcher=progress,
             folder=self.folder,
         ).run()
@@ -123,15 +131,15 @@ class Job:
         return epochs
 
     def finish_head(self, validation: PairSets) -> None:
-        """Put the head that a discriminant analysis finds on the trained trunk in the place of the trained head, if it
-        does better on validation."""
+        """Put the head that a discriminant analysis finds on the trained backbone in the place of the trained head, if
+        it does better on validation."""
         head, path = self.network.head, self.folder / LAST_HEAD
         if path.exists():
             head.load_state_dict(torch.load(path, weights_only=True))
             return
         trained = {name: value.clone() for name, value in head.state_dict().items()}
         before = self._score(validation)
-        print("head: views of train photos through the trained trunk", file=sys.stderr)
+        print("head: views of train photos through the trained backbone", file=sys.stderr)
         self._fit_head(LAST_HEAD_PHOTOS, LAST_HEAD_SHRINKAGE)
         after = self._score(validation)
         print(f"head: {before:.4f} as trained, {after:.4f} by discriminant analysis", file=sys.stderr)
@@ -145,37 +153,22 @@ class Job:
 
     def figures(self, validation: PairSets) -> dict[str, float]:
         """Best F1 and average precision of both sets, with layout re-scoring, by the network as it is now."""
-        found = {}
-        for name, pairs in validation._asdict().items():
-            similarities, same = self._similarities(pairs).looked, np.array([pair.same for pair in pairs])
-            found[f"{name}_f1"] = best_f1(similarities, same)
-            found[f"{name}_precision"] = average_precision(similarities, same)
-        return found
+        return validation_figures(validation, lambda pairs: self._similarities(pairs).rescored)
 
     def _similarities(self, pairs: Sequence[Pair]) -> Similarities:
         """Of validation pairs, in float32, as in serving."""
-        found: list[NDArray[np.float32]] = []
-
-        def embed(shots: Sequence[Shot]) -> NDArray[np.float32]:
-            if not found:
-                found.append(
-                    answers_for(
-                        self.network,
-                        self.network,
-                        self.photos,
-                        shots,
-                        self.options.rule,
-                        device=self.device,
-                        workers=self.workers,
-                        bf16=False,
-                        with_layout=True,
-                    )
-                )
-            return found[0]
-
+        rows = outputs_for(
+            self.network,
+            self.network,
+            self.photos,
+            uploads_of(pairs),
+            self.options.rule,
+            self.compute.in_float32(),
+            with_layout=True,
+        )
         return Similarities(
-            plain=similarities_of(pairs, lambda shots: embed(shots)[:, : -layout.DIMENSION]),
-            looked=similarities_of(pairs, embed, SECOND_LOOK),
+            plain=similarities_of(pairs, rows[:, : -layout.DIMENSION]),
+            rescored=similarities_of(pairs, rows, RESCORING),
         )
 
     def folds(self, validation: PairSets) -> NDArray[np.int64]:
@@ -190,8 +183,8 @@ class Job:
         pairs = [*validation.everyday, *validation.hard]
         same = np.array([pair.same for pair in pairs])
         found = self._similarities(pairs)
-        pays = best_f1(found.looked, same) > best_f1(found.plain, same)
-        similarities = found.looked if pays else found.plain
+        pays = best_f1(found.rescored, same) > best_f1(found.plain, same)
+        similarities = found.rescored if pays else found.plain
         decision = tune(
             similarities,
             same,
@@ -199,7 +192,7 @@ class Job:
             self.options.aim,
             data=f"{self.photos.name}, val",
             sha256=self.photos.sha256,
-            layout_rescoring=SECOND_LOOK if pays else None,
+            layout_rescoring=RESCORING if pays else None,
         )
         metrics = []
         edge = len(validation.everyday)
@@ -216,48 +209,31 @@ class Job:
             ]
         return decision, metrics
 
-    def record(self, decision: Decision, metrics: Sequence[Metric]) -> EmbedderRun:
-        """What the export needs to know of this run."""
-        options = self.options
-        return EmbedderRun(
-            name=options.name,
-            network=self.network.spec,
-            input=options.rule,
-            decision=decision,
-            metrics=tuple(metrics),
-            data=Data(
-                name=self.photos.name, sha256=self.photos.sha256, licence=options.licence, images=self.photos.counts()
-            ),
-            training=training_record(
-                self.command, options.model_dump(mode="json"), options.fit.seed, hardware(self.device)
-            ),
-        )
-
 
 def train(given: argparse.Namespace, options: EmbedderOptions) -> EmbedderRun:
     """From photos to a finished run folder."""
     parse_aim(options.aim)
     photos = load_photos(given.data, group_by=options.group_by, val_keys=options.val_keys, leave_out=options.leave_out)
-    for key, reason in photos.unreadable:
-        print(f"skipped {key}: {reason}", file=sys.stderr)
+    print_skipped(photos.unreadable)
     folder = given.runs / options.name
-    if (folder / "run.json").exists() and not given.restart:
-        raise RunError(f"{folder} holds a finished training: choose another --name, or --restart to train it again")
+    refuse_finished(folder, restart=given.restart)
     # The aim is left out: it decides the threshold, not the weights.
     settings = options.model_dump(mode="json", exclude={"aim"}) | {"data": photos.sha256}
-    claim_folder(folder, json.dumps(settings, indent=2, sort_keys=True), restart=given.restart)
+    claim_folder(folder, settings, restart=given.restart)
     job = Job(given, options, photos)
     counts = ", ".join(f"{count:,} {place}" for place, count in photos.counts().items())
-    print(
-        f"{photos.name}: {counts}; {options.size} px, {hardware(job.device)}{', bf16' if options.fit.bf16 else ''}",
-        file=sys.stderr,
-    )
+    print(f"{photos.name}: {counts}; {options.size} px, {job.compute}", file=sys.stderr)
     validation = job.validation()
     folds = job.folds(validation)  # first, since nobody wants to hear of too few photos after an hour
     job.start_head()
     job.fit(validation)
     job.finish_head(validation)
-    run = job.record(*job.decide(validation, folds))
+    decision, metrics = job.decide(validation, folds)
+    run = EmbedderRun(
+        **run_fields(given.command, options, photos, metrics, job.compute),
+        network=job.network.spec,
+        decision=decision,
+    )
     write_run(run, job.folder)
     return run
 

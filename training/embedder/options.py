@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from phototriage.images.input_config import InputConfig
-from phototriage.model_folder.manifest import Name
-from training.classifier.options import recorded_command, use_bf16
+from training.data.square_input import square_input
 from training.embedder.fit import EmbedderSettings
-from training.loop.run import RUNS
+from training.loop.options import TrainingOptions, chosen, compute_of, parse_training, training_parser
 from training.networks.embedder import EmbedderSpec
 
 MULTIPLE = 32
+# Settings that are options of the same name.
+FIT = (
+    *("epochs", "small_epochs", "small_size", "triplet_epochs", "frozen_stages", "hard_negative_pairs"),
+    *("learning_rate", "entropy", "temperature", "margin", "seed"),
+)
 
 
-class EmbedderOptions(BaseModel):
-    """The command line. Decides, with the photos, what comes out."""
+class EmbedderOptions(TrainingOptions):
+    """The command line."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: Name
     network: EmbedderSpec
     size: int = Field(ge=MULTIPLE, multiple_of=MULTIPLE)
-    licence: str
-    group_by: str | None
     val_keys: str | None
     leave_out: str | None
     kind_by: str | None
@@ -40,25 +37,24 @@ class EmbedderOptions(BaseModel):
     @property
     def rule(self) -> InputConfig:
         """How the network is fed: squares, nothing left out."""
-        return InputConfig(
-            height=self.size, width=self.size, colour="rgb", resize="bicubic", antialias=True, aspect="stretch"
-        )
+        return square_input(self.size)
 
 
 def parse(arguments: Sequence[str] | None = None) -> tuple[argparse.Namespace, EmbedderOptions]:
     """Command line to options; exits with usage on nonsense."""
-    parser = argparse.ArgumentParser(
-        prog="python -m training.embedder",
-        description="Train an embedder that tells reposts of one photo from photos that look alike.",
+    parser = training_parser(
+        "embedder",
+        "Train an embedder that tells reposts of one photo from photos that look alike.",
+        images="photos",
+        quick="one epoch of each loss at 128 px with six stages frozen: minutes",
     )
+    parser.set_defaults(learning_rate=4e-4)
     add = parser.add_argument
     add("--data", type=Path, nargs="+", required=True, help="folders or tars of photos; classes are ignored")
-    add("--name", required=True, help="of the run and of the model: lower case, digits, _ . -")
-    add("--licence", default="not stated", help="of the photos; it goes into the model's card")
     add("--group-by", metavar="REGEX", help="photos whose names give the same match are never called different")
     add("--val-keys", metavar="REGEX", help="validate on photos whose source/name matches (default: a tenth, by hash)")
     add("--leave-out", metavar="REGEX", help="photos whose source/name matches take no part: a test set of your own")
-    add("--kind-by", metavar="REGEX", help="validation's look-alikes give the same match, such as a type of room")
+    add("--kind-by", metavar="REGEX", help="validation's hard negatives give the same match, such as a type of room")
     add("--val-photos", type=int, default=300, help="at most so many, drawn")
     add("--aim", default="f1", help="of the threshold: f1, or precision=P")
     add("--dimension", type=int, default=256)
@@ -67,55 +63,28 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[argparse.Namespace, E
     add("--small-epochs", type=int, default=5, help="how many of them, from the first, at --small-size")
     add("--small-size", type=int, default=160)
     add("--triplet-epochs", type=int, default=1, help="how many of them, from the last, with the triplet loss")
-    add("--frozen-stages", type=int, default=4, help="how many of the trunk's 9 stages keep their weights")
-    add("--couples", type=int, default=12, help="of look-alikes in a batch; a photo comes in three views")
-    add("--rate", type=float, default=4e-4)
+    add("--frozen-stages", type=int, default=4, help="how many of the backbone's 9 stages keep their weights")
+    add(
+        "--hard-negative-pairs",
+        "--couples",
+        type=int,
+        default=12,
+        help="of a photo and one that looks like it, in a batch; a photo comes in three views",
+    )
     add("--entropy", type=float, default=3.0, help="weight of the term that spreads photos out")
     add("--temperature", type=float, default=0.05)
     add("--margin", type=float, default=0.3, help="of the triplet loss, in cosine distance")
-    add("--precision", choices=["auto", "float32", "bf16"], default="auto")
-    add("--seed", type=int, default=0)
-    add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    add("--workers", type=int, default=1, help="processes that draw views (0: none)")
-    add("--runs", type=Path, default=RUNS)
-    add("--quick", action="store_true", help="one epoch of each loss at 128 px with six stages frozen: minutes")
-    add("--restart", action="store_true", help="throw an earlier run of this name away")
-    given = parser.parse_args(arguments)
-    given.command = recorded_command("embedder", sys.argv[1:] if arguments is None else arguments, given.data)
-    try:
-        return given, _options(given)
-    except (ValidationError, ValueError) as error:
-        parser.error(str(error))
+    return parse_training(parser, arguments, _options)
 
 
 def _options(given: argparse.Namespace) -> EmbedderOptions:
     quick = {"epochs": 2, "small_epochs": 0, "frozen_stages": 6} if given.quick else {}
-    fit = {
-        "epochs": given.epochs,
-        "small_epochs": given.small_epochs,
-        "small_size": given.small_size,
-        "triplet_epochs": given.triplet_epochs,
-        "frozen_stages": given.frozen_stages,
-        "couples": given.couples,
-        "rate": given.rate,
-        "entropy": given.entropy,
-        "temperature": given.temperature,
-        "margin": given.margin,
-        "bf16": use_bf16(given.precision, torch.device(given.device)),
-        "seed": given.seed,
-    }
+    fit = {name: getattr(given, name) for name in FIT} | {"bf16": compute_of(given).bf16}
     if given.small_size % MULTIPLE:
-        raise ValueError(f"--small-size {given.small_size}: the trunk takes multiples of {MULTIPLE}")
+        raise ValueError(f"--small-size {given.small_size}: the backbone takes multiples of {MULTIPLE}")
     return EmbedderOptions(
-        name=given.name,
+        **chosen(given, "val_keys", "leave_out", "kind_by", "val_photos", "aim"),
         network=EmbedderSpec(dimension=given.dimension),
         size=given.size or (128 if given.quick else 224),
-        licence=given.licence,
-        group_by=given.group_by,
-        val_keys=given.val_keys,
-        leave_out=given.leave_out,
-        kind_by=given.kind_by,
-        val_photos=given.val_photos,
-        aim=given.aim,
         fit=EmbedderSettings.model_validate(fit | quick),
     )

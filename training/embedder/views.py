@@ -1,4 +1,4 @@
-"""What an embedder trains on: photos beside their look-alikes, each in several views, some under one overlay."""
+"""What an embedder trains on: photos beside their hard negatives, each in several views, some under one overlay."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from phototriage.images.pixels import resize
 from training.data.batches import to_pixels
 from training.data.photos import Photos
 from training.featout.featout import evaluation_mode
-from training.loop.evaluation import precision_context
+from training.loop.compute import Compute
 from training.pairs.labelled_pairs import Shot
 from training.reposts.chains import Rng, Step, Steps, draw_everyday, draw_hard, draw_shared_overlay, draw_step
 
 VIEWS = 3  # of a photo in a batch: nearly as it is, an everyday repost, a hard one
 UNTOUCHED = 0.5  # share of the first views that are the photo itself
 MIRRORED = 0.1  # share of the other views that are mirrored beside all else
-SHARED = 0.4  # share of the couples whose hard views wear one overlay
+SHARED = 0.4  # share of the pairs whose hard views wear one overlay
 # A neighbour that is this similar to a photo may be the same photo, which no hash has found: it is no negative.
 GUARD = 0.97
 
@@ -34,12 +34,12 @@ def plan_epoch(
     numbers: Sequence[int],
     groups: NDArray[np.int64],
     neighbours: NDArray[np.int64],
-    couples: int,
+    pairs: int,
     seed: tuple[int, int],
 ) -> list[list[Shot]]:
-    """The batches of an epoch, each of `couples` × 2 photos × VIEWS shots, photo by photo.
+    """The batches of an epoch, each of `pairs` × 2 photos × VIEWS shots, photo by photo.
 
-    numbers: the photos to begin a couple with; one may occur several times. groups (N,) of all photos.
+    numbers: the photos to begin a pair with; one may occur several times. groups (N,) of all photos.
     neighbours (N, k): for each photo those that look like it, −1 where there are fewer. No batch has two photos of
     one group. Depends on its arguments alone.
     """
@@ -50,7 +50,7 @@ def plan_epoch(
         taken: set[int] = set()
         batch: list[Shot] = []
         later = []
-        while waiting and len(batch) < couples * 2 * VIEWS:
+        while waiting and len(batch) < pairs * 2 * VIEWS:
             number = waiting.pop()
             if int(groups[number]) in taken:
                 later.append(number)
@@ -59,9 +59,9 @@ def plan_epoch(
             if other is None:
                 continue
             taken |= {int(groups[number]), int(groups[other])}
-            batch += _views_of_couple(number, other, rng)
+            batch += _views_of_pair(number, other, rng)
         waiting += later
-        if len(batch) < couples * 2 * VIEWS:
+        if len(batch) < pairs * 2 * VIEWS:
             break  # the few that are left come in another epoch
         batches.append(batch)
     return batches
@@ -75,7 +75,7 @@ def _partner(
     numbers: Sequence[int],
     rng: Rng,
 ) -> int | None:
-    """A look-alike of the photo or, where all are in the batch, any photo."""
+    """A hard negative of the photo or, where all are in the batch, any photo."""
     forbidden = taken | {int(groups[number])}
     for other in (*rng.permutation(neighbours[number]), *rng.choice(np.asarray(numbers), 20)):
         if other >= 0 and int(groups[other]) not in forbidden:
@@ -83,7 +83,7 @@ def _partner(
     return None
 
 
-def _views_of_couple(number: int, other: int, rng: Rng) -> list[Shot]:
+def _views_of_pair(number: int, other: int, rng: Rng) -> list[Shot]:
     worn = draw_shared_overlay(rng) if rng.random() < SHARED else None
     return [Shot(one, steps) for one in (number, other) for steps in _views(worn, rng)]
 
@@ -122,25 +122,23 @@ def shot_batches(
     yield from DataLoader(_Shots(photos, shots, rule), batch_size=batch_size, num_workers=workers)
 
 
-def answers_for(
+def outputs_for(
     network: nn.Module,
     answer: Callable[[Tensor], Tensor],
     photos: Photos,
     shots: Sequence[Shot],
     rule: InputConfig,
+    compute: Compute,
     *,
-    device: torch.device,
-    workers: int,
-    bf16: bool,
     with_layout: bool = False,
 ) -> NDArray[np.float32]:
     """What `answer`, the network or a part of it in evaluation mode, gives for the shots: (n, K), and behind it their
     layout, as serving puts it, if that is wanted."""
-    batches = shot_batches(photos, shots, rule, batch_size=64, workers=workers)
-    with evaluation_mode(network), torch.inference_mode(), precision_context(device, bf16):
+    batches = shot_batches(photos, shots, rule, batch_size=64, workers=compute.workers)
+    with evaluation_mode(network), torch.inference_mode(), compute.precision():
         found = []
         for images in batches:
-            rows = answer(to_pixels(images, device)).float().cpu().numpy()
+            rows = answer(to_pixels(images, compute.device)).float().cpu().numpy()
             if with_layout:
                 rows = np.hstack([rows, layout.describe(images.permute(0, 2, 3, 1).numpy())])
             found.append(rows)

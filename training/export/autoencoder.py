@@ -41,8 +41,8 @@ class AutoencoderAgreement:
                 raise DisagreementError(f"{name} differs by {difference:.2e}, the limit is {TOLERANCE:.0e}")
 
     def text(self) -> str:
-        told = ", ".join(f"{name} within {difference:.1e}" for name, difference in self.differences.items())
-        return f"{told}; n = {self.n}, batches of {', '.join(map(str, BATCH_SIZES))}"
+        figures = ", ".join(f"{name} within {difference:.1e}" for name, difference in self.differences.items())
+        return f"{figures}; n = {self.n}, batches of {', '.join(map(str, BATCH_SIZES))}"
 
 
 def outputs_of(spec: AutoencoderSpec) -> tuple[Output, ...]:
@@ -69,14 +69,8 @@ def build_onnx(network: Autoencoder) -> onnx.ModelProto:
     assert program is not None
     model: onnx.ModelProto = program.model_proto
     # The exporter writes down from which files of this machine a node came.
-    for part in (
-        model,
-        model.graph,
-        *model.graph.node,
-        *model.graph.input,
-        *model.graph.output,
-        *model.graph.value_info,
-    ):
+    graph = model.graph
+    for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info):
         del part.metadata_props[:]
         part.doc_string = ""
     onnx.checker.check_model(model, full_check=True)

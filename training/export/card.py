@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
+from phototriage.common.atomic_writes import atomic_file
 from phototriage.duplicates import layout
 from phototriage.duplicates.layout_rescoring import LayoutRescoring
 from phototriage.model_folder.manifest import Manifest, Metric
@@ -76,6 +80,15 @@ def card(manifest: Manifest, network: str, agreement: str) -> str:
     )
 
 
+def rewrite_card(folder: Path, change: Callable[[str], str]) -> None:
+    """Change the text of a model folder's card, if it has one."""
+    card = folder / CARD
+    if card.is_file():
+        text = change(card.read_text(encoding="utf-8"))
+        with atomic_file(card) as part:
+            part.write_text(text, encoding="utf-8")
+
+
 def retold(text: str, manifest: Manifest) -> str:
     """A card's text with the facts of the manifest's kind put in anew."""
     facts = {f"| {name} | ": f"| {name} | {value} |" for name, value in _of_kind(manifest).items()}
@@ -91,16 +104,16 @@ def with_difficulty(text: str, manifest: Manifest) -> str:
     figures. To a card that was written otherwise the score is appended."""
     lines = text.split("\n")
     if FIGURES_RULE not in lines or "## Limits" not in lines:
-        return text.split(f"\n{DIFFICULTY}")[0].rstrip() + "\n\n" + "\n".join(_told_difficulty(manifest))
+        return text.split(f"\n{DIFFICULTY}")[0].rstrip() + "\n\n" + "\n".join(_difficulty_lines(manifest))
     first = next((at for at, line in enumerate(lines) if line == DIFFICULTY), None)
     limits = lines.index("## Limits")
-    lines[limits if first is None else first : limits] = _told_difficulty(manifest)
+    lines[limits if first is None else first : limits] = _difficulty_lines(manifest)
     top = lines.index(FIGURES_RULE) + 1
     lines[top : lines.index("", top)] = [_row(metric) for metric in manifest.metrics]
     return "\n".join(lines)
 
 
-def _told_difficulty(manifest: Manifest) -> list[str]:
+def _difficulty_lines(manifest: Manifest) -> list[str]:
     rule = manifest.difficulty
     assert rule is not None
     reference = rule.reference
@@ -140,24 +153,24 @@ def _of_kind(manifest: Manifest) -> dict[str, str]:
     )
     return {
         "embedding": f"{manifest.width} numbers, of unit length",
-        "layout re-scoring": _told_look(manifest.layout_rescoring),
+        "layout re-scoring": _layout_facts(manifest.layout_rescoring),
         "duplicates from a similarity of": f"{decision.threshold}, for {tuning.aim}",
         "tuned on": f"{tuning.data}: {tuning.pairs:,} pairs, {tuning.duplicates:,} of them duplicates; on "
         f"{tuning.folds} held-out folds {figures}",
     }
 
 
-def _told_look(rescoring: LayoutRescoring | None) -> str:
+def _layout_facts(rescoring: LayoutRescoring | None) -> str:
     if rescoring is None:
         return "none: the similarity is the cosine"
-    told = (
+    raises = (
         f"{layout.DIMENSION} more numbers for the layout, which from an agreement of {rescoring.floor} on raises the "
         f"cosine, by up to {rescoring.weight} of what it lacks to 1"
     )
     if not rescoring.doubt:
-        return told
+        return raises
     return (
-        f"{told}, and lowers it between agreements of {rescoring.doubt_from} and 1, by {rescoring.doubt} at "
+        f"{raises}, and lowers it between agreements of {rescoring.doubt_from} and 1, by {rescoring.doubt} at "
         f"{rescoring.doubt_most}"
     )
 

@@ -20,7 +20,7 @@ import onnxruntime
 import torch
 from pydantic import TypeAdapter, ValidationError
 
-from phototriage.common.errors import ModelFolderError, PhototriageError
+from phototriage.common.errors import ModelFolderError
 from phototriage.images.pixels import ImageLimits, prepare
 from phototriage.model_folder import golden, manifest
 from phototriage.model_folder.golden import Golden
@@ -28,10 +28,11 @@ from phototriage.model_folder.manifest import MAIN_ROLES, MainRole, Manifest, Me
 from training.data.drawn_images import drawn_images
 from training.data.loading import load
 from training.export import autoencoder as autoencoder_export
-from training.export.agreement import Explain, Floats, Images, compare
+from training.export.agreement import Agreement, Explain, Floats, Images, compare
 from training.export.card import CARD, card
 from training.featout.featout import input_gradients
 from training.gradient_graph.graph import build_onnx
+from training.loop.command import exit_status
 from training.loop.run import RUNS, AnyRun, AutoencoderRun, ClassifierRun, EmbedderRun, Network, RunError, read_any_run
 from training.networks.autoencoder import Autoencoder
 from training.networks.classifier import Classifier
@@ -61,18 +62,23 @@ def build(run: AnyRun, network: Network, images: Images, drawn: bool) -> Built:
     return _build_explained(run, network, images, drawn)
 
 
-def _build_autoencoder(run: AutoencoderRun, network: Autoencoder, images: Images) -> Built:
-    model = autoencoder_export.build_onnx(network).SerializeToString()
-    agreement = autoencoder_export.compare(network, model, images)
+def _checked(agreement: Agreement | autoencoder_export.AutoencoderAgreement) -> str:
+    """Its line. Raises DisagreementError."""
     print(agreement.text(), file=sys.stderr)
     agreement.check()
+    return agreement.text()
+
+
+def _build_autoencoder(run: AutoencoderRun, network: Autoencoder, images: Images) -> Built:
+    model = autoencoder_export.build_onnx(network).SerializeToString()
+    agreement = _checked(autoencoder_export.compare(network, model, images))
     spec = run.network
     inputs = drawn_images(GOLDEN, spec.size, spec.size, spec.channels, seed=1)
     answers = autoencoder_export.answers_in_torch(network, inputs)
     return Built(
         model=model,
         outputs=autoencoder_export.outputs_of(spec),
-        agreement=agreement.text(),
+        agreement=agreement,
         network=f"convolutional autoencoder, {spec.width} channels and up, {spec.latent} numbers in the bottleneck",
         write_golden=lambda folder: golden.write_answers(inputs, answers, folder),
     )
@@ -83,17 +89,15 @@ def _build_explained(
 ) -> Built:
     role, count, rule = MAIN_ROLES[run.kind], answers_of(run), run.input
     model = build_onnx(network, rule, role).SerializeToString()
-    agreement = compare(network, explainer(model, role), images, drawn=drawn)
-    print(agreement.text(), file=sys.stderr)
-    agreement.check()
+    agreement = _checked(compare(network, explainer(model, role), images, drawn=drawn))
     return Built(
         model=model,
         outputs=(
             Output(role=role, name=role, shape=("N", count)),
             Output(role="gradient", name="gradient", shape=("N", rule.height, rule.width, rule.channels)),
         ),
-        agreement=agreement.text(),
-        network=network.trunk_name,
+        agreement=agreement,
+        network=network.backbone_name,
         write_golden=lambda folder: golden.write(golden_vectors(network, run), folder),
     )
 
@@ -193,11 +197,7 @@ def is_default(name: str, kind: str, models: Path, wanted: bool) -> bool:
     if wanted:
         return True
     others = False
-    for path in models.glob(f"*/{manifest.FILE_NAME}"):
-        try:
-            found = manifest.read(path.parent)
-        except ModelFolderError:
-            continue
+    for found in _readable(models):
         if found.name == name:
             return found.default
         others |= found.kind == kind
@@ -209,15 +209,18 @@ def unscored(models: Path, before: Manifest | None, written: Manifest) -> list[s
     those that score with another version of the autoencoder that was written."""
     if written.kind == "classifier":
         return [written.name] if before is not None and before.difficulty is not None else []
-    found = []
-    for path in sorted(models.glob(f"*/{manifest.FILE_NAME}")):
-        try:
-            rule = manifest.read(path.parent).difficulty
-        except ModelFolderError:
-            continue
-        if rule is not None and rule.autoencoder == written.name and rule.autoencoder_version != written.version:
-            found.append(path.parent.name)
-    return found
+    scored = [(found.name, found.difficulty) for found in _readable(models) if found.difficulty is not None]
+    return [
+        name
+        for name, rule in scored
+        if rule.autoencoder == written.name and rule.autoencoder_version != written.version
+    ]
+
+
+def _readable(models: Path) -> list[Manifest]:
+    """Those of all model folders that can be read."""
+    found = [_before(path.parent) for path in sorted(models.glob(f"*/{manifest.FILE_NAME}"))]
+    return [each for each in found if each is not None]
 
 
 def _before(folder: Path) -> Manifest | None:
@@ -261,22 +264,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--metrics", type=Path, metavar="JSON", help="figures to put into manifest and card, such as a benchmark's")
     add("--default", action="store_true", help="let this model answer where none is named")
     given = parser.parse_args(arguments)
-    try:
+
+    def work() -> None:
         run, network = read_any_run(given.runs / given.name)
         metrics = read_metrics(given.metrics) if given.metrics else ()
         images = check_images(run, given.check)
         # An autoencoder answers nothing by itself: classifiers name theirs.
-        asked = run.kind != "autoencoder"
-        default = asked and is_default(run.name, run.kind, given.models, given.default)
+        answers = run.kind != "autoencoder"
+        default = answers and is_default(run.name, run.kind, given.models, given.default)
         before = _before(given.models / run.name)
         written = export(run, network, given.models, images, default, drawn=given.check is None, metrics=metrics)
-    except PhototriageError as error:
-        print(f"error: nothing was written: {error.detail}", file=sys.stderr)
-        return 1
-    print(f"{given.models / written.name}: version {written.version}{', the default' if written.default else ''}")
-    stale = unscored(given.models, before, written)
-    for name in stale:
-        print(f"Difficulty has to be fitted again: python -m training.difficulty --classifier {name} …")
-    if not stale or written.kind == "classifier":
-        print("The server takes it up at its next start: make serve")
-    return 0
+        print(f"{given.models / written.name}: version {written.version}{', the default' if written.default else ''}")
+        stale = unscored(given.models, before, written)
+        for name in stale:
+            print(f"Difficulty has to be fitted again: python -m training.difficulty --classifier {name} …")
+        if not stale or written.kind == "classifier":
+            print("The server takes it up at its next start: make serve")
+
+    return exit_status(work, consequence="nothing was written: ")

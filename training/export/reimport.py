@@ -26,7 +26,7 @@ def read_exported(folder: Path) -> tuple[Manifest, fx.GraphModule]:
     Raises ModelFolderError for a folder that doesn't verify, or whose graph isn't the network that its manifest names.
     """
     described = manifest.read(folder)
-    network = folded(_skeleton(described)).float()
+    network = folded(untrained(described)).float()
     graph = forward_only(onnx.load(folder / MODEL_FILE), (described.main_role,)).graph
     arrays = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
     found = [[arrays[name] for name in node.input[1:]] for node in graph.node if node.op_type in WEIGHTED]
@@ -41,14 +41,17 @@ def read_exported(folder: Path) -> tuple[Manifest, fx.GraphModule]:
     return described, network.eval()
 
 
-def _skeleton(described: Manifest) -> nn.Module:
+def untrained(described: Manifest) -> Classifier | Embedder:
     """The untrained network that the manifest's settings build."""
     settings = described.training.settings
     if described.kind == "embedder":
         return Embedder(EmbedderSpec.model_validate(settings["network"]))
     channels = described.input.channels
     return Classifier(
-        NetworkSpec.model_validate({"trunk": settings["trunk"], "classes": len(described.labels), "channels": channels})
+        NetworkSpec.model_validate(
+            {name: settings[name] for name in ("backbone", "trunk") if name in settings}  # the second is its old name
+            | {"classes": len(described.labels), "channels": channels}
+        )
     )
 
 

@@ -1,4 +1,4 @@
-"""FeatOut: hide from the model, while it learns, the image parts that it leans on most.
+"""FeatOut: hide from the model, while it learns, the image parts that it relies on most.
 
 The batched twin, on the training device, of the maps and patches in `phototriage.saliency.masks`; both pass the
 hand-worked cases of tests/featout_cases.py. Definitions: docs/METHODS.md. Pixels are (N, C, H, W) in [0, 1] and
@@ -162,7 +162,7 @@ class FeatOut:
     def __call__(
         self, network: nn.Module, pixels: Tensor, labels: Tensor, patches: int, generator: torch.Generator
     ) -> Tensor:
-        """The batch with the parts removed that the current network leans on for the true class, in a random
+        """The batch with the parts removed that the current network relies on for the true class, in a random
         `probability` of the images, if the network is right about them. Always from the unmodified image."""
         if patches == 0:
             return pixels

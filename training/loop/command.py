@@ -1,10 +1,10 @@
-"""What the commands that train have in common: figures, errors and interruptions told in one way."""
+"""What the commands that train have in common: figures, errors and interruptions printed in one way."""
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from phototriage.common.errors import PhototriageError
 from phototriage.model_folder.manifest import Metric
@@ -13,26 +13,52 @@ from training.loop.run import AnyRun, EmbedderRun
 INTERRUPTED = 130  # what shells report for Ctrl-C
 
 
-def told(metric: Metric) -> str:
+def as_line(metric: Metric) -> str:
     """A figure as a line."""
     interval = f" [{metric.interval[0]:.4f}, {metric.interval[1]:.4f}]" if metric.interval else ""
     return f"{metric.name}, {metric.set} {metric.split} (n = {metric.n:,}): {metric.value:.4f}{interval}"
 
 
-def run_command(train: Callable[[], AnyRun]) -> int:
-    """0 when done, 1 with a message where the images, the folder or an expression can't be used, 130 when
-    interrupted."""
+def print_skipped(unreadable: Iterable[tuple[str, str]]) -> None:
+    """Tell which images can't be read, and why."""
+    for key, reason in unreadable:
+        print(f"skipped {key}: {reason}", file=sys.stderr)
+
+
+def exit_status(
+    work: Callable[[], None],
+    *,
+    consequence: str = "",
+    goes_on: str | None = None,
+    errors: tuple[type[Exception], ...] = (),
+) -> int:
+    """0 when done, 1 with a message where images, folder or an expression can't be used, or for one of `errors`.
+
+    consequence: what comes of an error. goes_on: from where the command goes on that was interrupted, which is 130.
+    """
     try:
-        run = train()
-    except (PhototriageError, re.error) as error:
-        print(f"error: {error.detail if isinstance(error, PhototriageError) else error}", file=sys.stderr)
+        work()
+    except (PhototriageError, re.error) + errors as error:  # noqa: RUF005 — mypy knows no unpacking here
+        reason = error.detail if isinstance(error, PhototriageError) else error
+        print(f"error: {consequence}{reason}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("stopped: the same command goes on from the last checkpoint", file=sys.stderr)
+        if goes_on is None:
+            raise
+        print(f"stopped: the same command goes on from {goes_on}", file=sys.stderr)
         return INTERRUPTED
-    for metric in run.metrics:
-        print(told(metric))
-    if isinstance(run, EmbedderRun):
-        print(f"Threshold: {run.decision.threshold}")
-    print(f"Next: python -m training.export --name {run.name}")
     return 0
+
+
+def run_command(train: Callable[[], AnyRun]) -> int:
+    """A command that trains, with its figures; the answer is that of `exit_status`."""
+
+    def work() -> None:
+        run = train()
+        for metric in run.metrics:
+            print(as_line(metric))
+        if isinstance(run, EmbedderRun):
+            print(f"Threshold: {run.decision.threshold}")
+        print(f"Next: python -m training.export --name {run.name}")
+
+    return exit_status(work, goes_on="the last checkpoint")

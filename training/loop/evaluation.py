@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from phototriage.images.input_config import InputConfig
 from phototriage.model_folder.manifest import Metric
 from training.data.batches import batches, to_pixels
 from training.data.dataset import Dataset
 from training.featout.featout import evaluation_mode
+from training.loop.compute import Compute
+from training.statistics.intervals import Figure, share
 
-Z95 = 1.959963984540054
-
-
-def precision_context(device: torch.device, bf16: bool) -> AbstractContextManager[object]:
-    """bfloat16 arithmetic where asked for; weights stay float32."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=bf16)
+BATCH = 64
 
 
 def predict(
@@ -30,18 +25,17 @@ def predict(
     data: Dataset,
     indices: Sequence[int],
     rule: InputConfig,
+    compute: Compute,
     *,
-    device: torch.device,
-    workers: int = 0,
-    bf16: bool = False,
-    batch_size: int = 64,
+    output: Callable[[Tensor], Tensor] | None = None,
 ) -> NDArray[np.float32]:
-    """Logits (n, classes) for the records `indices`, as serving would feed them."""
-    found = []
-    with evaluation_mode(network), torch.inference_mode(), precision_context(device, bf16):
-        for images, _ in batches(data, indices, rule, batch_size=batch_size, workers=workers):
-            found.append(network(to_pixels(images, device)).float().cpu().numpy())
-    return np.concatenate(found)
+    """Logits (n, classes) for the records `indices`, as serving would feed them; or what `output`, another part of the
+    network, gives for pixels."""
+    rows = []
+    with evaluation_mode(network), torch.inference_mode(), compute.precision():
+        for images, _ in batches(data, indices, rule, batch_size=BATCH, workers=compute.workers):
+            rows.append((output or network)(to_pixels(images, compute.device)).float().cpu().numpy())
+    return np.concatenate(rows)
 
 
 def accuracy(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
@@ -55,25 +49,20 @@ def cross_entropy(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> flo
     return float((log_sums - shifted[np.arange(len(labels)), labels]).mean())
 
 
-def wilson(right: int, n: int) -> tuple[float, float]:
-    """Wilson's 95 % score interval of a proportion."""
-    share = right / n
-    centre = (share + Z95**2 / (2 * n)) / (1 + Z95**2 / n)
-    reach = Z95 / (1 + Z95**2 / n) * math.sqrt(share * (1 - share) / n + Z95**2 / (4 * n * n))
-    return max(0.0, centre - reach), min(1.0, centre + reach)
-
-
 def accuracy_metric(
     logits: NDArray[np.float32], labels: NDArray[np.int64], set_name: str, split: str, name: str = "accuracy"
 ) -> Metric:
     """Accuracy with n and Wilson's interval, to five decimals."""
-    right, n = int((logits.argmax(1) == labels).sum()), len(labels)
-    low, high = wilson(right, n)
+    return metric_of(name, share(int((logits.argmax(1) == labels).sum()), len(labels)), set_name, split)
+
+
+def metric_of(name: str, figure: Figure, set_name: str, split: str, digits: int = 5) -> Metric:
+    """A figure as a manifest has it, to so many decimals."""
     return Metric(
         name=name,
         set=set_name,
         split=split,
-        n=n,
-        value=round(right / n, 5),
-        interval=(round(low, 5), round(high, 5)),
+        n=figure.n,
+        value=round(figure.value, digits),
+        interval=(round(figure.low, digits), round(figure.high, digits)),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import shutil
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import nn
 
 from phototriage.common.errors import PhototriageError
+from phototriage.common.atomic_writes import atomic_file
 from phototriage.images.input_config import InputConfig
 from phototriage.model_folder.manifest import Data, Decision, Metric, Name, Training
 from phototriage.saliency.featout_config import FeatOutConfig
@@ -22,6 +24,15 @@ from training.networks.classifier import Classifier, NetworkSpec
 from training.networks.embedder import Embedder, EmbedderSpec
 
 RUNS = Path("runs")
+BEST = "best.pt"
+# Settings by the names that they had before: an unfinished run of then is still one of the same settings.
+OLD_NAMES = {
+    "trunk": "backbone",
+    "rate": "learning_rate",
+    "head_rate": "head_learning_rate",
+    "average": "ema_decay",
+    "couples": "hard_negative_pairs",
+}
 
 
 class RunError(PhototriageError):
@@ -63,20 +74,26 @@ class AutoencoderRun(_Run):
 
 def write_atomically(path: Path, state: dict[str, Any]) -> None:
     """`torch.save` to a temporary name, then rename: a reader never sees half a file."""
-    part = path.with_name(path.name + ".part")
-    torch.save(state, part)
-    part.replace(path)
+    with atomic_file(path) as part:
+        torch.save(state, part)
 
 
-def claim_folder(folder: Path, fingerprint: str, *, restart: bool) -> None:
-    """Make a run's folder, or check that the one there is of the same settings and data.
+def refuse_finished(folder: Path, *, restart: bool) -> None:
+    """Raises RunError where the training is finished and isn't to restart."""
+    if (folder / "run.json").exists() and not restart:
+        raise RunError(f"{folder} holds a finished training: choose another --name, or --restart to train it again")
 
-    `fingerprint` is kept in `options.json`. Raises RunError where another is there and it isn't to restart.
+
+def claim_folder(folder: Path, settings: Mapping[str, Any], *, restart: bool) -> None:
+    """Make a run's folder, or check that the one there is of the same settings, among them what says which data.
+
+    They are kept in `options.json`. Raises RunError where others are there and it isn't to restart.
     """
     marker = folder / "options.json"
+    fingerprint = json.dumps(settings, indent=2, sort_keys=True)
     if restart and folder.exists():
         shutil.rmtree(folder)
-    if marker.exists() and marker.read_text(encoding="utf-8") != fingerprint:
+    if marker.exists() and _renamed(marker.read_text(encoding="utf-8")) != _renamed(fingerprint):
         raise RunError(
             f"{folder} holds an unfinished training with other settings or data: choose another --name, give the "
             f"settings that {marker} lists, or --restart"
@@ -85,33 +102,37 @@ def claim_folder(folder: Path, fingerprint: str, *, restart: bool) -> None:
     marker.write_text(fingerprint, encoding="utf-8")
 
 
+def _renamed(fingerprint: str) -> Any:
+    return json.loads(
+        fingerprint, object_hook=lambda named: {OLD_NAMES.get(name, name): value for name, value in named.items()}
+    )
+
+
 def write_run(run: AnyRun, folder: Path) -> None:
     """Write `run.json`, the last file of a finished training."""
-    part = folder / "run.json.part"
-    part.write_text(run.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    part.replace(folder / "run.json")
-
-
-def read_run(folder: Path) -> tuple[ClassifierRun, Classifier]:
-    """A classifier's finished run and its trained network in eval mode on the CPU. RunError if it isn't finished."""
-    run = _read(folder, ClassifierRun)
-    return run, _trained(Classifier(run.network), folder)
-
-
-def read_embedder_run(folder: Path) -> tuple[EmbedderRun, Embedder]:
-    """As `read_run`, of an embedder."""
-    run = _read(folder, EmbedderRun)
-    return run, _trained(Embedder(run.network), folder)
-
-
-def read_autoencoder_run(folder: Path) -> tuple[AutoencoderRun, Autoencoder]:
-    """As `read_run`, of an autoencoder."""
-    run = _read(folder, AutoencoderRun)
-    return run, _trained(Autoencoder(run.network), folder)
+    with atomic_file(folder / "run.json") as part:
+        part.write_text(run.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
 AnyRun = ClassifierRun | EmbedderRun | AutoencoderRun
 Network = Classifier | Embedder | Autoencoder
+Run = TypeVar("Run", ClassifierRun, EmbedderRun, AutoencoderRun)
+Module = TypeVar("Module", bound=nn.Module)
+
+
+def read_run(folder: Path) -> tuple[ClassifierRun, Classifier]:
+    """A classifier's finished run and its trained network in eval mode on the CPU. RunError if it isn't finished."""
+    return _read(folder, ClassifierRun, Classifier)
+
+
+def read_embedder_run(folder: Path) -> tuple[EmbedderRun, Embedder]:
+    """As `read_run`, of an embedder."""
+    return _read(folder, EmbedderRun, Embedder)
+
+
+def read_autoencoder_run(folder: Path) -> tuple[AutoencoderRun, Autoencoder]:
+    """As `read_run`, of an autoencoder."""
+    return _read(folder, AutoencoderRun, Autoencoder)
 
 
 def read_any_run(folder: Path) -> tuple[AnyRun, Network]:
@@ -125,31 +146,18 @@ def read_any_run(folder: Path) -> tuple[AnyRun, Network]:
     return read_autoencoder_run(folder) if kind == "autoencoder" else read_run(folder)
 
 
-Run = TypeVar("Run", bound=BaseModel)
-Module = TypeVar("Module", bound=nn.Module)
-
-
-def _read(folder: Path, model: type[Run]) -> Run:
+def _read(folder: Path, kind: type[Run], network_of: Callable[[Any], Module]) -> tuple[Run, Module]:
     try:
-        return model.model_validate_json((folder / "run.json").read_bytes())
+        run = kind.model_validate_json((folder / "run.json").read_bytes())
     except FileNotFoundError:
         raise RunError(
             f"{folder} holds no finished training: run `python -m training.classifier` (embedder, autoencoder) first"
         ) from None
     except ValidationError as error:
         raise RunError(f"{folder / 'run.json'} doesn't fit this version: {error}") from error
-
-
-def _trained(network: Module, folder: Path) -> Module:
-    network.load_state_dict(torch.load(folder / "best.pt", map_location="cpu", weights_only=True))
-    return network.eval()
-
-
-def training_record(command: str, settings: dict[str, Any], seed: int, hardware: str) -> Training:
-    """What a manifest says of how to make the model again."""
-    return Training(
-        command=command, settings=settings, random_seed=seed, packages=package_versions(), hardware=hardware
-    )
+    network = network_of(run.network)
+    network.load_state_dict(torch.load(folder / BEST, map_location="cpu", weights_only=True))
+    return run, network.eval()
 
 
 def package_versions() -> dict[str, str]:

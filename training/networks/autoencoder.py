@@ -9,6 +9,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
+from training.networks.backbones import read_old_names
 from training.networks.ssim import ssim
 
 MULTIPLE = 2**4  # the encoder halves the sides four times
@@ -56,7 +57,7 @@ class Autoencoder(nn.Module):
         self.spec = spec
         widths = [spec.width, 2 * spec.width, 4 * spec.width]
         side = spec.size // MULTIPLE
-        self.trunk = nn.Sequential(
+        self.backbone = nn.Sequential(
             *(layer for inputs, outputs in pairwise([spec.channels, *widths]) for layer in _stage(inputs, outputs))
         )
         self.everywhere = nn.Linear(widths[-1], spec.global_latent, bias=False)
@@ -75,10 +76,11 @@ class Autoencoder(nn.Module):
             # Nearest neighbours and a convolution: a transposed convolution leaves a chequerboard.
             decoder += [nn.Upsample(scale_factor=2, mode="nearest"), *_conv(inputs, outputs)]
         self.decoder = nn.Sequential(*decoder, nn.Conv2d(spec.width, spec.channels, 3, 1, 1), nn.Sigmoid())
+        read_old_names(self)
 
     def encoder(self, pixels: Tensor) -> Tensor:
         """Latent (N, D)."""
-        maps = self.trunk(pixels * 4 - 2)  # about zero mean and unit deviation for photos
+        maps = self.backbone(pixels * 4 - 2)  # about zero mean and unit deviation for photos
         latent: Tensor = self.bound(torch.cat([self.everywhere(maps.mean((2, 3))), self.placed(maps)], dim=1))
         return latent
 

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from training.networks.classifier import EfficientNetLite0
+from training.networks.backbones import EfficientNetLite0, WithStages, read_old_names
 
 FLOOR = 1e-6  # keeps the cube root's slope finite
-# Output channels of the trunk's stages, by number.
+# Output channels of the backbone's stages, by number.
 CHANNELS = (32, 16, 24, 40, 80, 112, 192, 320, 1280)
 
 
@@ -25,14 +25,17 @@ class EmbedderSpec(BaseModel):
     taps: tuple[int, ...] = (4, 5, 6, 8)  # the stages that are pooled
 
 
-class Embedder(nn.Module):
+class Embedder(WithStages):
     """Pixels (N, 3, H, W) in [0, 1], H and W multiples of 32, to unit embeddings (N, dimension)."""
+
+    backbone: EfficientNetLite0
 
     def __init__(self, spec: EmbedderSpec) -> None:
         super().__init__()
         self.spec = spec
-        self.trunk = EfficientNetLite0()
+        self.backbone = EfficientNetLite0()
         self.head = nn.Linear(sum(CHANNELS[tap] for tap in spec.taps), spec.dimension)
+        read_old_names(self)
 
     def forward(self, pixels: Tensor) -> Tensor:
         return F.normalize(self.head(self.pooled(pixels)))
@@ -41,19 +44,15 @@ class Embedder(nn.Module):
         """The tapped stages, pooled: (N, features)."""
         x = pixels * (255 / 128) - 127 / 128  # as the published weights expect
         found = []
-        for number, stage in enumerate(self.trunk.stages):
+        for number, stage in enumerate(self.backbone.stages):
             x = stage(x)
             if number in self.spec.taps:
                 found.append(generalised_mean(x))
         return torch.cat(found, 1)
 
     @property
-    def trunk_name(self) -> str:
+    def backbone_name(self) -> str:
         return f"efficientnet_lite0, generalised mean of stages {', '.join(map(str, self.spec.taps))}"
-
-    def stages(self) -> list[nn.Module]:
-        """The trunk's units from input to output, for freezing."""
-        return list(self.trunk.stages)
 
 
 def generalised_mean(maps: Tensor) -> Tensor:
@@ -82,10 +81,3 @@ def discriminant(
     _, _, directions = np.linalg.svd((means - centre) @ whitening, full_matrices=True)
     weights = directions[:dimension] @ whitening
     return weights, -weights @ centre
-
-
-def freeze(network: Embedder, count: int) -> list[nn.Parameter]:
-    """Freeze the first `count` stages and return the parameters that learn."""
-    for stage in network.stages()[:count]:
-        stage.requires_grad_(False)
-    return [parameter for parameter in network.parameters() if parameter.requires_grad]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,7 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from phototriage import duplicates
+from phototriage.duplicates.layout_rescoring import LayoutRescoring
 from training.data.photos import Photos
+from training.pairs.metrics import average_precision, best_f1
 from training.reposts.chains import (
     BORDERS,
     EVERYDAY,
@@ -27,7 +30,7 @@ from training.reposts.chains import (
 
 NEAREST_BY_FEATURES, NEAREST_BY_HASH = 2, 2
 SHARED_PAIRS = 60
-LOOK_ALIKES, LOOK_ALIKE_EDITED, RANDOM, SHARED = "look-alike", "look-alike, edited", "random", "shared overlay"
+HARD_NEGATIVE, EDITED, RANDOM, SHARED = "hard negative", "hard negative, edited", "random", "shared overlay"
 
 
 @dataclass(frozen=True)
@@ -56,18 +59,49 @@ class PairSets(NamedTuple):
     hard: Sequence[Pair]
 
 
+def uploads_of(pairs: Sequence[Pair]) -> list[Shot]:
+    """Each upload once."""
+    return list(dict.fromkeys(shot for pair in pairs for shot in (pair.left, pair.right)))
+
+
+def places_of(pairs: Sequence[Pair]) -> NDArray[np.int64]:
+    """(n, 2): the places of both sides among the uploads."""
+    places = {shot: place for place, shot in enumerate(uploads_of(pairs))}
+    return np.array([(places[pair.left], places[pair.right]) for pair in pairs])
+
+
+def similarities_of(
+    pairs: Sequence[Pair], uploads: NDArray[np.float32], rescoring: LayoutRescoring | None = None
+) -> NDArray[np.float64]:
+    """Similarity (n,) of each pair, from the embeddings of all uploads, with their layouts if there is re-scoring."""
+    left, right = places_of(pairs).T
+    return duplicates.similarities(uploads[left], uploads[right], rescoring)
+
+
+def validation_figures(
+    validation: PairSets, similarities: Callable[[Sequence[Pair]], NDArray[np.float64]]
+) -> dict[str, float]:
+    """Best F1 and average precision of both sets: everyday_f1, everyday_precision, hard_f1, hard_precision."""
+    figures = {}
+    for name, pairs in validation._asdict().items():
+        values, same = similarities(pairs), np.array([pair.same for pair in pairs])
+        figures[f"{name}_f1"] = best_f1(values, same)
+        figures[f"{name}_precision"] = average_precision(values, same)
+    return figures
+
+
 def everyday_pairs(numbers: Sequence[int], neighbours: Neighbours, seed: int) -> list[Pair]:
-    """Three everyday reposts of each photo; against it four look-alikes, one of these edited, and a random photo;
-    and 60 pairs of look-alikes under one watermark or frame."""
+    """Three everyday reposts of each photo; against it four hard negatives, one of these edited, and a random photo;
+    and 60 pairs of hard negatives under one watermark or frame."""
     rng = np.random.default_rng(seed)
     pairs = []
     for number in numbers:
         kinds = rng.choice(list(EVERYDAY), 3, replace=False)
         pairs += [_same(number, str(kind), EVERYDAY[str(kind)](rng)) for kind in kinds]
         alike = neighbours.of(number)
-        pairs += [_different(number, other, LOOK_ALIKES) for other in alike]
+        pairs += [_different(number, other, HARD_NEGATIVE) for other in alike]
         if alike:
-            pairs.append(_different(number, int(rng.choice(alike)), LOOK_ALIKE_EDITED, draw_everyday(rng)))
+            pairs.append(_different(number, int(rng.choice(alike)), EDITED, draw_everyday(rng)))
         strangers = neighbours.strangers(number)
         if strangers:
             pairs.append(_different(number, int(rng.choice(strangers)), RANDOM))
@@ -78,7 +112,7 @@ def everyday_pairs(numbers: Sequence[int], neighbours: Neighbours, seed: int) ->
 
 
 def hard_pairs(numbers: Sequence[int], neighbours: Neighbours, seed: int) -> list[Pair]:
-    """Two hard reposts of each photo, drawn evenly; against it two look-alikes, and one under the same card, logo or
+    """Two hard reposts of each photo, drawn evenly; against it two hard negatives, and one under the same card, logo or
     watermark."""
     rng = np.random.default_rng(seed)
     pairs = []
@@ -86,7 +120,7 @@ def hard_pairs(numbers: Sequence[int], neighbours: Neighbours, seed: int) -> lis
     for i, number in enumerate(numbers):
         kinds = rng.choice(list(HARD), 2, replace=False)
         pairs += [_same(number, str(kind), HARD[str(kind)](rng)) for kind in kinds]
-        pairs += [_different(number, other, LOOK_ALIKES) for other in neighbours.of(number, 1, 1)]
+        pairs += [_different(number, other, HARD_NEGATIVE) for other in neighbours.of(number, 1, 1)]
         pairs += _under_one(number, neighbours, families[i % len(families)], rng)
     return pairs
 
@@ -100,7 +134,7 @@ def _different(number: int, other: int, kind: str, steps: Steps = ()) -> Pair:
 
 
 def _under_one(number: int, neighbours: Neighbours, family: tuple[str, ...], rng: Rng) -> list[Pair]:
-    """A look-alike that wears the very same overlay; none if there is no look-alike."""
+    """A hard negative that wears the very same overlay; none if there is no hard negative."""
     alike = neighbours.of(number)
     if not alike:
         return []

@@ -13,8 +13,8 @@ from phototriage.common.errors import PhototriageError
 from phototriage.duplicates.layout_rescoring import LayoutRescoring
 from phototriage.model_folder.manifest import Decision, Measured, Tuning
 from training.data.splits import share
-from training.loop.evaluation import wilson
 from training.pairs.metrics import best_threshold, counts_at
+from training.statistics.intervals import wilson
 
 FOLDS = 5
 RESAMPLES = 1000

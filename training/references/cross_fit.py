@@ -7,23 +7,24 @@ with halves of its own. A good classifier misses one photo in a hundred, too few
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
-from torch import Tensor
 
+from phototriage.common.atomic_writes import atomic_file
 from phototriage.images.input_config import InputConfig
-from training.classifier.fit import Epoch, Fit, FitSettings
-from training.classifier.progress import duration
+from training.classifier.fit import Fit, FitSettings
+from training.classifier.progress import ClassifierProgress
 from training.data.dataset import Dataset
 from training.data.small_copies import with_small_copies
 from training.data.splits import share
+from training.data.square_input import square_input
+from training.loop.compute import Compute
 from training.loop.evaluation import predict
 from training.networks.classifier import Classifier, NetworkSpec
 from training.sources.files import DataError
@@ -39,7 +40,7 @@ class ReferenceSettings(BaseModel):
     size: int = Field(default=64, ge=8, multiple_of=8)
     epochs: int = Field(default=12, ge=1)
     batch_size: int = Field(default=32, ge=2)
-    rate: float = Field(default=3e-3, gt=0)
+    learning_rate: float = Field(default=3e-3, gt=0)
     bf16: bool = False
 
     @property
@@ -49,12 +50,14 @@ class ReferenceSettings(BaseModel):
 
     @property
     def rule(self) -> InputConfig:
-        return InputConfig(
-            height=self.size, width=self.size, colour="rgb", resize="bicubic", antialias=True, aspect="stretch"
-        )
+        return square_input(self.size)
 
     def fit(self, seed: int) -> FitSettings:
-        return FitSettings(epochs=self.epochs, batch_size=self.batch_size, rate=self.rate, bf16=self.bf16, seed=seed)
+        return FitSettings(seed=seed, **self.model_dump(exclude={"size"}))
+
+    def identity(self) -> str:
+        """By which networks are kept: with the name that the learning rate had when the first ones were."""
+        return self.model_dump_json().replace('"learning_rate"', '"rate"')
 
 
 def halves(data: Dataset, rows: Sequence[int], seed: int) -> NDArray[np.int64]:
@@ -71,8 +74,7 @@ class References:
     data: Dataset
     settings: ReferenceSettings
     folder: Path
-    device: torch.device
-    workers: int
+    compute: Compute
 
     def cross_fit(self, rows: Sequence[int], seeds: Sequence[int]) -> NDArray[np.float32]:
         """Probabilities (S, n, K): what a network of each seed that has not seen an image of `rows` says of it.
@@ -84,8 +86,8 @@ class References:
             half = halves(self.data, rows, seed)
             for learned in range(HALVES):
                 others = np.flatnonzero(half != learned)
-                asked = [rows[int(other)] for other in others]
-                found[place, others] = self._answers(_of_half(rows, half, learned), asked, seed)
+                unseen = [rows[int(other)] for other in others]
+                found[place, others] = self._probabilities(_of_half(rows, half, learned), unseen, seed)
         return found
 
     def unseen(self, train: Sequence[int], rows: Sequence[int], seeds: Sequence[int]) -> NDArray[np.float32]:
@@ -94,15 +96,20 @@ class References:
         found = []
         for seed in seeds:
             half = halves(self.data, train, seed)
-            found += [self._answers(_of_half(train, half, learned), rows, seed) for learned in range(HALVES)]
+            found += [self._probabilities(_of_half(train, half, learned), rows, seed) for learned in range(HALVES)]
         return np.stack(found)
 
-    def _answers(self, learns: Sequence[int], asked: Sequence[int], seed: int) -> NDArray[np.float32]:
+    def _probabilities(self, learns: Sequence[int], unseen: Sequence[int], seed: int) -> NDArray[np.float32]:
         """Probabilities (n, K) of the network of that seed that learns `learns`."""
-        _require_all_classes(self.data, learns)
-        identity = self._digest([f"{seed}", self.settings.model_dump_json(), *self._contents(learns)])
+        if missing := self.data.missing_classes(learns):
+            raise DataError(
+                f"{self.data.name}: a half of the images that reference networks learn from has none of "
+                f"{', '.join(missing)}. Add images of it; an autoencoder can do without them: --classes labels, or "
+                "ignored."
+            )
+        identity = self._digest([f"{seed}", self.settings.identity(), *self._contents(learns)])
         folder = self.folder / f"reference_{seed}_{identity}"
-        path = folder / f"answers_{self._digest(self._contents(asked))}.npy"
+        path = folder / f"answers_{self._digest(self._contents(unseen))}.npy"
         if path.exists():
             kept: NDArray[np.float32] = np.load(path)
             return kept
@@ -111,22 +118,20 @@ class References:
         copies = self.folder / f"copies_{self.settings.copies}_{self.data.sha256[:16]}.npy"
         Fit(
             network,
-            with_small_copies(self.data, self.settings.copies, copies, workers=self.workers),
+            with_small_copies(self.data, self.settings.copies, copies, workers=self.compute.workers),
             learns,
             [],
             self.settings.rule,
             self.settings.fit(seed),
-            device=self.device,
-            workers=0,  # crops of small copies cost less than to hand them from process to process
-            watcher=_Lines(f"reference {seed}, {len(learns):,} images: ", self.settings.epochs),
+            # Crops of small copies cost less than to hand them from process to process.
+            compute=replace(self.compute, workers=0),
+            watcher=ClassifierProgress(self.settings.epochs, title=f"reference {seed}, {len(learns):,} images: "),
             folder=folder,
         ).run()
-        rule = self.settings.rule
-        logits = predict(network, self.data, asked, rule, device=self.device, workers=self.workers)
+        logits = predict(network, self.data, unseen, self.settings.rule, self.compute.in_float32())
         probabilities = torch.softmax(torch.from_numpy(logits), 1).numpy()
-        part = path.with_name("answers.part.npy")
-        np.save(part, probabilities)
-        part.replace(path)
+        with atomic_file(path) as part, part.open("wb") as file:
+            np.save(file, probabilities)
         return probabilities
 
     def _contents(self, rows: Sequence[int]) -> list[str]:
@@ -145,36 +150,4 @@ def _of_half(rows: Sequence[int], half: NDArray[np.int64], wanted: int) -> list[
 def reference_network(classes: int, seed: int) -> Classifier:
     """With its random starting weights."""
     torch.manual_seed(seed)
-    return Classifier(NetworkSpec(trunk="small_cnn", classes=classes))
-
-
-def _require_all_classes(data: Dataset, rows: Sequence[int]) -> None:
-    found = {data.records[row].label for row in rows}
-    missing = [name for label, name in enumerate(data.labels) if label not in found]
-    if missing:
-        raise DataError(
-            f"{data.name}: a half of the images that reference networks learn from has none of {', '.join(missing)}. "
-            "Add images of it; an autoencoder can do without them: --classes labels, or ignored."
-        )
-
-
-class _Lines:
-    """A line an epoch on stderr."""
-
-    def __init__(self, title: str, epochs: int) -> None:
-        self.title, self.epochs = title, epochs
-
-    def step(self, *, epoch: int, step: int, steps: int, loss: float, accuracy: float, images: int) -> None:
-        pass
-
-    def epoch(self, result: Epoch) -> None:
-        left = (self.epochs - result.epoch - 1) * result.seconds
-        print(
-            f"{self.title}epoch {result.epoch + 1}/{self.epochs}  loss {result.loss:.4f}  accuracy "
-            f"{result.train_accuracy:.4f}  about {duration(left)} left",
-            file=sys.stderr,
-            flush=True,
-        )
-
-    def erased(self, epoch: int, before: Tensor, after: Tensor) -> None:
-        pass
+    return Classifier(NetworkSpec(backbone="small_cnn", classes=classes))

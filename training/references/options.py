@@ -5,10 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import torch
-
-from training.classifier.options import use_bf16
 from training.data.dataset import Dataset
+from training.loop.options import compute_of
 from training.references.cross_fit import References, ReferenceSettings
 
 FOLDER = "references"  # below runs/: networks are kept under what they learned, whoever asked for them
@@ -34,9 +32,7 @@ def check_reference_options(given: argparse.Namespace) -> None:
 
 def references_of(given: argparse.Namespace, data: Dataset) -> References:
     """As the command line has them: also --runs, --device, --workers and --precision."""
-    device = torch.device(given.device)
-    settings = ReferenceSettings(
-        size=given.reference_size, epochs=given.reference_epochs, bf16=use_bf16(given.precision, device)
-    )
+    compute = compute_of(given)
+    settings = ReferenceSettings(size=given.reference_size, epochs=given.reference_epochs, bf16=compute.bf16)
     folder: Path = given.runs / FOLDER
-    return References(data, settings, folder, device, given.workers)
+    return References(data, settings, folder, compute)

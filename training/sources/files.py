@@ -133,10 +133,7 @@ class TarFiles:
                     if member.isdir():
                         folders.add(name)
                     elif member.isreg() and not member.issparse():
-                        places[name] = (
-                            member.offset_data,
-                            member.size,
-                        )  # a later member replaces an earlier one
+                        places[name] = (member.offset_data, member.size)  # a later member replaces an earlier one
                         folders.update(_parents(name))
                     else:
                         skipped.append((name, "a link or a special file, which has no content in a tar"))

@@ -1,4 +1,4 @@
-"""Ways to the class: logits of a model, or of a regression on a trunk's features; and their table."""
+"""Ways to the class: logits of a model, or of a regression on a backbone's features; and their table."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks.duplicate_report import table, with_interval
-from benchmarks.intervals import RESAMPLES, resamples, share
 from training.classifier.linear_probe import regression_logits
 from training.data.dataset import Dataset
 from training.difficulty.metrics import auroc
 from training.loop.evaluation import cross_entropy
+from training.statistics.intervals import RESAMPLES, resamples, share
+from training.statistics.tables import table, with_interval
 from training.studies.backbone_figures import FOLDS, accuracy, beside_first, mcnemar
 from training.studies.backbone_graphs import LAST, Floats
 from training.studies.backbone_models import Models
@@ -62,8 +62,8 @@ def class_arms(
     ]
     rows = data.indices("train")
     labels, folds = data.targets[rows], data.folds(FOLDS)[rows]
-    for name, trunk, side in (("E1", "embedder", other), ("E1", "embedder", own), ("E4", "published", own)):
-        key = f"{trunk}@{side}"
+    for name, backbone, side in (("E1", "embedder", other), ("E1", "embedder", own), ("E4", "published", own)):
+        key = f"{backbone}@{side}"
         taps = train[key].shape[1] - LAST
         for what, chosen in (
             ("last stage pooled", slice(taps - LAST, taps)),
@@ -72,7 +72,7 @@ def class_arms(
         ):
             model, strength = fit_class(train[key][:, chosen], labels, folds)
             logits = (regression_logits(model, found[key][:, chosen]) for found in val)
-            arms.append(ClassArm(f"{name}: {trunk} trunk, {side} px, {what} (C = {strength:g})", *logits))
+            arms.append(ClassArm(f"{name}: {backbone} backbone, {side} px, {what} (C = {strength:g})", *logits))
             print(arms[-1].name, file=sys.stderr)
     return arms
 
@@ -84,8 +84,8 @@ def class_table(
     samples, rows = resamples(groups, RESAMPLES, seed), [[arm.name] for arm in arms]
     for answers in ([arm.clean for arm in arms], [arm.hidden for arm in arms]):
         right = [logits.argmax(1) == labels for logits in answers]
-        told = beside_first([partial(accuracy, right=each) for each in right], len(labels), samples)
-        for row, each, (_, more) in zip(rows, right, told, strict=True):
+        columns = beside_first([partial(accuracy, right=each) for each in right], len(labels), samples)
+        for row, each, (_, more) in zip(rows, right, columns, strict=True):
             ours, theirs, p = mcnemar(each, right[0])
             row += [with_interval(share(int(each.sum()), len(each))), more]
             row.append(f"{ours} : {theirs} ({p:.2g})" if more else "")

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.duplicate_report import table
-from benchmarks.turns import WARM_UP
 from phototriage.images.pixels import resize
 from phototriage.runtime.shared_stages import part
 from phototriage.settings import Settings
+from training.statistics.tables import table
+from training.statistics.turns import measure
 from training.studies.backbone_graphs import Stage, entry, fed_with, opened, shared_pass, with_features
 from training.studies.backbone_models import Models
 
@@ -26,19 +25,6 @@ def stage_table(stages: Sequence[Stage]) -> str:
         for one in stages
     ]
     return table(["stage", "weights", "that differ", "largest difference", "greatest weight"], rows)
-
-
-def cpu_seconds(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, NDArray[np.float64]]:
-    """(rounds,) of this thread for each call, in turns: what waiting for a busy machine doesn't lengthen."""
-    names, seconds = list(calls), {name: np.empty(rounds) for name in calls}
-    for number in range(-WARM_UP, rounds):
-        turn = number % len(names)
-        for name in names[turn:] + names[:turn]:
-            began = time.thread_time()
-            calls[name]()
-            if number >= 0:
-                seconds[name][number] = time.thread_time() - began
-    return seconds
 
 
 def cost_table(models: Models, count: int, settings: Settings, rounds: int) -> str:
@@ -58,7 +44,7 @@ def cost_table(models: Models, count: int, settings: Settings, rounds: int) -> s
         f"the classifier, {two} px": call(models.logits, two),
         f"the embedder, {one} px": call(models.embedding, one),
         f"E1: the embedder with both heads, {two} px": call(with_features(models.embedding), two),
-        f"E2: the classifier with both heads, {one} px": call(with_features(models.trunk("classifier")), one),
+        f"E2: the classifier with both heads, {one} px": call(with_features(models.backbone("classifier")), one),
         f"a photo of 500×375 resized to {two} px": partial(resize, photo, rules[1]),
     }
     for side in (one, two) if count else ():
@@ -67,7 +53,8 @@ def cost_table(models: Models, count: int, settings: Settings, rounds: int) -> s
         calls[f"E3: both models, these computed once, {side} px"] = partial(
             shared_pass(models.logits, models.embedding, side, count, settings), fed[side]
         )
-    seconds = cpu_seconds(calls, rounds)
+    # Of this thread: what waiting for a busy machine doesn't lengthen.
+    seconds = measure(calls, rounds, time.thread_time)
     c, e = (seconds[name] for name in list(seconds)[:2])
     rows = []
     for name, own in seconds.items():

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from phototriage.common.progress import Progress
+from phototriage.common.atomic_writes import atomic_file
 from phototriage.images.input_config import InputConfig
 from phototriage.images.pixels import resize
 from training.studies.backbone_graphs import Floats, Images, Runner
@@ -55,8 +56,7 @@ def kept(path: Path, make: Callable[[], dict[str, Floats]]) -> dict[str, Floats]
     """From the file, if an earlier run left it."""
     if not path.exists():
         print(path.stem, file=sys.stderr)
-        temporary = path.with_suffix(".part.npz")
-        np.savez(temporary, allow_pickle=False, **make())
-        temporary.replace(path)
+        with atomic_file(path) as part, part.open("wb") as file:
+            np.savez(file, allow_pickle=False, **make())
     with np.load(path) as arrays:
         return dict(arrays)

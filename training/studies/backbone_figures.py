@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from benchmarks.duplicate_report import signed, with_interval
-from benchmarks.intervals import Rows, over_resamples, percentiles
 from training.pairs.metrics import average_precision, counts_at
+from training.statistics.intervals import Rows, over_resamples, percentiles
+from training.statistics.tables import signed, with_interval
 
 Flags = NDArray[np.bool_]
 

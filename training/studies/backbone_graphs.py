@@ -1,4 +1,4 @@
-"""Forward graphs of two models on one trunk: compared stage by stage, cut, joined and run."""
+"""Forward graphs of two models on one backbone: compared stage by stage, cut, joined and run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from phototriage.model_folder.manifest import IMAGES
 from phototriage.runtime.sessions import open_session
 from phototriage.runtime.shared_stages import part
 from phototriage.settings import Settings
-from training.networks.classifier import EfficientNetLite0
+from training.networks.backbones import EfficientNetLite0
 
 Floats = NDArray[np.float32]
 Images = NDArray[np.uint8]
@@ -50,12 +50,12 @@ def arrays_of(model: onnx.ModelProto, nodes: Sequence[onnx.NodeProto]) -> list[l
 
 
 def stage_sizes() -> list[int]:
-    """How many convolutions each stage of the trunk has."""
+    """How many convolutions each stage of the backbone has."""
     return [sum(isinstance(each, nn.Conv2d) for each in stage.modules()) for stage in EfficientNetLite0().stages]
 
 
 class Stage(NamedTuple):
-    """How far the weights of two trunks differ in one stage."""
+    """How far the weights of two backbones differ in one stage."""
 
     number: int
     weights: int
@@ -65,11 +65,11 @@ class Stage(NamedTuple):
 
 
 def stages_of(first: onnx.ModelProto, second: onnx.ModelProto) -> list[Stage]:
-    """Each stage of two forward graphs beside the other's. Raises ModelFolderError where they aren't of one trunk."""
+    """Each stage of two forward graphs beside the other's. Raises ModelFolderError unless they are of one backbone."""
     pairs = list(zip(*(arrays_of(model, convolutions(model)) for model in (first, second)), strict=False))
     shapes = [[[array.shape for array in arrays] for arrays in pair] for pair in pairs]
     if len(pairs) != sum(stage_sizes()) or any(left != right for left, right in shapes):
-        raise ModelFolderError("the two graphs aren't of one trunk, EfficientNet-Lite0")
+        raise ModelFolderError("the two graphs aren't of one backbone, EfficientNet-Lite0")
     found = []
     for number, size in enumerate(stage_sizes()):
         chosen, pairs = pairs[:size], pairs[size:]
@@ -90,7 +90,7 @@ def entry(model: onnx.ModelProto, stage: int) -> str:
 
 
 def fed_with(model: onnx.ModelProto, side: int) -> onnx.ModelProto:
-    """The same for images of another size; nothing else in a trunk's graph depends on it."""
+    """The same for images of another size; nothing else in a backbone's graph depends on it."""
     found = onnx.ModelProto()
     found.CopyFrom(model)
     (images,) = [each for each in found.graph.input if each.name == IMAGES]

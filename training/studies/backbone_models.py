@@ -1,4 +1,4 @@
-"""The two models of the study, and what is computed of photos by each trunk at each size."""
+"""The two models of the study, and what is computed of photos by each backbone at each size."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from training.gradient_graph.graph import build_onnx
 from training.networks.embedder import Embedder, EmbedderSpec
 from training.studies.backbone_graphs import FEATURES, Runner, fed_with, first_of, transplanted, with_features
 
-TRUNKS = ("embedder", "published")  # that the class is tried on
+BACKBONES = ("embedder", "published")  # that the class is tried on
 
 
 def published(embedder: Manifest) -> Embedder:
-    """The embedder's network with the published trunk, and a last layer of no use."""
+    """The embedder's network with the published backbone, and a last layer of no use."""
     network = Embedder(EmbedderSpec.model_validate(embedder.training.settings["network"])).eval()
-    network.trunk.load_packaged()
+    network.backbone.load_packaged()
     return network
 
 
 class Models(NamedTuple):
-    """Both models' manifests and forward graphs, and the embedder's with the published trunk."""
+    """Both models' manifests and forward graphs, and the embedder's with the published backbone."""
 
     classifier: Manifest
     embedder: Manifest
@@ -53,21 +53,21 @@ class Models(NamedTuple):
         roles = first.main_role, second.main_role, second.main_role
         return cls(first, second, *(forward_only(graph, (role,)) for graph, role in zip(graphs, roles, strict=True)))
 
-    def trunk(self, name: str) -> onnx.ModelProto:
-        """The embedder's graph, with the trunk of that name."""
+    def backbone(self, name: str) -> onnx.ModelProto:
+        """The embedder's graph, with the backbone of that name."""
         if name == "classifier":
             return transplanted(self.embedding, self.logits)
         return self.published if name == "published" else self.embedding
 
     def runners(self, settings: Settings) -> dict[str, tuple[InputConfig, Runner]]:
-        """What is computed of photos, by name: features `trunk@side`, logits and layouts `…@side`."""
+        """What is computed of photos, by name: features `backbone@side`, logits and layouts `…@side`."""
         own, other = self.classifier.input, self.embedder.input
         found: dict[str, tuple[InputConfig, Runner]] = {}
         for rule in (own, other):
             side = rule.height
             found[f"logits@{side}"] = rule, first_of(fed_with(self.logits, side), settings)
             found[f"layout@{side}"] = rule, layout.describe
-        for trunk, rule in (("embedder", other), ("embedder", own), ("classifier", own), ("published", own)):
-            graph = part(with_features(fed_with(self.trunk(trunk), rule.height)), [FEATURES])
-            found[f"{trunk}@{rule.height}"] = rule, first_of(graph, settings)
+        for backbone, rule in (("embedder", other), ("embedder", own), ("classifier", own), ("published", own)):
+            graph = part(with_features(fed_with(self.backbone(backbone), rule.height)), [FEATURES])
+            found[f"{backbone}@{rule.height}"] = rule, first_of(graph, settings)
         return found

@@ -1,4 +1,4 @@
-"""Ways to the embedding: similarities of labelled pairs, judged by the thresholds of other folds; and their tables."""
+"""Ways to the embedding: similarities of labelled pairs, decided by the thresholds of other folds; and their tables."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.duplicate_report import table
-from benchmarks.intervals import RESAMPLES, resamples
 from phototriage import duplicates
 from phototriage.duplicates.layout_rescoring import LayoutRescoring
 from training.data.photos import Photos
@@ -19,9 +17,11 @@ from training.data.splits import folds
 from training.embedder.discriminant_head import HEAD_VIEWS
 from training.embedder.job import LAST_HEAD_SHRINKAGE
 from training.networks.embedder import discriminant
-from training.pairs.labelled_pairs import Pair, PairSets, Shot
+from training.pairs.labelled_pairs import PairSets, places_of
 from training.pairs.metrics import best_f1, best_threshold, counts_at
 from training.pairs.thresholds import parse_aim
+from training.statistics.intervals import RESAMPLES, resamples
+from training.statistics.tables import table
 from training.studies.backbone_figures import FOLDS, Flags, beside_first, f1, mean_precision
 from training.studies.backbone_graphs import Floats, Layer, last_layer
 from training.studies.backbone_models import Models
@@ -41,7 +41,6 @@ class Truth(NamedTuple):
     @classmethod
     def of(cls, pairs: PairSets, photos: Photos) -> Truth:
         everyone = [*pairs.everyday, *pairs.hard]
-        places = {shot: place for place, shot in enumerate(uploads_of(everyone))}
         made_for = [photos.photos[pair.left.photo] for pair in everyone]
         same = np.array([pair.same for pair in everyone])
         return cls(
@@ -50,7 +49,7 @@ class Truth(NamedTuple):
             np.array([one.key.split("/")[0] for one in made_for]),
             photos.groups[[pair.left.photo for pair in everyone]],
             folds([one.group for one in made_for], FOLDS),
-            np.array([(places[pair.left], places[pair.right]) for pair in everyone]),
+            places_of(everyone),
         )
 
     def parts(self) -> dict[str, Flags]:
@@ -61,11 +60,6 @@ class Truth(NamedTuple):
             for source in np.unique(self.sources)
             for name, chosen in kinds.items()
         }
-
-
-def uploads_of(pairs: Sequence[Pair]) -> list[Shot]:
-    """Each upload once."""
-    return list(dict.fromkeys(shot for pair in pairs for shot in (pair.left, pair.right)))
 
 
 class PairArm(NamedTuple):
@@ -88,9 +82,9 @@ def pair_arm(name: str, seen: Floats, placed: Floats, truth: Truth, rescoring: L
     if rescoring is None:
         return PairArm(name, plain)
     rows = np.hstack([seen, placed])
-    looked = duplicates.similarities(rows[left], rows[right], rescoring)
-    pays = best_f1(looked, truth.same) > best_f1(plain, truth.same)
-    return PairArm(name, looked) if pays else PairArm(f"{name}, no layout re-scoring", plain)
+    rescored = duplicates.similarities(rows[left], rows[right], rescoring)
+    pays = best_f1(rescored, truth.same) > best_f1(plain, truth.same)
+    return PairArm(name, rescored) if pays else PairArm(f"{name}, no layout re-scoring", plain)
 
 
 def pair_arms(
@@ -99,15 +93,15 @@ def pair_arms(
     """views: features of `head_shots`; uploads: features and layouts of `uploads_of`."""
     own, other = models.classifier.input.height, models.embedder.input.height
     shipped, arms = last_layer(models.embedding), []
-    for name, trunk, side, layer in (
+    for name, backbone, side, layer in (
         ("E0: the embedder", "embedder", other, shipped),
         ("E0: the embedder, last layer anew", "embedder", other, None),
-        ("E2: the classifier's trunk, last layer anew", "classifier", own, None),
+        ("E2: the classifier's backbone, last layer anew", "classifier", own, None),
         ("E3: the embedder", "embedder", own, shipped),
         ("E3: the embedder, last layer anew", "embedder", own, None),
-        ("E4: the published trunk, last layer anew", "published", own, None),
+        ("E4: the published backbone, last layer anew", "published", own, None),
     ):
-        key, taps = f"{trunk}@{side}", shipped.weights.shape[1]
+        key, taps = f"{backbone}@{side}", shipped.weights.shape[1]
         chosen = layer or fit_layer(views[key][:, :taps], models.embedder.width)
         seen = chosen.embed(uploads[key][:, :taps])
         arms.append(
@@ -122,7 +116,7 @@ def decided(similarities: NDArray[np.float64], truth: Truth, aim: str) -> tuple[
     folds; and these thresholds, ascending.
 
     To leave out the pairs whose other side is in the fold, too, would leave a larger share of duplicates than there is
-    among the judged, and so a threshold that is too low for them.
+    among those decided, and so a threshold that is too low for them.
     """
     called, thresholds = np.zeros(len(similarities), bool), []
     for fold in np.unique(truth.folds):
@@ -140,8 +134,8 @@ def pair_table(
     header, rows = [""], [[arm.name] for arm in arms]
     for aim, flags in called.items():
         header += [f"F1, aim {aim}", "− E0", "precision", "recall"]
-        told = beside_first([partial(f1, called=each[chosen], same=same) for each in flags], len(same), samples)
-        for row, cells, each in zip(rows, told, flags, strict=True):
+        columns = beside_first([partial(f1, called=each[chosen], same=same) for each in flags], len(same), samples)
+        for row, cells, each in zip(rows, columns, flags, strict=True):
             counts = counts_at(each[chosen].astype(np.float32), same, 0.5)
             row += [*cells, f"{counts.precision:.3f}", f"{counts.recall:.3f}"]
     statistics = [partial(mean_precision, similarities=arm.similarities[chosen], same=same) for arm in arms]

@@ -1,22 +1,22 @@
 """Do an autoencoder's losses and latents find images that are made of two? An honest version of a published benchmark.
 
-    python -m training.studies.composites --data fashion-mnist/ --name mixed_fashion [--colour grey] [--seeds 5]
+    python -m training.studies.composites --data fashion-mnist/ --name composites [--colour grey] [--seeds 5]
 
 For each recipe (`half`: two halves; `maximum`: the brighter pixel of two; `normalised_sum`: the published one, whose
-leak shows) and each random seed an autoencoder learns train images of which `--prevalence` are mixes, without being
-told which; then each metric ranks images of another split, mixed alike. The fusions are fitted on the train images'
-mixes. Prints Markdown tables: AUROC, average precision and Spearman's correlation over its ceiling, mean over the seeds
-with Student's 95 % interval, and beside them the best trivial feature of the pixels and the error of a PCA. Leaves
-figures, histograms and a picture of the most remarkable images for each recipe in runs/NAME/, and goes on where it was.
-Needs the extra `studies`.
+leak shows) and each random seed an autoencoder learns train images of which `--prevalence` are composites, without
+being told which; then each metric ranks images of another split, with as many. The fusions are fitted on the train
+images' composites. Prints Markdown tables: AUROC, average precision and Spearman's correlation over its ceiling, mean
+over the seeds with Student's 95 % interval, and beside them the best trivial feature of the pixels and the error of a
+PCA. Leaves figures, histograms and a picture of the most remarkable images for each recipe in runs/NAME/, and goes on
+where it was. Needs the extra `studies`.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,20 +32,21 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from phototriage.common.errors import PhototriageError
-from phototriage.images.input_config import InputConfig
 from training.autoencoder.fit import AutoencoderFit, AutoencoderSettings
 from training.autoencoder.trajectory import Floats, Recorder, Trajectory, metrics
-from training.classifier.options import hardware, use_bf16
-from training.data.composites import Mixed, mixed, spearman_ceiling, trivial_features
+from training.data.composites import Composites, spearman_ceiling, trivial_features, with_composites
 from training.data.dataset import Dataset
 from training.data.loading import load
 from training.data.pixel_cache import cached_pixels
-from training.loop.run import RUNS, claim_folder, package_versions
-from training.loop.seeds import told
+from training.data.square_input import square_input
+from training.loop.compute import Compute, use_bf16
+from training.loop.run import claim_folder
 from training.networks.autoencoder import Autoencoder, AutoencoderSpec
 from training.sources.files import DataError
 from training.sources.layouts import Split
+from training.statistics.seeds import mean_cell
+from training.statistics.tables import table as markdown
+from training.studies.command import add_folder_options, kept_json, run_study, study_parser, surroundings
 from training.studies.composite_pictures import save_pictures
 
 RECIPES = ("half", "maximum", "normalised_sum")
@@ -61,12 +62,12 @@ Scores = dict[str, Floats]
 class Sides(NamedTuple):
     """What is learned from, and what is ranked."""
 
-    train: Mixed
-    test: Mixed
+    train: Composites
+    test: Composites
 
 
 def draw(images: NDArray[np.uint8], data: Dataset, given: argparse.Namespace, recipe: str, seed: int) -> Sides:
-    """Of each split up to so many images, drawn, with their mixes."""
+    """Of each split up to so many images, drawn, with their composites."""
     rng = np.random.default_rng((seed, RECIPES.index(recipe)))
     sides = []
     ranked: Split = given.on
@@ -76,7 +77,7 @@ def draw(images: NDArray[np.uint8], data: Dataset, given: argparse.Namespace, re
         if len(rows) < LEAST_IMAGES:
             raise DataError(f"{data.name} has {len(rows)} images in {split}; this study takes {LEAST_IMAGES} at least.")
         rows = np.sort(rng.permutation(rows)[:most])
-        sides.append(mixed(np.asarray(images[rows]), recipe, given.prevalence, rng))  # type: ignore[arg-type]
+        sides.append(with_composites(np.asarray(images[rows]), recipe, given.prevalence, rng))  # type: ignore[arg-type]
     return Sides(*sides)
 
 
@@ -89,16 +90,13 @@ def learn(sides: Sides, given: argparse.Namespace, seed: int) -> Trajectory:
         batch_size=128,
         augmentation=False,
         mirrored=False,
-        bf16=use_bf16("auto", torch.device("cpu")),
+        bf16=use_bf16("auto"),
         seed=seed,
     )
     torch.manual_seed(seed)
     recorder = Recorder()
     rows = range(len(sides.train.images))
-    fit = AutoencoderFit(
-        Autoencoder(spec), images, rows, [], settings, device=torch.device("cpu"), watcher=recorder, folder=None
-    )
-    fit.run()
+    AutoencoderFit(Autoencoder(spec), images, rows, [], settings, compute=Compute(), watcher=recorder).run()
     return recorder.trajectory()
 
 
@@ -107,15 +105,15 @@ def scores_of(sides: Sides, found: Trajectory) -> Scores:
     count = len(sides.train.images)
     train, test = np.arange(count), np.arange(count, found.loss.shape[1])
     each = metrics(found, train)
-    learned, asked = ({name: values[rows] for name, values in each.items()} for rows in (train, test))
+    of_train, of_test = ({name: values[rows] for name, values in each.items()} for rows in (train, test))
     pca = PCA(COMPONENTS, random_state=0).fit(_flat(sides.train.images))
-    own = np.stack(list(learned.values()), axis=1), np.stack(list(asked.values()), axis=1)
+    own = np.stack(list(of_train.values()), axis=1), np.stack(list(of_test.values()), axis=1)
     wide = np.hstack([own[0], found.latent[train]]), np.hstack([own[1], found.latent[test]])
     return {
-        **asked,
+        **of_test,
         f"PCA error, {COMPONENTS} components": _pca_error(pca, sides.test.images),
-        "fusion of the metrics": _fuse(*own, sides.train.is_mix),
-        "fusion of metrics and latent": _fuse(*wide, sides.train.is_mix),
+        "fusion of the metrics": _fuse(*own, sides.train.is_composite),
+        "fusion of metrics and latent": _fuse(*wide, sides.train.is_composite),
     }
 
 
@@ -148,18 +146,24 @@ def _pca_error(pca: PCA, images: NDArray[np.uint8]) -> Floats:
     return found
 
 
-def figures_of(score: Floats, is_mix: NDArray[np.bool_]) -> tuple[float, float, float]:
+def figures_of(score: Floats, is_composite: NDArray[np.bool_]) -> tuple[float, float, float]:
     """FIGURES of a score (n,)."""
-    ceiling = spearman_ceiling(float(is_mix.mean()))
-    correlation = float(spearmanr(score, is_mix).statistic) if np.ptp(score) > 0 else 0.0
-    return float(roc_auc_score(is_mix, score)), float(average_precision_score(is_mix, score)), correlation / ceiling
+    ceiling = spearman_ceiling(float(is_composite.mean()))
+    correlation = float(spearmanr(score, is_composite).statistic) if np.ptp(score) > 0 else 0.0
+    return (
+        float(roc_auc_score(is_composite, score)),
+        float(average_precision_score(is_composite, score)),
+        correlation / ceiling,
+    )
 
 
-def best_trivial(side: Mixed) -> tuple[str, Floats]:
-    """The feature of the pixels that tells mixes best, whichever way round: known only in hindsight, so a bound."""
+def best_trivial(side: Composites) -> tuple[str, Floats]:
+    """The feature of the pixels that tells composites best, either way round: known only in hindsight, so a bound."""
     found = trivial_features(side.images)
-    signed = {name: values * (1 if roc_auc_score(side.is_mix, values) >= 0.5 else -1) for name, values in found.items()}
-    name = max(signed, key=lambda one: float(roc_auc_score(side.is_mix, signed[one])))
+    signed = {
+        name: values * (1 if roc_auc_score(side.is_composite, values) >= 0.5 else -1) for name, values in found.items()
+    }
+    name = max(signed, key=lambda one: float(roc_auc_score(side.is_composite, signed[one])))
     return name, signed[name]
 
 
@@ -169,35 +173,30 @@ def measure(given: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
     folder: Path = given.runs / given.name
     kept = ("size", "latent", "width", "colour", "epochs", "train_images", "test_images", "prevalence", "on")
     settings = {name: getattr(given, name) for name in kept} | {"data": data.sha256}
-    claim_folder(folder, json.dumps(settings, indent=2, sort_keys=True), restart=given.restart)
-    rule = InputConfig(
-        height=given.size, width=given.size, colour=given.colour, resize="bilinear", antialias=True, aspect="stretch"
-    )
+    claim_folder(folder, settings, restart=given.restart)
+    rule = square_input(given.size, colour=given.colour, resize="bilinear")
     images = cached_pixels(data, rule, folder / "pixels.npy", workers=given.workers)
-    found: dict[str, list[dict[str, Any]]] = {recipe: [] for recipe in given.recipes}
-    for recipe in given.recipes:
-        for seed in range(given.seeds):
-            path = folder / f"{recipe}_{seed}.json"
-            if not path.exists():
-                print(f"{recipe}, seed {seed}", file=sys.stderr, flush=True)
-                sides = draw(images, data, given, recipe, seed)
-                trajectory = learn(sides, given, seed)
-                asked = scores_of(sides, trajectory)
-                name, trivial = best_trivial(sides.test)
-                figures = {scorer: figures_of(score, sides.test.is_mix) for scorer, score in asked.items()}
-                figures[f"{TRIVIAL}{name}"] = figures_of(trivial, sides.test.is_mix)
-                if seed == 0:
-                    save_pictures(asked, trivial, sides.test, folder, recipe)
-                part = path.with_suffix(".part")
-                part.write_text(json.dumps(figures), encoding="utf-8")
-                part.replace(path)
-            found[recipe].append(json.loads(path.read_text(encoding="utf-8")))
-    return found
+
+    def figures(recipe: str, seed: int) -> dict[str, tuple[float, float, float]]:
+        print(f"{recipe}, seed {seed}", file=sys.stderr, flush=True)
+        sides = draw(images, data, given, recipe, seed)
+        scores = scores_of(sides, learn(sides, given, seed))
+        name, trivial = best_trivial(sides.test)
+        if seed == 0:
+            save_pictures(scores, trivial, sides.test, folder, recipe)
+        named = scores | {f"{TRIVIAL}{name}": trivial}
+        return {scorer: figures_of(score, sides.test.is_composite) for scorer, score in named.items()}
+
+    return {
+        recipe: [
+            kept_json(folder / f"{recipe}_{seed}.json", partial(figures, recipe, seed)) for seed in range(given.seeds)
+        ]
+        for recipe in given.recipes
+    }
 
 
 def table(rows: Sequence[Mapping[str, Sequence[float]]]) -> str:
     """Markdown; the best AUROC first."""
-    lines = [f"| scorer | {' | '.join(FIGURES)} |", f"| --- |{' --- |' * len(FIGURES)}"]
     # Which feature is the best may differ from seed to seed; it is one scorer all the same.
     names = sorted({name.removeprefix(TRIVIAL) for row in rows for name in row if name.startswith(TRIVIAL)})
     trivial = TRIVIAL + ", ".join(names)
@@ -205,17 +204,18 @@ def table(rows: Sequence[Mapping[str, Sequence[float]]]) -> str:
     for row in rows:
         for name, figures in row.items():
             found.setdefault(trivial if name.startswith(TRIVIAL) else name, []).append(figures)
-    for name in sorted(found, key=lambda name: -float(np.mean([figures[0] for figures in found[name]]))):
-        cells = [told([figures[place] for figures in found[name]]) for place in range(len(FIGURES))]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+    cells = [
+        [name, *(mean_cell([figures[place] for figures in found[name]]) for place in range(len(FIGURES)))]
+        for name in sorted(found, key=lambda name: -float(np.mean([figures[0] for figures in found[name]])))
+    ]
+    return markdown(["scorer", *FIGURES], cells)
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m training.studies.composites", description=__doc__.split("\n")[0])
+    parser = study_parser("training.studies.composites", __doc__)
+    add_folder_options(parser)
     add = parser.add_argument
     add("--data", type=Path, required=True, help="images; classes are ignored")
-    add("--name", required=True, help="of the folder below runs/")
     add("--recipes", nargs="+", choices=RECIPES, default=list(RECIPES))
     add("--seeds", type=int, default=5)
     add("--prevalence", type=float, default=PREVALENCE)
@@ -224,28 +224,24 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--latent", type=int, default=16)
     add("--width", type=int, default=8)
     add("--epochs", type=int, default=12)
-    add("--train-images", type=int, default=12_000, help="at most, drawn, before mixes")
+    add("--train-images", type=int, default=12_000, help="at most, drawn, before composites")
     add("--test-images", type=int, default=5_000)
     add("--on", choices=["val", "test"], default="val", help="split that is ranked")
-    add("--workers", type=int, default=1)
-    add("--runs", type=Path, default=RUNS)
-    add("--restart", action="store_true")
     return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     given = parse(arguments)
-    try:
-        found = measure(given)
-    except PhototriageError as error:
-        print(f"error: {error.detail}", file=sys.stderr)
-        return 1
-    for recipe, rows in found.items():
-        print(f"**{recipe}**, {given.prevalence:.1%} of the images, {len(rows)} seeds\n\n{table(rows)}\n")
-    print(f"Ceiling of Spearman's correlation: {spearman_ceiling(given.prevalence):.4f}. {given.on} split.")
-    versions = package_versions()
-    print(f"{hardware(torch.device('cpu'))}; {', '.join(f'{name} {version}' for name, version in versions.items())}")
-    return 0
+
+    def text() -> str:
+        tables = [
+            f"**{recipe}**, {given.prevalence:.1%} of the images, {len(rows)} seeds\n\n{table(rows)}\n\n"
+            for recipe, rows in measure(given).items()
+        ]
+        ceiling = f"Ceiling of Spearman's correlation: {spearman_ceiling(given.prevalence):.4f}. {given.on} split."
+        return f"{''.join(tables)}{ceiling}\n{surroundings()}"
+
+    return run_study(text)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@
 The network is theirs (32 px; 89,633 parameters with their single output); the latent is its first dense layer, before
 the ReLU; class centres are means over the train images that it gets right. An image is debateable where the difference
 of its distances to both centres is below the tolerance, in units of the distance between the centres: theirs had no
-unit. Since an image that is far from both can be as near to one as to the other, both distances are told, and how many
+unit. Since an image that is far from both can be as near to one as to the other, both distances are given, and how many
 of the debateable are farther from their nearest centre than 95 % of all. Prints a Markdown table of the split `--on`,
 and leaves a picture of the most debateable, with their distances, in runs/NAME/.
 """
@@ -25,16 +25,18 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageOps
 from torch import Tensor, nn
 
-from phototriage.common.errors import PhototriageError
-from phototriage.images.input_config import InputConfig
-from training.classifier.options import hardware
+from phototriage.common.atomic_writes import atomic_file
+from training.data.batches import as_tensor
 from training.data.dataset import Dataset
 from training.data.loading import load
 from training.data.pixel_cache import cached_pixels
+from training.data.square_input import square_input
 from training.featout.featout import evaluation_mode
-from training.loop.evaluation import wilson
-from training.loop.run import RUNS, package_versions
 from training.sources.files import DataError
+from training.statistics.intervals import share
+from training.statistics.tables import table as markdown
+from training.statistics.tables import with_interval
+from training.studies.command import add_folder_options, run_study, study_parser, surroundings
 
 SIDE = 32
 TOLERANCES = (0.05, 0.1, 0.2)
@@ -99,24 +101,26 @@ def train(
 def table(found: Between, wrong: NDArray[np.bool_], tolerances: Sequence[float]) -> str:
     """Markdown: how often the classifier is wrong about the debateable, and about the others."""
     far = found.distances[:, 0] > np.quantile(found.distances[:, 0], 0.95)
-    lines = [
-        "| tolerance | debateable | wrong among them | wrong among the others | mean distances | far from both |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
+    rows = []
     for tolerance in tolerances:
         chosen = found.difference < tolerance
         shares = [_share(wrong[chosen]), _share(wrong[~chosen])]
         near, second = found.distances[chosen].mean(0) if chosen.any() else (np.nan, np.nan)
-        told = f"{near:.2f}, {second:.2f} | {int(far[chosen].sum())}"
-        lines.append(f"| {tolerance:g} | {int(chosen.sum()):,} of {len(wrong):,} | {' | '.join(shares)} | {told} |")
-    return "\n".join(lines)
+        count = f"{int(chosen.sum()):,} of {len(wrong):,}"
+        rows.append([f"{tolerance:g}", count, *shares, f"{near:.2f}, {second:.2f}", str(int(far[chosen].sum()))])
+    header = (
+        "tolerance",
+        "debateable",
+        "wrong among them",
+        "wrong among the others",
+        "mean distances",
+        "far from both",
+    )
+    return markdown(header, rows)
 
 
 def _share(wrong: NDArray[np.bool_]) -> str:
-    if not len(wrong):
-        return "none"
-    low, high = wilson(int(wrong.sum()), len(wrong))
-    return f"{wrong.mean():.3f} ({low:.3f}–{high:.3f})"
+    return with_interval(share(int(wrong.sum()), len(wrong))) if len(wrong) else "none"
 
 
 def picture(data: Dataset, rows: Sequence[int], found: Between) -> Image.Image:
@@ -143,54 +147,43 @@ def run(given: argparse.Namespace) -> str:
     data.require_all_classes(("train", given.on))
     folder: Path = given.runs / given.name
     folder.mkdir(parents=True, exist_ok=True)
-    rule = InputConfig(height=SIDE, width=SIDE, colour="rgb", resize="bicubic", antialias=True, aspect="stretch")
-    images = cached_pixels(data, rule, folder / f"pixels_{data.sha256[:16]}.npy", workers=given.workers)
-    pixels = torch.from_numpy(np.array(images.transpose(0, 3, 1, 2), order="C")).float() / 255
-    learned, asked = data.indices("train"), data.indices(given.on)
+    images = cached_pixels(data, square_input(SIDE), folder / f"pixels_{data.sha256[:16]}.npy", workers=given.workers)
+    pixels = as_tensor(images).float() / 255
+    train_rows, rows = data.indices("train"), data.indices(given.on)
     torch.manual_seed(given.seed)
     network = OriginNetwork(len(data.labels))
-    train(network, pixels[learned], data.targets[learned], given.epochs, given.batch_size, given.seed)
+    train(network, pixels[train_rows], data.targets[train_rows], given.epochs, given.batch_size, given.seed)
     with evaluation_mode(network), torch.inference_mode():
-        latent, said = network.latent(pixels).double().numpy(), network(pixels).argmax(1).numpy()
-    wrong = said != data.targets
-    right = [learned[(data.targets[learned] == label) & ~wrong[learned]] for label in range(len(data.labels))]
+        latent, predicted = network.latent(pixels).double().numpy(), network(pixels).argmax(1).numpy()
+    wrong = predicted != data.targets
+    right = [train_rows[(data.targets[train_rows] == label) & ~wrong[train_rows]] for label in range(len(data.labels))]
     if not all(map(len, right)):
         raise DataError(f"{data.name}: the network gets no train image of a class right. Give more --epochs.")
     centres = np.stack([latent[rows].mean(0) for rows in right])
-    found = between(latent[asked], centres)
-    part = folder / "debateable.png.part"
-    picture(data, [int(row) for row in asked], found).save(part, "PNG")
-    part.replace(folder / "debateable.png")
+    found = between(latent[rows], centres)
+    with atomic_file(folder / "debateable.png") as part:
+        picture(data, [int(row) for row in rows], found).save(part, "PNG")
     parameters = sum(weight.numel() for weight in network.parameters())
-    told = f"{data.name} {given.on}: wrong about {_share(wrong[asked])}, train {_share(wrong[learned])}"
-    return f"{table(found, wrong[asked], given.tolerance)}\n\n{told}; {parameters:,} parameters"
+    summary = f"{data.name} {given.on}: wrong about {_share(wrong[rows])}, train {_share(wrong[train_rows])}"
+    return f"{table(found, wrong[rows], given.tolerance)}\n\n{summary}; {parameters:,} parameters"
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m training.studies.debateable", description=__doc__.split("\n")[0])
+    parser = study_parser("training.studies.debateable", __doc__)
+    add_folder_options(parser, restart=False)
     add = parser.add_argument
     add("--data", type=Path, required=True)
-    add("--name", required=True, help="of the folder below runs/")
     add("--tolerance", type=float, nargs="+", default=TOLERANCES, help="in units of the distance between two centres")
     add("--epochs", type=int, default=40)
     add("--batch-size", type=int, default=64)
     add("--on", choices=["val", "test"], default="val")
     add("--seed", type=int, default=0)
-    add("--workers", type=int, default=1)
-    add("--runs", type=Path, default=RUNS)
     return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     given = parse(arguments)
-    try:
-        print(run(given))
-    except PhototriageError as error:
-        print(f"error: {error.detail}", file=sys.stderr)
-        return 1
-    versions = ", ".join(f"{name} {version}" for name, version in package_versions().items())
-    print(f"{hardware(torch.device('cpu'))}; {versions}")
-    return 0
+    return run_study(lambda: f"{run(given)}\n{surroundings()}")
 
 
 if __name__ == "__main__":

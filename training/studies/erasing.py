@@ -2,7 +2,7 @@
 
     python -m training.studies.erasing --data cats_dogs.tar
 
-Every arm of a fold starts from the same head (a logistic regression on the frozen trunk) and takes the same steps;
+Every arm of a fold starts from the same head (a logistic regression on the frozen backbone) and takes the same steps;
 no epoch is chosen. On the fold's held-out images: accuracy clean; with the most salient fifth of the pixels removed,
 by the model's own map and by one fixed reference model's (the start, before any fine-tuning); with a random 30 % of
 an 8×8 grid occluded. What is removed takes the image's mean colour, which no arm saw in training. Saliency is the
@@ -11,8 +11,6 @@ map of the predicted class. Interrupted, it goes on with the next fold and arm.
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,24 +20,29 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import t as student
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
+from phototriage.common.atomic_writes import atomic_file
 from phototriage.images.input_config import InputConfig
 from phototriage.saliency.featout_config import FeatOutConfig
 from phototriage.saliency.masks import summarise
 from training.classifier.fit import Fit, FitSettings
-from training.classifier.linear_probe import features, take_up
-from training.classifier.options import hardware
-from training.classifier.progress import Progress
+from training.classifier.linear_probe import copy_into
+from training.classifier.progress import ClassifierProgress
 from training.data.batches import batches, to_pixels
 from training.data.dataset import Dataset
 from training.data.loading import load
+from training.data.square_input import square_input
 from training.featout.featout import evaluation_mode, input_gradients, smooth_maps
-from training.loop.evaluation import precision_context
+from training.loop.compute import Compute, hardware
+from training.loop.evaluation import predict
 from training.loop.run import RUNS, package_versions
-from training.networks.classifier import Classifier, EfficientNetLite0, NetworkSpec
+from training.networks.backbones import EfficientNetLite0
+from training.networks.classifier import Classifier, NetworkSpec
+from training.statistics.seeds import mean_and_reach
+from training.statistics.tables import table as markdown
+from training.studies.command import kept_json, study_parser
 
 Arm = Literal["none", "random", "featout"]
 ARMS: tuple[Arm, ...] = ("none", "random", "featout")
@@ -58,8 +61,7 @@ class Study:
     data: Dataset
     rule: InputConfig
     fit: FitSettings
-    device: torch.device
-    workers: int
+    compute: Compute
     folder: Path
     folds: NDArray[np.int64]
     features: NDArray[np.float32]
@@ -68,11 +70,11 @@ class Study:
         return self.fit.model_copy(update={"erasing": arm, "featout": FeatOutConfig() if arm == "featout" else None})
 
     def start(self, fold: int) -> Classifier:
-        """The fold's common start: packaged trunk, head by logistic regression on the fold's training images."""
-        network = pretrained(len(self.data.labels)).to(self.device)
+        """The fold's common start: packaged backbone, head by logistic regression on the fold's training images."""
+        network = pretrained(len(self.data.labels)).to(self.compute.device)
         train = self.folds != fold
         regression = LogisticRegression(C=REGRESSION_C, max_iter=1000)
-        take_up(network, regression.fit(self.features[train], self.data.targets[train]))
+        copy_into(network, regression.fit(self.features[train], self.data.targets[train]))
         return network
 
     def train(self, fold: int, arm: Arm) -> Classifier:
@@ -81,7 +83,7 @@ class Study:
         folder = self.folder / f"fold_{fold}_{arm}"
         folder.mkdir(parents=True, exist_ok=True)
         train = [int(i) for i in np.flatnonzero(self.folds != fold)]
-        progress = Progress(self.fit.epochs, folder, f"fold {fold + 1}/{FOLDS} {arm}: ")
+        progress = ClassifierProgress(self.fit.epochs, folder, f"fold {fold + 1}/{FOLDS} {arm}: ")
         Fit(
             network,
             self.data,
@@ -89,8 +91,7 @@ class Study:
             (),
             self.rule,
             self.settings(arm),
-            device=self.device,
-            workers=self.workers,
+            compute=self.compute,
             watcher=progress,
             folder=folder,
         ).run()
@@ -102,14 +103,14 @@ class Study:
         held_out = [int(i) for i in np.flatnonzero(self.folds == fold)]
         right: dict[str, list[int]] = {condition: [] for condition in CONDITIONS}
         spread: list[tuple[float, float]] = []
-        for images, labels in batches(self.data, held_out, self.rule, batch_size=64, workers=self.workers):
+        for images, labels in batches(self.data, held_out, self.rule, batch_size=64, workers=self.compute.workers):
             start = len(right["clean"])
-            pixels, labels = to_pixels(images, self.device), labels.to(self.device)
+            pixels, labels = to_pixels(images, self.compute.device), labels.to(self.compute.device)
             maps, predicted = self._maps(network, pixels)
             reference_maps, _ = self._maps(reference, pixels)
             spread += [(one.entropy, one.gini) for one in map(summarise, maps.cpu().numpy())]
             occluded = torch.stack([occlusion(i, pixels.shape[-1]) for i in held_out[start : start + len(labels)]])
-            changed = (strongest(maps), strongest(reference_maps), occluded.to(self.device))
+            changed = (strongest(maps), strongest(reference_maps), occluded.to(self.compute.device))
             right["clean"] += (predicted == labels).int().tolist()
             for condition, mask in zip(CONDITIONS[1:], changed, strict=True):
                 right[condition] += (self._predict(network, to_mean(pixels, mask)) == labels).int().tolist()
@@ -118,33 +119,30 @@ class Study:
 
     def _maps(self, network: Classifier, pixels: Tensor) -> tuple[Tensor, Tensor]:
         predicted = self._predict(network, pixels)
-        with precision_context(self.device, self.fit.bf16):
+        with self.compute.precision():
             gradients, _ = input_gradients(network, pixels, predicted)
         return smooth_maps(gradients), predicted
 
     def _predict(self, network: Classifier, pixels: Tensor) -> Tensor:
-        with evaluation_mode(network), torch.no_grad(), precision_context(self.device, self.fit.bf16):
+        with evaluation_mode(network), torch.no_grad(), self.compute.precision():
             logits: Tensor = network(pixels)
             return logits.argmax(1)
 
     def result(self, fold: int, arm: Arm) -> dict[str, Any]:
         """The evaluation of a fold and arm, from its file if it is there."""
-        path = self.folder / f"fold_{fold}_{arm}.json"
-        if path.exists():
-            kept: dict[str, Any] = json.loads(path.read_text())
-            return kept
-        network = self.train(fold, arm)
-        result = self.evaluate(fold, network, self.start(fold).to(memory_format=torch.channels_last))
-        part = path.with_suffix(".part")
-        part.write_text(json.dumps(result))
-        part.replace(path)
+
+        def make() -> dict[str, Any]:
+            network = self.train(fold, arm)
+            return self.evaluate(fold, network, self.start(fold).to(memory_format=torch.channels_last))
+
+        result: dict[str, Any] = kept_json(self.folder / f"fold_{fold}_{arm}.json", make)
         return result
 
 
 def pretrained(classes: int) -> Classifier:
-    network = Classifier(NetworkSpec(trunk="efficientnet_lite0", classes=classes))
-    assert isinstance(network.trunk, EfficientNetLite0)
-    network.trunk.load_packaged()
+    network = Classifier(NetworkSpec(backbone="efficientnet_lite0", classes=classes))
+    assert isinstance(network.backbone, EfficientNetLite0)
+    network.backbone.load_packaged()
     return network
 
 
@@ -170,19 +168,9 @@ def to_mean(pixels: Tensor, mask: Tensor) -> Tensor:
     return torch.where(mask[:, None], pixels.mean((2, 3), keepdim=True), pixels)
 
 
-def interval(values: Sequence[float]) -> tuple[float, float]:
-    """Mean and half width of its 95 % interval by Student's t over the folds."""
-    found = np.asarray(values)
-    reach = student.ppf(0.975, len(found) - 1) * found.std(ddof=1) / np.sqrt(len(found))
-    return float(found.mean()), float(reach)
-
-
 def table(results: dict[Arm, list[dict[str, Any]]]) -> str:
     """Markdown: accuracies in %, and FeatOut's paired difference from each other arm in points."""
-    lines = [
-        "| condition | no erasing | Random Erasing | FeatOut multi | FeatOut − none | FeatOut − random |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
+    lines = []
     rows = {c: {arm: [100 * np.mean(one["right"][c]) for one in results[arm]] for arm in ARMS} for c in CONDITIONS}
     for name in ("entropy", "gini"):
         rows[f"saliency {name} × 100"] = {arm: [100 * one[name] for one in results[arm]] for arm in ARMS}
@@ -190,20 +178,21 @@ def table(results: dict[Arm, list[dict[str, Any]]]) -> str:
         cells = [f"{np.mean(per_arm[arm]):.2f}" for arm in ARMS]
         for other in ("none", "random"):
             differences = [a - b for a, b in zip(per_arm["featout"], per_arm[other], strict=True)]
-            mean, reach = interval(differences)
+            mean, reach = mean_and_reach(differences)
             cells.append(f"{mean:+.2f} ± {reach:.2f}")
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        lines.append([name, *cells])
+    header = ("condition", "no erasing", "Random Erasing", "FeatOut multi", "FeatOut − none", "FeatOut − random")
+    return markdown(header, lines)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m training.studies.erasing", description=__doc__.split("\n")[0])
+    parser = study_parser("training.studies.erasing", __doc__)
     add = parser.add_argument
     add("--data", type=Path, required=True)
     add("--size", type=int, default=128)
     add("--epochs", type=int, default=3)
     add("--frozen-stages", type=int, default=6)
-    add("--rate", type=float, default=3e-4)
+    add("--learning-rate", "--rate", type=float, default=3e-4)
     add("--seed", type=int, default=0)
     add("--float32", action="store_true", help="in place of bfloat16")
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -211,21 +200,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--folder", type=Path, default=RUNS / "studies" / "erasing")
     given = parser.parse_args(arguments)
     data = load(given.data)
-    device = torch.device(given.device)
-    rule = InputConfig(
-        height=given.size, width=given.size, colour="rgb", resize="bicubic", antialias=True, aspect="stretch"
-    )
+    compute = Compute(torch.device(given.device), given.workers, bf16=not given.float32)
+    rule = square_input(given.size)
     fit = FitSettings(
         epochs=given.epochs,
-        rate=given.rate,
+        learning_rate=given.learning_rate,
         frozen_stages=given.frozen_stages,
         frozen_norms=True,
-        bf16=not given.float32,
+        bf16=compute.bf16,
         seed=given.seed,
     )
     given.folder.mkdir(parents=True, exist_ok=True)
-    values = kept_features(given.folder / "features.npy", data, rule, device, given.workers, fit.bf16)
-    study = Study(data, rule, fit, device, given.workers, given.folder, data.folds(FOLDS), values)
+    values = kept_features(given.folder / "features.npy", data, rule, compute)
+    study = Study(data, rule, fit, compute, given.folder, data.folds(FOLDS), values)
     results: dict[Arm, list[dict[str, Any]]] = {arm: [] for arm in ARMS}
     for fold in range(FOLDS):
         for arm in ARMS:
@@ -233,27 +220,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     text = (
         f"{data.name}, n = {len(data):,} in {FOLDS} folds, efficientnet_lite0 at {given.size} px, "
         f"{given.frozen_stages} of 9 stages frozen, {given.epochs} epochs, seed {given.seed}; "
-        f"torch {package_versions()['torch']}, {hardware(device)}. Accuracy in %, differences in points with 95 % "
-        f"intervals (Student's t over the folds, paired).\n\n{table(results)}\n"
+        f"torch {package_versions()['torch']}, {hardware(compute.device)}. Accuracy in %, differences in points with "
+        f"95 % intervals (Student's t over the folds, paired).\n\n{table(results)}\n"
     )
     (given.folder / "table.md").write_text(text)
     print(text)
     return 0
 
 
-def kept_features(
-    path: Path, data: Dataset, rule: InputConfig, device: torch.device, workers: int, bf16: bool
-) -> NDArray[np.float32]:
-    """Frozen-trunk features of every image, from the file if an earlier run left it."""
-    if path.exists():
-        kept: NDArray[np.float32] = np.load(path)
-        return kept
-    network = pretrained(len(data.labels)).to(device).to(memory_format=torch.channels_last)
-    values = features(network, data, range(len(data)), rule, device=device, workers=workers, bf16=bf16)
-    part = path.with_suffix(".part.npy")
-    np.save(part, values)
-    part.replace(path)
-    return values
+def kept_features(path: Path, data: Dataset, rule: InputConfig, compute: Compute) -> NDArray[np.float32]:
+    """Frozen-backbone features of every image, from the file if an earlier run left it."""
+    if not path.exists():
+        network = pretrained(len(data.labels)).to(compute.device).to(memory_format=torch.channels_last)
+        values = predict(network, data, range(len(data)), rule, compute, output=network.pooled)
+        with atomic_file(path) as part, part.open("wb") as file:
+            np.save(file, values)
+    kept: NDArray[np.float32] = np.load(path)
+    return kept
 
 
 if __name__ == "__main__":

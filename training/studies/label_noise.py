@@ -12,10 +12,10 @@ Student's 95 % interval; goes on where it was.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,21 +26,22 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 from torch import Tensor
 
-from phototriage.common.errors import PhototriageError
-from phototriage.images.input_config import InputConfig
-from training.classifier.options import hardware, use_bf16
-from training.classifier.progress import duration
+from phototriage.common.progress import duration
+from training.data.batches import as_tensor
 from training.data.label_noise import found_in_budget, margin_doubt, with_noise
 from training.data.loading import load
 from training.data.pixel_cache import cached_pixels
+from training.data.square_input import square_input
 from training.difficulty.metrics import auroc
 from training.featout.featout import evaluation_mode
-from training.loop.evaluation import precision_context
-from training.loop.run import RUNS, claim_folder, package_versions
-from training.loop.seeds import told
+from training.loop.compute import Compute, use_bf16
+from training.loop.run import claim_folder
 from training.networks.classifier import Classifier, NetworkSpec
+from training.statistics.seeds import mean_cell
+from training.statistics.tables import table as markdown
+from training.studies.command import add_folder_options, kept_json, run_study, study_parser, surroundings
 
-BATCH, RATE, SHIFT = 256, 3e-3, 2  # of steps; the highest learning rate; pixels of the random shift
+BATCH, LEARNING_RATE, SHIFT = 256, 3e-3, 2  # of steps; the highest learning rate; pixels of the random shift
 
 
 class Learned(NamedTuple):
@@ -54,19 +55,19 @@ class Learned(NamedTuple):
 def learn(pixels: Tensor, labels: NDArray[np.int64], classes: int, epochs: int, seed: int) -> Learned:
     """A small CNN on pixels uint8 (n, C, H, W), mirrored and shifted; doubts are of its training passes."""
     torch.manual_seed(seed)
-    network = Classifier(NetworkSpec(trunk="small_cnn", classes=classes, channels=1 if pixels.shape[1] == 1 else 3))
+    network = Classifier(NetworkSpec(backbone="small_cnn", classes=classes, channels=1 if pixels.shape[1] == 1 else 3))
     network.to(memory_format=torch.channels_last)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=0.01)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=0.01)
     steps = epochs * -(-len(labels) // BATCH)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=steps)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=steps)
     doubt, loss_of = np.zeros(len(labels)), np.zeros(len(labels))
-    device, bf16 = torch.device("cpu"), use_bf16("auto", torch.device("cpu"))
+    compute = Compute(bf16=use_bf16("auto"))
     for epoch in range(epochs):
         began = time.monotonic()
         order = np.random.default_rng((seed, epoch)).permutation(len(labels))
         for start in range(0, len(order), BATCH):
             rows = order[start : start + BATCH]
-            with precision_context(device, bf16):
+            with compute.precision():
                 logits = network(_augmented(pixels[rows])).float()
             losses = F.cross_entropy(logits, torch.from_numpy(labels[rows]), reduction="none")
             optimiser.zero_grad(set_to_none=True)
@@ -118,80 +119,65 @@ def measure(given: argparse.Namespace) -> list[dict[str, dict[str, float]]]:
     folder: Path = given.runs / given.name
     kept = ("size", "epochs", "train_images", "noise", "rate")
     settings = {name: getattr(given, name) for name in kept} | {"data": data.sha256}
-    claim_folder(folder, json.dumps(settings, indent=2, sort_keys=True), restart=given.restart)
-    rule = InputConfig(
-        height=given.size, width=given.size, colour="grey", resize="bilinear", antialias=True, aspect="stretch"
-    )
+    claim_folder(folder, settings, restart=given.restart)
+    rule = square_input(given.size, colour="grey", resize="bilinear")
     images = cached_pixels(data, rule, folder / "pixels.npy", workers=given.workers)
     data.require_all_classes(("train",))
     rows = data.indices("train")
     if len(rows) > given.train_images:
         rows = np.sort(np.random.default_rng(0).permutation(rows)[: given.train_images])
-    pixels = torch.from_numpy(np.array(images[rows].transpose(0, 3, 1, 2), order="C"))
+    pixels = as_tensor(images[rows])
     truth = data.targets[rows]
-    found = []
-    for seed in range(given.seeds):
-        path = folder / f"seed_{seed}.json"
-        if not path.exists():
-            print(f"seed {seed}, {len(rows):,} images", file=sys.stderr, flush=True)
-            labels, wrong = with_noise(
-                truth, len(data.labels), given.rate, given.noise, np.random.default_rng((seed, 0))
-            )
-            unseen = cross_fitted_doubt(pixels, labels, len(data.labels), given.epochs, seed)
-            whole = learn(pixels, labels, len(data.labels), given.epochs, seed)
-            scores = {
-                "networks that haven't seen the image": unseen,
-                "logit margin averaged over epochs": whole.mean_doubt,
-                "last loss": whole.last_loss,
-                "mean rank of the first two": rankdata(unseen) + rankdata(whole.mean_doubt),
-            }
-            figures = {
-                name: {"found": found_in_budget(score, wrong), "auroc": auroc(score, wrong)}
-                for name, score in scores.items()
-            }
-            part = path.with_suffix(".part")
-            part.write_text(json.dumps(figures), encoding="utf-8")
-            part.replace(path)
-        found.append(json.loads(path.read_text(encoding="utf-8")))
-    return found
+
+    def figures(seed: int) -> dict[str, dict[str, float]]:
+        print(f"seed {seed}, {len(rows):,} images", file=sys.stderr, flush=True)
+        labels, wrong = with_noise(truth, len(data.labels), given.rate, given.noise, np.random.default_rng((seed, 0)))
+        unseen = cross_fitted_doubt(pixels, labels, len(data.labels), given.epochs, seed)
+        whole = learn(pixels, labels, len(data.labels), given.epochs, seed)
+        scores = {
+            "networks that haven't seen the image": unseen,
+            "logit margin averaged over epochs": whole.mean_doubt,
+            "last loss": whole.last_loss,
+            "mean rank of the first two": rankdata(unseen) + rankdata(whole.mean_doubt),
+        }
+        return {
+            name: {"found": found_in_budget(score, wrong), "auroc": auroc(score, wrong)}
+            for name, score in scores.items()
+        }
+
+    return [kept_json(folder / f"seed_{seed}.json", partial(figures, seed)) for seed in range(given.seeds)]
 
 
 def table(found: Sequence[dict[str, dict[str, float]]]) -> str:
-    lines = ["| method | found within the budget | AUROC |", "| --- | --- | --- |"]
-    for name in found[0]:
-        cells = [told([row[name][figure] for row in found], digits=4) for figure in ("found", "auroc")]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+    rows = [
+        [name, *(mean_cell([row[name][figure] for row in found], digits=4) for figure in ("found", "auroc"))]
+        for name in found[0]
+    ]
+    return markdown(["method", "found within the budget", "AUROC"], rows)
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m training.studies.label_noise", description=__doc__.split("\n")[0])
+    parser = study_parser("training.studies.label_noise", __doc__)
+    add_folder_options(parser)
     add = parser.add_argument
     add("--data", type=Path, required=True, help="images in classes, taken as grey")
-    add("--name", required=True, help="of the folder below runs/")
     add("--noise", choices=["symmetric", "pair"], default="symmetric")
     add("--rate", type=float, default=0.1)
     add("--seeds", type=int, default=3)
     add("--epochs", type=int, default=8)
     add("--size", type=int, default=28)
     add("--train-images", type=int, default=60_000, help="at most, drawn")
-    add("--workers", type=int, default=1)
-    add("--runs", type=Path, default=RUNS)
-    add("--restart", action="store_true")
     return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     given = parse(arguments)
-    try:
-        found = measure(given)
-    except PhototriageError as error:
-        print(f"error: {error.detail}", file=sys.stderr)
-        return 1
-    print(table(found))
-    print(f"\n{given.rate:.0%} {given.noise} noise, {len(found)} seeds; {hardware(torch.device('cpu'))}")
-    print(", ".join(f"{name} {version}" for name, version in package_versions().items()))
-    return 0
+
+    def text() -> str:
+        noise = f"{given.rate:.0%} {given.noise} noise, {given.seeds} seeds"
+        return f"{table(measure(given))}\n\n{noise}; {surroundings()}"
+
+    return run_study(text)
 
 
 if __name__ == "__main__":

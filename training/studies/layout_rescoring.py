@@ -1,14 +1,13 @@
-"""What should agreement in layout do to the cosine? Every combination of a grid, fitted to reposts and look-alikes.
+"""What should agreement in layout do to the cosine? Every combination of a grid, fitted to reposts and hard negatives.
 
     python -m training.studies.layout_rescoring --data photos.tar --model exported_models/near_duplicates [--val-keys …]
 
 Takes the train photos only. For each combination a logistic regression on the similarity tells reposts of a photo
-from its look-alikes; the table gives the mean log loss, the least first, and that of the bare cosine.
+from its hard negatives; the table gives the mean log loss, the least first, and that of the bare cosine.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from itertools import product
@@ -20,7 +19,8 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from phototriage import duplicates
-from phototriage.common.errors import ModelFolderError, PhototriageError
+from phototriage.common.errors import ModelFolderError
+from phototriage.common.progress import Progress
 from phototriage.duplicates import layout
 from phototriage.duplicates.layout_rescoring import LayoutRescoring
 from phototriage.models.embedder import Embedder
@@ -30,8 +30,10 @@ from training.data.photos import Photos, load_photos
 from training.embedder.views import GUARD, nearest, shot_batches
 from training.pairs.labelled_pairs import Shot
 from training.reposts.chains import draw_everyday, draw_hard
+from training.statistics.tables import table as markdown
+from training.studies.command import run_study, study_parser
 
-VIEWS, LOOK_ALIKES, ROWS = 4, 4, 10
+VIEWS, HARD_NEGATIVES, ROWS = 4, 4, 10
 GRID = {
     "floor": (0.7, 0.75, 0.8, 0.85, 0.9),
     "weight": (0.4, 0.55, 0.7, 0.85),
@@ -75,10 +77,10 @@ def signals(views: NDArray[np.float32], groups: NDArray[np.int64]) -> Signals:
     A photo beside each of its reposts; beside its nearest photos of other groups, and two reposts of the nearest.
     """
     first = np.ascontiguousarray(views[:, 0, : -layout.DIMENSION])
-    near = nearest(first, groups, LOOK_ALIKES, GUARD)
+    near = nearest(first, groups, HARD_NEGATIVES, GUARD)
     numbers = np.arange(len(views))
     pairs = [(numbers, 0, numbers, view, True) for view in range(1, VIEWS)]
-    pairs += [(numbers, 0, near[:, place], 0, False) for place in range(LOOK_ALIKES)]
+    pairs += [(numbers, 0, near[:, place], 0, False) for place in range(HARD_NEGATIVES)]
     pairs += [(numbers, 0, near[:, 0], view, False) for view in (1, 2)]
     found = []
     for left, left_view, right, right_view, same in pairs:
@@ -102,11 +104,10 @@ def embed_views(folder: Path, photos: Photos, numbers: Sequence[int], seed: int,
     for number in numbers:
         shots += [Shot(number), Shot(number, draw_everyday(rng)), Shot(number, draw_hard(rng))]
         shots.append(Shot(number, draw_hard(rng)))
-    found: list[NDArray[np.float32]] = []
+    found, progress = list[NDArray[np.float32]](), Progress(len(shots))
     for images in shot_batches(photos, shots, model.manifest.input, batch_size=32, workers=workers):
         found.append(model.embed(np.ascontiguousarray(images.permute(0, 2, 3, 1).numpy())))
-        print(f"{sum(map(len, found)):,} of {len(shots):,} views", file=sys.stderr, end="\r", flush=True)
-    print(file=sys.stderr)
+        progress.step(len(images))
     return np.concatenate(found).reshape(len(numbers), VIEWS, -1)
 
 
@@ -118,18 +119,15 @@ def table(found: Signals, rows: int = ROWS) -> str:
     ]
     losses.sort(key=lambda row: row[:2])
     without = next(row for row in losses if not row[2].doubt)
-    lines = [f"| {' | '.join(GRID)} | log loss |", f"|{' --- |' * (len(GRID) + 1)}"]
-    lines.append(f"|{' – |' * len(GRID)} {log_loss(found.cosine, found.same):.5f} |")
+    cells = [["–"] * len(GRID) + [f"{log_loss(found.cosine, found.same):.5f}"]]
     for loss, _, rescoring in (without, *losses[:rows]):
         values = [f"{getattr(rescoring, name):g}" if rescoring.doubt or name not in DOUBTS else "–" for name in GRID]
-        lines.append(f"| {' | '.join(values)} | {loss:.5f} |")
-    return "\n".join(lines)
+        cells.append([*values, f"{loss:.5f}"])
+    return markdown([*GRID, "log loss"], cells)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m training.studies.layout_rescoring", description=__doc__.split("\n")[0]
-    )
+    parser = study_parser("training.studies.layout_rescoring", __doc__)
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="the photos of the embedder's training")
     parser.add_argument(
         "--model", type=Path, required=True, help="folder of an exported embedder with layout re-scoring"
@@ -140,16 +138,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
     given = parser.parse_args(arguments)
-    try:
+
+    def text() -> str:
         photos = load_photos(given.data, group_by=given.group_by, val_keys=given.val_keys, leave_out=given.leave_out)
         numbers = [int(number) for number in photos.numbers("train")]
         found = signals(embed_views(given.model, photos, numbers, given.seed, given.workers), photos.groups[numbers])
-    except PhototriageError as error:
-        print(f"error: {error.detail}", file=sys.stderr)
-        return 1
-    print(table(found))
-    print(f"\n{len(found.same):,} pairs of {len(numbers):,} train photos, {int(found.same.sum()):,} of one photo")
-    return 0
+        pairs = f"{len(found.same):,} pairs of {len(numbers):,} train photos, {int(found.same.sum()):,} of one photo"
+        return f"{table(found)}\n\n{pairs}"
+
+    return run_study(text)
 
 
 if __name__ == "__main__":

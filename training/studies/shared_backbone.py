@@ -1,22 +1,21 @@
-"""Can one pass of one trunk answer what two trunks do: the class, and the embedding for near-duplicates?
+"""Can one pass of one backbone answer what two backbones do: the class, and the embedding for near-duplicates?
 
     python -m training.studies.shared_backbone --classes cats_dogs.tar --photos caltech101.tar house_photos.tar
         [--classifier exported_models/cats_dogs] [--embedder exported_models/near_duplicates]
 
-E0: both models as shipped. E1: the class by a logistic regression on the embedder's trunk. E2: the embedding from the
-classifier's trunk, with the last layer that a discriminant analysis finds. E3: both models at one input size, so that
-the first stages, whose weights both have from the published trunk, are computed once. E4: the published trunk, for
-reference. Everything runs in ONNX Runtime, as served. Validation splits only: what the embedder's manifest leaves out
-and the classes' test split are never measured on. Regressions choose their strength on folds of the train images; a
-pair is judged by the threshold that is best for the pairs of photos of other folds. Prints Markdown tables, also of
-what each way costs, and keeps features in runs/shared_trunk/, so that it goes on where it was: half an hour of one core
-the first time, four minutes then.
+E0: both models as shipped. E1: the class by a logistic regression on the embedder's backbone. E2: the embedding from
+the classifier's backbone, with the last layer that a discriminant analysis finds. E3: both models at one input size, so
+that the first stages, whose weights both have from the published backbone, are computed once. E4: the published
+backbone, for reference. Everything runs in ONNX Runtime, as served. Validation splits only: what the embedder's
+manifest leaves out and the classes' test split are never measured on. Regressions choose their strength on folds of the
+train images; a pair is decided by the threshold that is best for the pairs of photos of other folds. Prints Markdown
+tables, also of what each way costs, and keeps features in runs/shared_backbone/, so that it goes on where it was: half
+an hour of one core the first time, four minutes then.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,33 +24,30 @@ import numpy as np
 import onnxruntime
 import torch
 
-from benchmarks.intervals import RESAMPLES
-from phototriage.common.errors import PhototriageError
 from phototriage.images.input_config import InputConfig
 from phototriage.settings import Settings
-from training.classifier.options import hardware
 from training.data.loading import load
 from training.data.photos import load_photos
-from training.data.splits import group_names
-from training.embedder.discriminant_head import head_shots, labelled_pairs
-from training.embedder.job import LAST_HEAD_PHOTOS
+from training.embedder.discriminant_head import head_shots
+from training.embedder.job import LAST_HEAD_PHOTOS, validation_pairs
 from training.embedder.options import EmbedderOptions
 from training.export.model_folder import MODELS
+from training.loop.compute import Compute, hardware
 from training.loop.run import RUNS, claim_folder, package_versions
-from training.pairs.labelled_pairs import PairSets, Shot
+from training.pairs.labelled_pairs import PairSets, Shot, uploads_of
 from training.sources.layouts import Split
+from training.statistics.intervals import RESAMPLES
 from training.studies.backbone_classes import class_arms, class_table
 from training.studies.backbone_costs import cost_table, stage_table
 from training.studies.backbone_features import describe, hidden, kept
 from training.studies.backbone_graphs import Floats, Images, Runner, common_stages, stages_of
-from training.studies.backbone_models import TRUNKS, Models, published
-from training.studies.backbone_pairs import Truth, decided, pair_arms, pair_table, uploads_of
+from training.studies.backbone_models import BACKBONES, Models, published
+from training.studies.backbone_pairs import Truth, decided, pair_arms, pair_table
+from training.studies.command import run_study, study_parser
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m training.studies.shared_backbone", description=__doc__.split("\n")[0]
-    )
+    parser = study_parser("training.studies.shared_backbone", __doc__)
     add = parser.add_argument
     add("--classes", type=Path, required=True, help="the images of the classifier's training")
     add("--photos", type=Path, nargs="+", required=True, help="the photos of the embedder's training")
@@ -61,7 +57,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--val-photos", type=int, help="at most, drawn, to make pairs of (default: all)")
     add("--rounds", type=int, default=100, help="of timing")
     add("--seed", type=int, default=0)
-    add("--name", default="shared_trunk", help="of the folder below runs/")
+    add("--name", default="shared_backbone", help="of the folder below runs/")
     add("--runs", type=Path, default=RUNS)
     add("--restart", action="store_true", help="throw kept features away")
     return parser.parse_args(arguments)
@@ -85,7 +81,7 @@ class Study:
         chosen = {name: getattr(given, name) for name in ("head_photos", "val_photos", "seed")}
         versions = {one.name: one.version for one in self.models[:2]}
         claim = chosen | versions | {"classes": self.data.sha256, "photos": self.photos.sha256}
-        claim_folder(self.folder, json.dumps(claim, indent=2, sort_keys=True), restart=given.restart)
+        claim_folder(self.folder, claim, restart=given.restart)
         self.runners = self.models.runners(self.settings)
 
     def classes(self) -> str:
@@ -101,25 +97,19 @@ class Study:
 
             return describe(map(self.data.image, rows), len(rows), self.some(*leads), altered)
 
-        train = self.kept("train", lambda: features("train", TRUNKS))
-        clean = self.kept("val", lambda: features("val", (*TRUNKS, "logits")))
-        covered = self.kept("hidden", lambda: features("val", (*TRUNKS, "logits"), hidden))
+        train = self.kept("train", lambda: features("train", BACKBONES))
+        clean = self.kept("val", lambda: features("val", (*BACKBONES, "logits")))
+        covered = self.kept("hidden", lambda: features("val", (*BACKBONES, "logits"), hidden))
         rows = self.data.indices("val")
         groups = np.unique([self.data.records[int(row)].group for row in rows], return_inverse=True)[1]
         arms = class_arms(self.models, self.data, train, clean, covered)
         return class_table(arms, self.data.targets[rows], groups, self.given.seed)
 
     def pairs(self) -> PairSets:
-        """Of validation photos; look-alikes are chosen by the trunk as it is published."""
-        seed, every = self.options.fit.seed, self.photos.numbers("val")
-        numbers = sorted(int(i) for i in np.random.default_rng((seed, 2)).permutation(every)[: self.given.val_photos])
-        kinds, keys = [""] * len(numbers), [self.photos.photos[number].key for number in numbers]
-        if self.options.kind_by is not None:
-            kinds = [name or "" for name in group_names(keys, self.options.kind_by)]
-        network, cpu = published(self.models.embedder), torch.device("cpu")
-        return labelled_pairs(
-            network, self.photos, numbers, kinds, self.models.embedder.input, device=cpu, workers=0, seed=seed
-        )
+        """Of validation photos; hard negatives are chosen by the backbone as it is published."""
+        embedder = self.models.embedder
+        most = self.given.val_photos
+        return validation_pairs(published(embedder), self.photos, self.options, embedder.input, Compute(), most=most)
 
     def embeddings(self) -> list[str]:
         """The tables of near-duplicates, with what each is."""
@@ -127,9 +117,9 @@ class Study:
         truth = Truth.of(pairs, self.photos)
         shots = head_shots(self.photos, self.options.fit.seed, self.given.head_photos)
         uploads = uploads_of([*pairs.everyday, *pairs.hard])
-        trunks = (*TRUNKS, "classifier")
-        views = self.kept("views", lambda: self.shown(shots, trunks))
-        described = self.kept("pairs", lambda: self.shown(uploads, (*trunks, "layout")))
+        backbones = (*BACKBONES, "classifier")
+        views = self.kept("views", lambda: self.shown(shots, backbones))
+        described = self.kept("pairs", lambda: self.shown(uploads, (*backbones, "layout")))
         arms = pair_arms(self.models, views, described, truth)
         found = {aim: [decided(arm.similarities, truth, aim) for arm in arms] for aim in (self.options.aim, "f1")}
         called = {aim: [flags for flags, _ in each] for aim, each in found.items()}
@@ -171,7 +161,7 @@ class Study:
         ]
         return "\n\n".join(
             [
-                f"Weights of both trunks: the first {count} of {len(stages)} stages are the same",
+                f"Weights of both backbones: the first {count} of {len(stages)} stages are the same",
                 stage_table(stages),
                 f"CPU time of one image, 1 thread, medians of {given.rounds} rounds (10 % to 90 %)",
                 cost_table(models, count, self.settings, given.rounds),
@@ -186,12 +176,7 @@ class Study:
 def main(arguments: Sequence[str] | None = None) -> int:
     given = parse(arguments)
     torch.set_num_threads(1)
-    try:
-        print(Study(given).text())
-    except PhototriageError as error:
-        print(f"error: {error.detail}", file=sys.stderr)
-        return 1
-    return 0
+    return run_study(lambda: Study(given).text())
 
 
 if __name__ == "__main__":

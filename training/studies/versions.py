@@ -9,42 +9,38 @@ Each runs in ONNX Runtime, as served, at its own size. Differences are to the fi
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from benchmarks.intervals import RESAMPLES
-from phototriage.common.errors import PhototriageError
-from phototriage.images.pixels import resize
-from phototriage.images.upright import whole
 from phototriage.models.classifier import Classifier
 from phototriage.models.loading import load_classifier
 from phototriage.settings import Settings
-from training.classifier.options import hardware
 from training.data.dataset import Dataset
 from training.data.loading import load
+from training.loop.compute import hardware
 from training.loop.run import RunError
+from training.statistics.intervals import RESAMPLES
 from training.studies.backbone_classes import ClassArm, class_table
-from training.studies.backbone_features import hidden
+from training.studies.backbone_features import describe, hidden
 from training.studies.backbone_graphs import Floats, Images
-
-BATCH = 32
+from training.studies.command import run_study, study_parser
 
 
 def logits_of(
     model: Classifier, data: Dataset, rows: Sequence[int], change: Callable[[Images, Sequence[int]], Images]
 ) -> Floats:
     """(n, K) of these images, after the change, in the order of the data's labels."""
-    found, columns = [], [model.labels.index(label) for label in data.labels]
-    for start in range(0, len(rows), BATCH):
-        some = rows[start : start + BATCH]
-        images = np.stack([resize(whole(data.image(row)), model.manifest.input).pixels for row in some])
-        found.append(model.logits(change(images, some))[:, columns])
-    return np.concatenate(found)
+    columns = [model.labels.index(label) for label in data.labels]
+    found = describe(
+        map(data.image, rows),
+        len(rows),
+        {"logits": (model.manifest.input, model.logits)},
+        lambda pixels, start: change(pixels, rows[start : start + len(pixels)]),
+    )
+    return found["logits"][:, columns]
 
 
 def compare(paths: Sequence[Path], source: Path, seed: int) -> str:
@@ -66,21 +62,16 @@ def compare(paths: Sequence[Path], source: Path, seed: int) -> str:
     groups = np.unique([data.records[row].group for row in rows], return_inverse=True)[1]
     table = class_table(arms, data.targets[rows], groups, seed, "the first")
     drawn = f"95 % intervals: of shares by Wilson, of differences by {RESAMPLES:,} draws of groups of photos"
-    return f"{table}\n\n{data.name} validation, n = {len(rows)}; {drawn}; {hardware(torch.device('cpu'))}"
+    return f"{table}\n\n{data.name} validation, n = {len(rows)}; {drawn}; {hardware()}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m training.studies.versions", description=__doc__.split("\n")[0])
+    parser = study_parser("training.studies.versions", __doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--models", type=Path, nargs="+", required=True, help="folders; the first is the reference")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args(arguments)
-    try:
-        print(compare(given.models, given.data, given.seed))
-    except PhototriageError as error:
-        print(f"error: {error.detail}", file=sys.stderr)
-        return 1
-    return 0
+    return run_study(lambda: compare(given.models, given.data, given.seed))
 
 
 if __name__ == "__main__":

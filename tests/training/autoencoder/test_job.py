@@ -13,26 +13,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.drawings import drawing, encoded, write_folder
+from tests.training.silent import Silent
 from training.autoencoder.examples import path_of
-from training.autoencoder.fit import AutoencoderEpoch, AutoencoderFit, AutoencoderSettings, Examples
+from training.autoencoder.fit import AutoencoderFit, AutoencoderSettings
 from training.autoencoder.job import main
+from training.loop.compute import Compute
 from training.loop.run import AutoencoderRun
 from training.networks.autoencoder import Autoencoder, AutoencoderSpec, Measured, errors
 
-CPU = torch.device("cpu")
 SMALL = ["--size", "16", "--latent", "8", "--width", "8", "--workers", "0", "--device", "cpu"]
 SPEC = AutoencoderSpec(size=16, latent=8, width=8)
-
-
-class Silent:
-    def __init__(self) -> None:
-        self.told: list[Examples] = []
-
-    def step(self, *, epoch: int, step: int, steps: int, loss: float, images: int) -> None:
-        pass
-
-    def epoch(self, result: AutoencoderEpoch, examples: Examples) -> None:
-        self.told.append(examples)
 
 
 def blobs(count: int) -> NDArray[np.uint8]:
@@ -54,7 +44,7 @@ def fit(images: NDArray[np.uint8], epochs: int, folder: Path | None = None, val:
         rows[val:],
         rows[:val],
         AutoencoderSettings(epochs=epochs, batch_size=8),
-        device=CPU,
+        compute=Compute(),
         watcher=Silent(),
         folder=folder,
     )
@@ -84,7 +74,7 @@ def test_the_latent_learns_classes_where_targets_say_them() -> None:
         range(8, 72),
         range(8),
         AutoencoderSettings(epochs=40, batch_size=8, class_weight=1, mirrored=False),
-        device=CPU,
+        compute=Compute(),
         watcher=Silent(),
         targets=targets,
     )
@@ -138,13 +128,13 @@ def test_the_best_epoch_is_kept_and_the_last_where_nothing_judges() -> None:
     assert all(epoch.best for epoch in fit(images, 2, val=0).run())
 
 
-def test_a_training_that_was_stopped_goes_on_exactly(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stop_at", [(0, 1), (1, 2), (1, 3)])  # the last behind an epoch's last step
+def test_a_training_that_was_stopped_goes_on_exactly(tmp_path: Path, stop_at: tuple[int, int]) -> None:
     images = blobs(32)
-    (tmp_path / "parted").mkdir()
     whole = fit(images, 3)
     epochs = whole.run()
-    fit(images, 3, tmp_path / "parted").run(stop=lambda epoch, step: (epoch, step) == (1, 2))
-    again = fit(images, 3, tmp_path / "parted")
+    fit(images, 3, tmp_path).run(stop=lambda epoch, step: (epoch, step) == stop_at)
+    again = fit(images, 3, tmp_path)
     assert [replace(one, seconds=0) for one in again.run()] == [replace(one, seconds=0) for one in epochs]
     for name, value in whole.network.state_dict().items():
         torch.testing.assert_close(again.network.state_dict()[name], value, rtol=0, atol=0)
@@ -160,7 +150,7 @@ def test_mirroring_is_drawn_for_half_of_the_images() -> None:
 
 
 def test_a_last_batch_of_one_is_left_out() -> None:
-    assert [len(rows) for rows in fit(blobs(25), 1)._plan(0)] == [8, 8]
+    assert [len(rows) for rows in fit(blobs(25), 1).plan(0)] == [8, 8]
 
 
 def test_the_command(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,38 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
 
 from phototriage.images.input_config import InputConfig
 from phototriage.saliency.featout_config import FeatOutConfig
 from tests.shapes import shapes_folder
-from training.classifier.fit import Epoch, Fit, FitSettings
+from tests.training.silent import Silent
+from training.classifier.fit import Fit, FitSettings
 from training.data.loading import Dataset, load
+from training.loop.compute import Compute
 from training.networks.classifier import Classifier, NetworkSpec
 
 RULE = InputConfig(height=32, width=32, colour="rgb", resize="bicubic", antialias=True, aspect="stretch")
-FEATOUT = FitSettings(epochs=3, batch_size=16, rate=3e-3, average=0.8, erasing="featout", featout=FeatOutConfig())
-
-
-class Silent:
-    """A watcher that only keeps what it was told."""
-
-    def __init__(self) -> None:
-        self.epochs: list[Epoch] = []
-        self.changed: list[bool] = []
-
-    def step(self, **shown: float) -> None:
-        assert shown["images"] > 0
-
-    def epoch(self, result: Epoch) -> None:
-        self.epochs.append(result)
-
-    def erased(self, epoch: int, before: Tensor, after: Tensor) -> None:
-        self.changed.append(not torch.equal(before, after))
+FEATOUT = FitSettings(
+    epochs=3, batch_size=16, learning_rate=3e-3, ema_decay=0.8, erasing="featout", featout=FeatOutConfig()
+)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +30,7 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 def network() -> Classifier:
     torch.manual_seed(0)
-    return Classifier(NetworkSpec(trunk="small_cnn", classes=2))
+    return Classifier(NetworkSpec(backbone="small_cnn", classes=2))
 
 
 def fit(
@@ -59,8 +46,7 @@ def fit(
         val,
         RULE,
         settings,
-        device=torch.device("cpu"),
-        workers=workers,
+        compute=Compute(workers=workers),
         watcher=watcher,
         folder=folder,
     )
@@ -89,16 +75,18 @@ def test_a_seed_repeats_and_another_differs(shapes: Dataset) -> None:
     assert not same(models[0], models[2])
 
 
-@pytest.mark.parametrize("stop_at", [(0, 2), (1, 0), (1, 3)])
-def test_a_stopped_training_goes_on_exactly(shapes: Dataset, tmp_path: Path, stop_at: tuple[int, int]) -> None:
+@pytest.mark.parametrize("at", [(0, 2), (1, 1), (1, None)])
+def test_a_stopped_training_goes_on_exactly(shapes: Dataset, tmp_path: Path, at: tuple[int, int | None]) -> None:
     undisturbed, expected, _ = fit(shapes, FEATOUT)
     history = undisturbed.run()
+    stop_at = (at[0], at[1] or len(undisturbed.plan(1)))  # None: behind the last step
     stopped, _, _ = fit(shapes, FEATOUT, tmp_path)
-    stopped.run(stop=lambda epoch, step: (epoch, step) >= stop_at)
+    stopped.run(stop=lambda epoch, step: (epoch, step) == stop_at)
+    assert stopped.position == stop_at
     resumed, model, _ = fit(shapes, FEATOUT, tmp_path)
     again = resumed.run()
     assert same(model, expected)
-    assert [(one.loss, one.val_loss) for one in again] == [(one.loss, one.val_loss) for one in history]
+    assert [replace(epoch, seconds=0) for epoch in again] == [replace(epoch, seconds=0) for epoch in history]
 
 
 def test_worker_processes_change_nothing(shapes: Dataset) -> None:
@@ -133,7 +121,8 @@ def test_frozen_stages_and_statistics_stay(shapes: Dataset) -> None:
     before = {name: value.clone() for name, value in model.state_dict().items()}
     one.run()
     after = model.state_dict()
-    frozen = [name for name in before if name.startswith(("trunk.stages.0.", "trunk.stages.1.", "trunk.stages.2."))]
+    stages = tuple(f"backbone.stages.{stage}." for stage in range(3))
+    frozen = [name for name in before if name.startswith(stages)]
     statistics = [name for name in before if "running" in name or "num_batches" in name]
     assert frozen
     assert statistics

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from tests.shapes import shapes_folder
-from training.classifier.fit import Epoch
 from training.classifier.job import main
-from training.classifier.progress import Progress
+from training.loop.loop import EpochResult
+from training.loop.progress import TrainingProgress
 from training.loop.run import read_run
 
-SMALL = ["--trunk", "small_cnn", "--epochs", "2", "--workers", "0", "--batch-size", "32", "--device", "cpu"]
+SMALL = ["--backbone", "small_cnn", "--epochs", "2", "--workers", "0", "--batch-size", "32", "--device", "cpu"]
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def test_a_run_records_what_the_export_needs(photos: Path, tmp_path: Path, capsy
     assert (tmp_path / "shapes" / "erased_002.png").exists()
     assert str(photos) not in record.model_dump_json()
     assert record.training.command == (
-        f"python -m training.classifier --data {photos.name} --name shapes --trunk small_cnn --epochs 2 "
+        f"python -m training.classifier --data {photos.name} --name shapes --backbone small_cnn --epochs 2 "
         "--batch-size 32 --licence CC0"
     )
 
@@ -92,10 +92,10 @@ def test_an_interrupted_run_goes_on(
 ) -> None:
     with monkeypatch.context() as interrupted:
 
-        def epoch_then_interrupt(self: Progress, result: Epoch) -> None:
+        def epoch_then_interrupt(self: TrainingProgress, result: EpochResult) -> None:
             raise KeyboardInterrupt
 
-        interrupted.setattr(Progress, "epoch", epoch_then_interrupt)
+        interrupted.setattr(TrainingProgress, "epoch", epoch_then_interrupt)
         assert run(photos, tmp_path) == 130
     assert "goes on from the last checkpoint" in capsys.readouterr().err
     assert not (tmp_path / "shapes" / "run.json").exists()
@@ -127,13 +127,13 @@ def test_nonsense_is_refused_with_usage(
     assert told in capsys.readouterr().err
 
 
-def test_pretrained_trunk_starts_from_a_regression(
+def test_pretrained_backbone_starts_from_a_regression(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     quick = ["--quick", "--size", "64", "--epochs", "1", "--workers", "0", "--device", "cpu"]
     assert main(["--data", str(photos), "--name", "lite", "--runs", str(tmp_path), *quick]) == 0
     record, _ = read_run(tmp_path / "lite")
     names = {(one.name, one.split) for one in record.metrics}
-    assert ("accuracy of a logistic regression on the frozen trunk", "test") in names
+    assert ("accuracy of a logistic regression on the frozen backbone", "test") in names
     assert ("accuracy", "test") in names
-    assert "head start" in capsys.readouterr().err
+    assert "linear-probe initialisation" in capsys.readouterr().err

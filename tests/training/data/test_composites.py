@@ -1,4 +1,4 @@
-"""Mixes of two images, their ceiling, and what a glance at the pixels tells."""
+"""Composites of two images, their ceiling, and what a glance at the pixels tells."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from training.autoencoder.trajectory import Trajectory, metrics, neighbour_distance
-from training.data.composites import half, maximum, mixed, spearman_ceiling, trivial_features
+from training.data.composites import half, maximum, spearman_ceiling, trivial_features, with_composites
 
 
 def images(count: int = 60) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
@@ -22,9 +22,9 @@ def test_halves_and_maxima_by_hand() -> None:
 
 def test_as_many_mixes_as_make_up_the_prevalence_of_two_different_images() -> None:
     many = images()
-    found = mixed(many, "half", 0.25, np.random.default_rng(1))
-    assert found.is_mix.sum() == 20
-    assert found.is_mix.mean() == pytest.approx(0.25)
+    found = with_composites(many, "half", 0.25, np.random.default_rng(1))
+    assert found.is_composite.sum() == 20
+    assert found.is_composite.mean() == pytest.approx(0.25)
     assert np.array_equal(found.images[:60], many)
     for one in found.images[60:]:
         lefts = [i for i in range(60) if np.array_equal(many[i, :, :4], one[:, :4])]
@@ -37,9 +37,9 @@ def test_as_many_mixes_as_make_up_the_prevalence_of_two_different_images() -> No
 def test_the_published_recipe_leaks_through_the_darkest_pixel() -> None:
     many = images()
     many[:, 0, 0] = 0  # a background, as drawings have
-    found = mixed(many, "normalised_sum", 0.25, np.random.default_rng(1))
+    found = with_composites(many, "normalised_sum", 0.25, np.random.default_rng(1))
     darkest = trivial_features(found.images)["minimum"]
-    assert (darkest[found.is_mix] < darkest[~found.is_mix].min()).all()
+    assert (darkest[found.is_composite] < darkest[~found.is_composite].min()).all()
 
 
 @pytest.mark.parametrize("prevalence", [0.053, 0.5])

@@ -45,7 +45,7 @@ def exported(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with runs/ and models/: a classifier and an autoencoder of the shapes."""
     place = tmp_path_factory.mktemp("place")
     here = ["--data", str(photos), "--runs", str(place / "runs"), *LOCAL]
-    small = ["--trunk", "small_cnn", "--size", "16", "--epochs", "2", "--featout", "none"]
+    small = ["--backbone", "small_cnn", "--size", "16", "--epochs", "2", "--featout", "none"]
     assert train_classifier([*here, "--name", "mine", *small]) == 0
     tiny = ["--size", "16", "--latent", "8", "--width", "8", "--epochs", "2", *REFERENCES]
     assert train_autoencoder([*here, "--name", "mine_autoencoder", *tiny]) == 0

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from tests.drawings import drawing, encoded, write_folder
 from tests.tiny_models import input_rule
 from training.data.photos import Photos, load_photos
 from training.embedder import discriminant_head as discriminant_head
 from training.embedder.discriminant_head import HEAD_VIEWS, head_shots
+from training.loop.compute import Compute
 from training.networks.embedder import Embedder, EmbedderSpec
 from training.pairs.labelled_pairs import Shot
 
@@ -43,10 +43,7 @@ def test_the_head_is_fitted_to_these_views(photos: Path, monkeypatch: pytest.Mon
         seen.extend(shots)
         return np.random.default_rng(0).normal(size=(len(shots), network.head.in_features))
 
-    monkeypatch.setattr(discriminant_head, "answers_for", answers)
-    cpu = torch.device("cpu")
+    monkeypatch.setattr(discriminant_head, "outputs_for", answers)
     network = Embedder(EmbedderSpec(dimension=2, taps=(1,)))
-    discriminant_head.fit_head(
-        network, loaded, input_rule(), device=cpu, workers=0, bf16=False, seed=5, most=7, shrinkage=0.3
-    )
+    discriminant_head.fit_head(network, loaded, input_rule(), Compute(), seed=5, most=7, shrinkage=0.3)
     assert seen == head_shots(loaded, 5, 7)

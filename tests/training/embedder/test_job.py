@@ -18,6 +18,7 @@ from phototriage.model_folder import manifest
 from phototriage.models.loading import load_embedder
 from phototriage.settings import Settings
 from tests.drawings import drawing, encoded, write_folder
+from tests.training.silent import Silent
 from training import tune_threshold
 from training.data.photos import load_photos
 from training.embedder import job as embedder
@@ -26,13 +27,14 @@ from training.embedder.fit import EmbedderFit, EmbedderSettings
 from training.embedder.job import main
 from training.embedder.options import parse
 from training.export import model_folder as export
+from training.loop.compute import Compute
 from training.loop.run import read_embedder_run
 from training.networks.embedder import Embedder, EmbedderSpec
 from training.pairs.thresholds import TuningError
 from training.pairs.thresholds import tune as tune_decision
 
 SMALL = [
-    *("--size", "64", "--epochs", "2", "--small-epochs", "1", "--small-size", "32", "--couples", "4"),
+    *("--size", "64", "--epochs", "2", "--small-epochs", "1", "--small-size", "32", "--hard-negative-pairs", "4"),
     *("--dimension", "16", "--frozen-stages", "7", "--workers", "0", "--device", "cpu", "--precision", "float32"),
 ]
 VAL = r"/(0[0-9]|1[0-9])\."
@@ -137,15 +139,15 @@ def test_the_last_head_is_taken_if_validation_likes_it_better(
 
 
 def test_layout_rescoring_is_taken_where_it_pays(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def decided(looked: float, plain: float) -> LayoutRescoring | None:
+    def decided(rescored: float, plain: float) -> LayoutRescoring | None:
         shutil.rmtree(tmp_path / "mine", ignore_errors=True)
-        given = iter((looked, plain))
+        given = iter((rescored, plain))
         monkeypatch.setattr(embedder, "best_f1", lambda *_: next(given))
         monkeypatch.setattr(embedder.Job, "_score", lambda job, validation: 0.0)
         assert train(photos, tmp_path, "--epochs", "1") == 0
         return read_embedder_run(tmp_path / "mine")[0].decision.layout_rescoring
 
-    assert decided(0.9, 0.8) == embedder.SECOND_LOOK
+    assert decided(0.9, 0.8) == embedder.RESCORING
     assert decided(0.9, 0.9) is None
 
 
@@ -153,41 +155,33 @@ def test_a_training_that_was_stopped_goes_on_exactly(photos: Path, tmp_path: Pat
     def fit(folder: Path) -> EmbedderFit:
         torch.manual_seed(0)
         network = Embedder(EmbedderSpec(dimension=8))
-        network.trunk.load_packaged()
+        network.backbone.load_packaged()
         _, options = parse(["--data", str(photos), "--name", "x", *SMALL])
         found = load_photos([photos], val_keys=VAL, progress=False)
         numbers = found.numbers("val")[:6]
-        device = torch.device("cpu")
-        pairs = labelled_pairs(network, found, numbers, [""] * 6, options.rule, device=device, workers=0, seed=0)
+        pairs = labelled_pairs(network, found, numbers, [""] * 6, options.rule, Compute(), seed=0)
         settings = EmbedderSettings.model_validate(options.fit.model_dump() | {"memory": 64})
         return EmbedderFit(
-            network, found, pairs, options.rule, settings, device=device, workers=0, watcher=Silent(), folder=folder
+            network, found, pairs, options.rule, settings, compute=Compute(), watcher=Silent(), folder=folder
         )
 
     whole = fit(folder_in(tmp_path, "whole"))
     epochs = whole.run()
-    parted = folder_in(tmp_path, "parted")
-    fit(parted).run(stop=lambda epoch, step: (epoch, step) == (0, 2))
-    again = fit(parted)
-    assert [replace(one, seconds=0) for one in again.run()] == [replace(one, seconds=0) for one in epochs]
-    for name, value in whole.network.state_dict().items():
-        torch.testing.assert_close(again.network.state_dict()[name], value, rtol=0, atol=0)
+    # In each of the two stages, and behind the last step of an epoch.
+    for stop_at in ((0, 2), (1, 1), (1, len(whole.plan(1)))):
+        parted = folder_in(tmp_path, f"parted at {stop_at}")
+        stopped = fit(parted)
+        stopped.run(stop=lambda epoch, step, stop_at=stop_at: (epoch, step) == stop_at)  # type: ignore[misc]
+        assert stopped.position == stop_at
+        again = fit(parted)
+        assert [replace(one, seconds=0) for one in again.run()] == [replace(one, seconds=0) for one in epochs]
+        for name, value in whole.network.state_dict().items():
+            torch.testing.assert_close(again.network.state_dict()[name], value, rtol=0, atol=0)
 
 
 def folder_in(path: Path, name: str) -> Path:
     (path / name).mkdir()
     return path / name
-
-
-class Silent:
-    def told(self, text: str) -> None:
-        pass
-
-    def step(self, **_: object) -> None:
-        pass
-
-    def epoch(self, result: object) -> None:
-        pass
 
 
 def write_pairs(path: Path, rows: list[tuple[str, ...]], header: str = "path_a,path_b,is_same") -> Path:

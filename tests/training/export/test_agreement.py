@@ -19,7 +19,7 @@ NONE = np.zeros(24, bool)
 @pytest.fixture(scope="module")
 def network() -> Classifier:
     torch.manual_seed(0)
-    return Classifier(NetworkSpec(trunk="small_cnn", classes=3)).eval()
+    return Classifier(NetworkSpec(backbone="small_cnn", classes=3)).eval()
 
 
 def through_torch(network: Classifier, images: Images, weights: Floats) -> tuple[Floats, Floats]:

@@ -27,7 +27,7 @@ from training.loop.run import read_run
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     photos = shapes_folder(tmp_path_factory.mktemp("photos"), 60)
     folder = tmp_path_factory.mktemp("runs")
-    small = ["--trunk", "small_cnn", "--epochs", "2", "--workers", "0", "--device", "cpu"]
+    small = ["--backbone", "small_cnn", "--epochs", "2", "--workers", "0", "--device", "cpu"]
     assert train(["--data", str(photos), "--name", "shapes", "--runs", str(folder), *small]) == 0
     return folder
 

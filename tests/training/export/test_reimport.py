@@ -21,10 +21,10 @@ from training.loop.run import ClassifierRun
 from training.networks.classifier import Classifier, NetworkSpec
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
+@pytest.fixture(params=["backbone", "trunk"])  # "trunk": as models that were exported before name it
+def folder(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     torch.manual_seed(3)
-    spec = NetworkSpec(trunk="small_cnn", classes=2)
+    spec = NetworkSpec(backbone="small_cnn", classes=2)
     network = Classifier(spec).eval()
     run = ClassifierRun(
         name="tiny",
@@ -34,7 +34,9 @@ def folder(tmp_path: Path) -> Path:
         featout=None,
         metrics=(),
         data=Data(name="drawn", sha256="0" * 64, licence="CC0", images={"train": 1}),
-        training=Training(command="none", settings={"trunk": "small_cnn"}, random_seed=3, packages={}, hardware="any"),
+        training=Training(
+            command="none", settings={request.param: "small_cnn"}, random_seed=3, packages={}, hardware="any"
+        ),
     )
     export(run, network, tmp_path, drawn_images(8, 32, 32, 3), default=True, drawn=True)
     return tmp_path / "tiny"
@@ -52,7 +54,7 @@ def test_it_answers_as_the_server_does(folder: Path) -> None:
 
 def test_a_manifest_of_another_network_is_refused(folder: Path) -> None:
     described = read(folder)
-    settings = described.training.model_copy(update={"settings": {"trunk": "efficientnet_lite0"}})
+    settings = described.training.model_copy(update={"settings": {"backbone": "efficientnet_lite0"}})
     write(described.model_copy(update={"training": settings}), folder)
     with pytest.raises(ModelFolderError, match="isn't the network"):
         read_exported(folder)

@@ -30,7 +30,7 @@ ALL_RULES = [
 
 def small_network() -> Classifier:
     torch.manual_seed(0)
-    return Classifier(NetworkSpec(trunk="small_cnn", classes=3))
+    return Classifier(NetworkSpec(backbone="small_cnn", classes=3))
 
 
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)

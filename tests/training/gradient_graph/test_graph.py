@@ -22,7 +22,8 @@ from phototriage.runtime.forward_graph import forward_only
 from training.data.drawn_images import drawn_images
 from training.gradient_graph.graph import build_onnx, folded
 from training.gradient_graph.layers import UnsupportedLayer
-from training.networks.classifier import Classifier, NetworkSpec, Trunk, norms
+from training.networks.backbones import BackboneName
+from training.networks.classifier import Classifier, NetworkSpec, norms
 from training.networks.embedder import Embedder, EmbedderSpec
 
 CLASSES = 3
@@ -44,12 +45,12 @@ def rule_of(side: int, grey: bool = False) -> InputConfig:
     return rgb.model_copy(update={"colour": "grey"}) if grey else rgb
 
 
-def classifier(trunk: Trunk, channels: int = 3) -> Classifier:
+def classifier(backbone: BackboneName, channels: int = 3) -> Classifier:
     torch.manual_seed(0)
-    spec = NetworkSpec.model_validate({"trunk": trunk, "classes": CLASSES, "channels": channels})
+    spec = NetworkSpec.model_validate({"backbone": backbone, "classes": CLASSES, "channels": channels})
     network = Classifier(spec).eval()
-    if trunk == "efficientnet_lite0":
-        network.trunk.load_packaged()  # type: ignore[operator]
+    if backbone == "efficientnet_lite0":
+        network.backbone.load_packaged()  # type: ignore[operator]
         return network
     for norm in norms(network):  # statistics that a wrong fold would show
         nn.init.normal_(norm.running_mean, std=0.3)  # type: ignore[arg-type]
@@ -110,7 +111,7 @@ def test_a_strided_convolution_by_hand() -> None:
 
 @pytest.mark.parametrize("batch", [1, 3, 8])
 @pytest.mark.parametrize(
-    ("trunk", "side", "channels"),
+    ("backbone", "side", "channels"),
     [
         ("efficientnet_lite0", 64, 3),
         ("mobilenet_v3_small", 64, 3),
@@ -118,8 +119,8 @@ def test_a_strided_convolution_by_hand() -> None:
         ("small_cnn", 30, 3),  # odd sizes before two of the pools
     ],
 )
-def test_agrees_with_torch_in_float64(trunk: Trunk, side: int, channels: int, batch: int) -> None:
-    network = classifier(trunk, channels)
+def test_agrees_with_torch_in_float64(backbone: BackboneName, side: int, channels: int, batch: int) -> None:
+    network = classifier(backbone, channels)
     images, weights = drawn_images(batch, side, side, channels, seed=2), weights_for(batch)
     logits, gradient = run(build_onnx(network, rule_of(side, channels == 1)), images, weights)
     expected_logits, expected = exact(network, images, weights)
@@ -205,7 +206,7 @@ def test_an_embedder_against_float64() -> None:
     """Pooling of several stages, cube roots and unit length have gradients too."""
     torch.manual_seed(0)
     network = Embedder(EmbedderSpec(dimension=6)).eval()
-    network.trunk.load_packaged()
+    network.backbone.load_packaged()
     images = drawn_images(3, 64, 64, 3)
     weights = np.random.default_rng(1).normal(size=(3, 6)).astype(np.float32)
     model = build_onnx(network, rule_of(64), "embedding")

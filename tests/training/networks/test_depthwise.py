@@ -45,7 +45,7 @@ def test_float32_stays_with_the_library() -> None:
 
 
 def test_only_depthwise_convolutions_are_touched_and_the_state_stays() -> None:
-    network = Classifier(NetworkSpec(trunk="efficientnet_lite0", classes=2))
+    network = Classifier(NetworkSpec(backbone="efficientnet_lite0", classes=2))
     names = list(network.state_dict())
     accelerate(network)
     touched = [module for module in network.modules() if "forward" in vars(module)]

@@ -16,7 +16,7 @@ from training.embedder.losses import EmbeddingLoss, differential_entropy_loss
 from training.embedder.views import VIEWS, nearest, plan_epoch
 from training.networks.embedder import discriminant, generalised_mean
 from training.pairs.labelled_pairs import (
-    LOOK_ALIKES,
+    HARD_NEGATIVE,
     SHARED,
     SHARED_PAIRS,
     Neighbours,
@@ -120,8 +120,8 @@ def test_everyday_pairs_are_what_the_benchmark_says(neighbours: Neighbours) -> N
     pairs = everyday_pairs([0, 2, 3], neighbours, seed=4)
     kinds = Counter(pair.kind for pair in pairs if not pair.same)
     assert sum(pair.same for pair in pairs) == 9
-    assert kinds[LOOK_ALIKES] == 12
-    assert kinds["look-alike, edited"] == kinds["random"] == 3
+    assert kinds[HARD_NEGATIVE] == 12
+    assert kinds["hard negative, edited"] == kinds["random"] == 3
     assert kinds[SHARED] == min(3, SHARED_PAIRS)
     assert all((pair.left.photo == pair.right.photo) == pair.same for pair in pairs)
     worn = [pair for pair in pairs if pair.kind == SHARED]
@@ -133,7 +133,7 @@ def test_everyday_pairs_are_what_the_benchmark_says(neighbours: Neighbours) -> N
 def test_hard_pairs_are_what_the_benchmark_says(neighbours: Neighbours) -> None:
     pairs = hard_pairs([0, 2, 3, 4], neighbours, seed=4)
     assert sum(pair.same for pair in pairs) == 8
-    assert Counter(pair.kind for pair in pairs if not pair.same) == {LOOK_ALIKES: 8, SHARED: 4}
+    assert Counter(pair.kind for pair in pairs if not pair.same) == {HARD_NEGATIVE: 8, SHARED: 4}
     assert {pair.kind for pair in pairs if pair.same} <= HARD.keys()
 
 
@@ -153,11 +153,11 @@ def test_nearest_leaves_out_the_own_group_and_what_may_be_the_same_photo() -> No
     assert nearest(embeddings[:1], np.array([0]), 2, guard=1.0).tolist() == [[-1, -1]]
 
 
-def test_an_epoch_is_planned_in_couples_of_different_groups() -> None:
+def test_an_epoch_is_planned_in_pairs_of_different_groups() -> None:
     groups = np.arange(40) // 2
     table = np.tile(np.arange(40), (40, 1))
-    plan = plan_epoch(list(range(40)), groups, table, couples=3, seed=(0, 1))
-    assert plan == plan_epoch(list(range(40)), groups, table, couples=3, seed=(0, 1))
+    plan = plan_epoch(list(range(40)), groups, table, pairs=3, seed=(0, 1))
+    assert plan == plan_epoch(list(range(40)), groups, table, pairs=3, seed=(0, 1))
     assert len(plan) > 5
     for batch in plan:
         assert len(batch) == 3 * 2 * VIEWS

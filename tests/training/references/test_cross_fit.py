@@ -10,12 +10,12 @@ import torch
 
 from tests.shapes import shapes_folder
 from training.data.loading import Dataset, load
+from training.loop.compute import Compute
 from training.references import cross_fit as module
 from training.references.cross_fit import References, ReferenceSettings, halves, reference_network
 from training.sources.files import DataError
 
 SETTINGS = ReferenceSettings(size=16, epochs=2, batch_size=16)
-CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def test_halves_are_of_about_one_size_and_keep_groups_together(shapes: Dataset) 
 
 
 def references(shapes: Dataset, folder: Path, **changes: object) -> References:
-    return References(shapes, SETTINGS.model_copy(update=changes), folder, CPU, 0)
+    return References(shapes, SETTINGS.model_copy(update=changes), folder, Compute())
 
 
 def test_no_network_answers_for_what_it_learned(
@@ -45,7 +45,7 @@ def test_no_network_answers_for_what_it_learned(
         seen.append((set(learns), set(asked)))
         return np.full((len(asked), 2), len(seen), np.float32)
 
-    monkeypatch.setattr(References, "_answers", answers)
+    monkeypatch.setattr(References, "_probabilities", answers)
     rows = list(range(5, len(shapes)))
     found = references(shapes, tmp_path).cross_fit(rows, (0, 1))
     assert found.shape == (2, len(rows), 2)
@@ -89,7 +89,7 @@ def test_what_was_learned_otherwise_is_learned_anew(
     # The same halves, other images asked: no network learns again.
     one.unseen(rows, rows[:6], (0,))
     assert not capsys.readouterr().err
-    references(shapes, tmp_path, rate=1e-3).cross_fit(rows, (0,))
+    references(shapes, tmp_path, learning_rate=1e-3).cross_fit(rows, (0,))
     assert capsys.readouterr().err.count("epoch 2/2") == 2
     one.unseen(rows[6:], rows[:6], (0,))
     assert capsys.readouterr().err.count("epoch 2/2") == 2

@@ -129,8 +129,8 @@ def test_only_equal_pixels_are_duplicates_in_tables(tmp_path: Path) -> None:
     header = "label," + ",".join(f"pixel{place}" for place in range(16))
     (tmp_path / "tiny.csv").write_text("\n".join([header, *lines]))
     dataset = load(tmp_path / "tiny.csv", progress=False)
-    assert dataset.look_alikes.exact == ((0, 1),)
-    assert dataset.look_alikes.near == ()
+    assert dataset.near_identical.exact == ((0, 1),)
+    assert dataset.near_identical.near == ()
     assert dataset.conflicts() == ((0, 1),)
 
 

@@ -1,4 +1,4 @@
-"""Forward graphs of two models on one trunk: what is shared, cut and joined answers what torch does."""
+"""Forward graphs of two models on one backbone: what is shared, cut and joined answers what torch does."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Two:
 
     def __init__(self) -> None:
         torch.manual_seed(0)
-        self.classifier = Classifier(NetworkSpec(trunk="efficientnet_lite0", classes=2)).eval()
+        self.classifier = Classifier(NetworkSpec(backbone="efficientnet_lite0", classes=2)).eval()
         self.embedder = Embedder(EmbedderSpec(dimension=4)).eval()
         for own, other in list(zip(self.classifier.stages(), self.embedder.stages(), strict=True))[:SHARED]:
             own.load_state_dict(other.state_dict())
@@ -86,7 +86,7 @@ def test_features_are_what_the_last_layer_reads_and_the_average(two: Two) -> Non
     np.testing.assert_allclose(last_layer(two.embedding).embed(features[:, :-LAST]), embedding, atol=1e-6)
 
 
-def test_a_transplanted_trunk_gives_the_donor_s_features(two: Two) -> None:
+def test_a_transplanted_backbone_gives_the_donor_s_features(two: Two) -> None:
     images = images_of(SIZE)
     graph = with_features(fed_with(transplanted(two.embedding, two.logits), SIZE))
     _, features = opened(graph, SETTINGS)(images)

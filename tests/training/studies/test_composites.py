@@ -1,4 +1,4 @@
-"""The study of mixed images, small: tables, pictures, going on; and the study of debateable ones."""
+"""The study of composite images, small: tables, pictures, going on; and the study of debateable ones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.shapes import shapes_folder
-from training.studies import composites as mixed_images
+from training.studies import composites as study
 from training.studies import debateable
 
 
@@ -18,9 +18,9 @@ def test_the_study_prints_tables_and_leaves_pictures(tmp_path: Path, capsys: pyt
     arguments = ["--data", str(tmp_path / "shapes"), "--name", "study", "--runs", str(tmp_path / "runs")]
     arguments += ["--seeds", "2", "--epochs", "2", "--size", "16", "--width", "4", "--latent", "8", "--workers", "0"]
     arguments += ["--prevalence", "0.2", "--train-images", "150"]
-    assert mixed_images.main(arguments) == 0
+    assert study.main(arguments) == 0
     out = capsys.readouterr().out
-    for recipe in mixed_images.RECIPES:
+    for recipe in study.RECIPES:
         assert f"**{recipe}**" in out
         for kind in ("histograms", "tail"):
             with Image.open(tmp_path / f"runs/study/{recipe}_{kind}.png") as picture:
@@ -28,18 +28,18 @@ def test_the_study_prints_tables_and_leaves_pictures(tmp_path: Path, capsys: pyt
     assert out.count("| fusion of metrics and latent | ") == 3
     assert out.count("best trivial feature") >= 3
     assert "±" in out
-    assert mixed_images.main(arguments) == 0
+    assert study.main(arguments) == 0
     again = capsys.readouterr()
     assert again.out == out
     assert "seed" not in again.err
 
 
 def test_figures_of_a_perfect_and_of_a_constant_score() -> None:
-    is_mix = np.arange(100) < 20
-    auroc, precision, correlation = mixed_images.figures_of(is_mix + np.linspace(0, 0.5, 100), is_mix)
+    is_composite = np.arange(100) < 20
+    auroc, precision, correlation = study.figures_of(is_composite + np.linspace(0, 0.5, 100), is_composite)
     assert (auroc, precision) == pytest.approx((1, 1))
     assert correlation == pytest.approx(1, abs=0.01)
-    assert mixed_images.figures_of(np.zeros(100), is_mix) == (0.5, 0.2, 0)
+    assert study.figures_of(np.zeros(100), is_composite) == (0.5, 0.2, 0)
 
 
 def test_between_by_hand() -> None:

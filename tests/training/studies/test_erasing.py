@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 
-from training.studies.erasing import interval, occlusion, strongest, table, to_mean
+from training.studies.erasing import occlusion, strongest, table, to_mean
 
 
 def test_the_strongest_fifth() -> None:
@@ -27,13 +26,6 @@ def test_masked_pixels_take_the_mean_colour() -> None:
     pixels = torch.tensor([[[[0.0, 1.0], [0.5, 0.5]]]])
     mask = torch.tensor([[[True, False], [False, False]]])
     assert to_mean(pixels, mask).flatten().tolist() == [0.5, 1.0, 0.5, 0.5]
-
-
-def test_interval_by_students_t() -> None:
-    # n = 5, sd = √2.5, t(4, .975) = 2.7764
-    mean, reach = interval([1, 2, 3, 4, 5])
-    assert mean == 3
-    assert reach == pytest.approx(2.7764 * np.sqrt(2.5) / np.sqrt(5), rel=1e-4)
 
 
 def test_the_table_prints_paired_differences() -> None:

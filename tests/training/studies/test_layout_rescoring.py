@@ -25,7 +25,7 @@ def test_the_loss_of_a_similarity_that_tells_all_or_nothing() -> None:
 
 
 def test_the_best_comes_first_and_doubt_where_it_pays() -> None:
-    # Look-alikes agree by .65 and are as similar as the cropped copies, which agree in nothing.
+    # Hard negatives agree by .65 and are as similar as the cropped copies, which agree in nothing.
     rng = np.random.default_rng(0)
     same = np.arange(2000) < 1000
     agreement = np.where(same, 0.1, 0.65)

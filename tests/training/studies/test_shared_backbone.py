@@ -1,4 +1,4 @@
-"""The study of one trunk for class and embedding, the whole of it on drawings."""
+"""The study of one backbone for class and embedding, the whole of it on drawings."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tests.tiny_models import decision, described
 from tests.training.gradient_graph.test_graph import rule_of
 from tests.training.studies.test_backbone_graphs import OTHER, SHARED, SIZE, Two
 from training.embedder.options import parse as parse_embedder
-from training.studies import backbone_classes as trunk_classes
-from training.studies import backbone_pairs as trunk_pairs
+from training.studies import backbone_classes as backbone_classes
+from training.studies import backbone_pairs as backbone_pairs
 from training.studies.shared_backbone import main
 
 
@@ -38,9 +38,9 @@ def write_model(folder: Path, model: onnx.ModelProto, **changes: Any) -> Path:
 def test_all_tables_of_two_models(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for module in (trunk_classes, trunk_pairs):
+    for module in (backbone_classes, backbone_pairs):
         monkeypatch.setattr(module, "RESAMPLES", 20)
-    monkeypatch.setattr(trunk_classes, "STRENGTHS", (0.001, 0.01))
+    monkeypatch.setattr(backbone_classes, "STRENGTHS", (0.001, 0.01))
     two = Two()
     photos = write_folder(tmp_path / "photos", {f"{i:02}.png": encoded(drawing(i)) for i in range(40)})
     photos_of_training = ["--data", str(photos), "--val-keys", r"/[0-2]\d"]
@@ -74,8 +74,13 @@ def test_all_tables_of_two_models(
     assert main(arguments) == 0
     text = capsys.readouterr().out
     assert f"the first {SHARED} of 9 stages are the same" in text
-    for lead in ("| E0: the classifier", "| E1: embedder trunk", "| E2: the classifier's trunk", "| E3: the embedder"):
+    for lead in (
+        "| E0: the classifier",
+        "| E1: embedder backbone",
+        "| E2: the classifier's backbone",
+        "| E3: the embedder",
+    ):
         assert lead in text
-    assert {path.stem for path in (tmp_path / "runs/shared_trunk").glob("*.npz")} == {
+    assert {path.stem for path in (tmp_path / "runs/shared_backbone").glob("*.npz")} == {
         *("train", "val", "hidden", "views", "pairs")
     }

@@ -14,7 +14,7 @@ def test_a_row_for_each_count_which_is_kept(tmp_path: Path, capsys: pytest.Captu
     photos = write_folder(tmp_path / "photos", {f"{i:02}.png": encoded(drawing(i)) for i in range(30)})
     arguments = [
         *("--data", str(photos), "--name", "stages", "--runs", str(tmp_path / "runs"), "--val-keys", r"/0\d"),
-        *("--size", "64", "--small-size", "32", "--epochs", "1", "--couples", "3", "--dimension", "8"),
+        *("--size", "64", "--small-size", "32", "--epochs", "1", "--hard-negative-pairs", "3", "--dimension", "8"),
         *("--workers", "0", "--device", "cpu", "--precision", "float32", "--frozen", "9", "8"),
     ]
     assert main(arguments) == 0

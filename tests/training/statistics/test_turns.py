@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.turns import WARM_UP, measure, ratios
+from training.statistics.turns import WARM_UP, measure, ratios
 
 
 def test_every_call_is_made_in_every_round_and_begins_in_turn() -> None:

@@ -13,17 +13,19 @@ WARM_UP = 10
 Seconds = Mapping[str, NDArray[np.float64]]
 
 
-def measure(timed: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, NDArray[np.float64]]:
+def measure(
+    timed: Mapping[str, Callable[[], object]], rounds: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, NDArray[np.float64]]:
     """Seconds (rounds,) of each call; every round makes each once, each round beginning with another."""
     names = list(timed)
     seconds = {name: np.empty(rounds) for name in names}
     for round_number in range(-WARM_UP, rounds):
         turn = round_number % len(names)
         for name in names[turn:] + names[:turn]:
-            began = time.perf_counter()
+            began = clock()
             timed[name]()
             if round_number >= 0:
-                seconds[name][round_number] = time.perf_counter() - began
+                seconds[name][round_number] = clock() - began
     return seconds
 
 

@@ -16,7 +16,7 @@ def mean_and_reach(values: Sequence[float]) -> tuple[float, float | None]:
     return mean, float(t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values)))
 
 
-def told(values: Sequence[float], digits: int = 3) -> str:
+def mean_cell(values: Sequence[float], digits: int = 3) -> str:
     """As a cell of a table."""
     mean, reach = mean_and_reach(values)
     return f"{mean:.{digits}f}" if reach is None else f"{mean:.{digits}f} ± {reach:.{digits}f}"

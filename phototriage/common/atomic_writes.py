@@ -1,4 +1,4 @@
-"""Folders that are written atomically: completely or not at all, whatever ends the process that writes them."""
+"""Folders and files that are written atomically: completely or not at all, whatever ends the process that writes."""
 
 from __future__ import annotations
 
@@ -23,6 +23,14 @@ def atomic_folder(place: Path) -> Iterator[Path]:
     sync(temporary)
     temporary.rename(place)
     sync(place.parent)
+
+
+@contextmanager
+def atomic_file(place: Path) -> Iterator[Path]:
+    """Give a temporary name to write a file under; at the end it is renamed to `place`, so that no reader sees half."""
+    temporary = place.with_name(place.name + PART)
+    yield temporary
+    temporary.replace(place)
 
 
 def sync(path: Path) -> None:

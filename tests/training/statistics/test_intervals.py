@@ -5,7 +5,16 @@ import math
 import numpy as np
 import pytest
 
-from benchmarks.intervals import over_resamples, percentiles, rate, resamples, share
+from training.statistics.intervals import over_resamples, percentiles, rate, resamples, share, wilson
+
+
+@pytest.mark.parametrize(
+    ("right", "n", "low", "high"),
+    [(0, 10, 0.0, 0.27753), (5, 10, 0.23659, 0.76341), (10, 10, 0.72247, 1.0), (81, 263, 0.2553, 0.3662)],
+)
+def test_wilson_by_published_values(right: int, n: int, low: float, high: float) -> None:
+    # 81 of 263: Newcombe 1998, Statistics in Medicine 17, table I.
+    assert wilson(right, n) == pytest.approx((low, high), abs=5e-5)
 
 
 def test_a_share_has_wilsons_interval() -> None:

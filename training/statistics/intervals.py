@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -9,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import chi2
 
-from training.loop.evaluation import wilson
-
 TAIL = 0.025
+Z95 = 1.959963984540054
 RESAMPLES = 1000
 
 Rows = NDArray[np.int32]
@@ -25,6 +25,14 @@ class Figure(NamedTuple):
     low: float
     high: float
     n: int
+
+
+def wilson(right: int, n: int) -> tuple[float, float]:
+    """Wilson's 95 % score interval of a proportion."""
+    share = right / n
+    centre = (share + Z95**2 / (2 * n)) / (1 + Z95**2 / n)
+    reach = Z95 / (1 + Z95**2 / n) * math.sqrt(share * (1 - share) / n + Z95**2 / (4 * n * n))
+    return max(0.0, centre - reach), min(1.0, centre + reach)
 
 
 def share(count: int, n: int) -> Figure:
