@@ -210,7 +210,7 @@ def test_readme_trains_as_the_tutorial_does() -> None:
 def test_the_tutorial_of_kubernetes_has_the_commands_of_the_manifests_document() -> None:
     """Which tests/deploy/test_kubernetes.py compares with the manifests."""
     document = text_of("deploy/README.md")
-    commands = "".join(blocks(KUBERNETES, "bash")).replace(" \\\n ", "").splitlines()
+    commands = "".join(blocks(KUBERNETES, "bash")).splitlines()
     assert len(commands) >= 7
     assert [command for command in commands if command not in document] == []
 
