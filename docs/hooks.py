@@ -1,7 +1,7 @@
 """Pages of the site that are made when it is built, so that they can't be out of date: those of the packages' names,
 of HTTP from clients/openapi.json, and documents that stand elsewhere in the repository.
 
-MkDocs calls `on_config`, then `on_files`.
+MkDocs calls `on_config`, then `on_files`, then `on_page_markdown` for each page.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[1]
 # Documents that have their place elsewhere, and their pages.
@@ -30,6 +31,7 @@ INCLUDED = {
     "clients/typescript/README.md": "how_to/typescript_client.md",
 }
 OWN_PAGE = {"RESULTS.md"}  # links to it go to a page that docs/ has itself
+FIELDED = {"BaseModel", "NamedTuple", "_Answer", "_Part", "_Mask"}  # classes, the bases of classes with fields
 PACKAGES_NAV = "Python packages"
 LINK = re.compile(r"(?<!!)\[([^\]]*)\]\(([^)\s]+)\)")
 PICTURE = re.compile(r"!\[([^\]]*)\]\(([^)\s]+)\)")
@@ -54,6 +56,15 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for page, text in made.items():
         files.append(File.generated(config, page, content=text))
     return files
+
+
+def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
+    """Pages of figures have no list of sections beside them, so that their tables have its room."""
+    if page.file.src_uri.startswith("results/"):
+        page.meta["hide"] = ["toc"]
+    if page.file.src_uri == "index.md":
+        page.meta["hide"] = ["navigation"]
+    return markdown
 
 
 def _fill(nav: Any, pages: list[Any]) -> None:
@@ -132,16 +143,24 @@ def package_page(name: str) -> str:
     if source.is_file():
         return f"# {name}\n\n::: {name}\n    options: {{show_root_heading: false, heading_level: 2}}\n"
     modules = [path for path in sorted(source.glob("*.py")) if path.stem != "__init__" and path.stem != "__main__"]
-    defined = {each for path in modules for each in definitions_of(path)}
+    defined = {each: node for path in modules for each, node in definitions_of(path).items()}
     exported = [each for each in names_of(source / "__init__.py") if each in defined]
     lines = [f"# {name}", "", document_of(source / "__init__.py"), "", "## Modules", ""]
     lines += table(("module", "what"), [(f"`{path.stem}`", summary(path)) for path in modules])
     if exported:
         lines += ["", "## Public names", ""]
-        lines += [f"::: {name}.{each}\n" for each in exported]
+        for each in exported:
+            options = "{show_if_no_docstring: true, separate_signature: false}" if has_fields(defined[each]) else "{}"
+            lines += [f"::: {name}.{each}", f"    options: {options}", ""]
     else:
         for path in modules:
-            lines += ["", f"## {path.stem}", "", f"::: {name}.{path.stem}", "    options: {show_root_heading: false}"]
+            lines += [
+                "",
+                f"## {path.stem}",
+                "",
+                f"::: {name}.{path.stem}",
+                "    options: {show_root_heading: false, show_root_toc_entry: false}",
+            ]
     return "\n".join(lines) + "\n"
 
 
@@ -163,10 +182,16 @@ def names_of(source: Path) -> list[str]:
     return []
 
 
-def definitions_of(source: Path) -> set[str]:
+def definitions_of(source: Path) -> dict[str, ast.stmt]:
     """Classes and functions; constants and types have no docstring to show."""
     kinds = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    return {node.name for node in ast.parse(source.read_text(encoding="utf-8")).body if isinstance(node, kinds)}
+    tree = ast.parse(source.read_text(encoding="utf-8"))
+    return {node.name: node for node in tree.body if isinstance(node, kinds)}
+
+
+def has_fields(node: ast.stmt) -> bool:
+    """Whether it is a class whose fields no signature tells of, as that of a dataclass does."""
+    return isinstance(node, ast.ClassDef) and any(ast.unparse(base) in FIELDED for base in node.bases)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
@@ -209,9 +234,12 @@ def route_section(path: str, method: str, operation: Schema) -> Iterator[str]:
     ]
     if parameters:
         yield from (*table(("parameter", "in", "type", "what"), parameters), "")
-    for kind, content in operation.get("requestBody", {}).get("content", {}).items():
-        parts = ", ".join(f"`{part}`" for part in content.get("schema", {}).get("properties", ()))
-        yield from (f"Body `{kind}`{': parts ' + parts if parts else ''}", "")
+    bodies = [
+        f"`{kind}`" + "".join(f" `{part}`" for part in content.get("schema", {}).get("properties", ()))
+        for kind, content in operation.get("requestBody", {}).get("content", {}).items()
+    ]
+    if bodies:
+        yield from (f"Body, with its parts: {' · '.join(bodies)}", "")
     rows = []
     for status, response in operation["responses"].items():
         kinds = [
