@@ -55,3 +55,10 @@ def is_there(name: str) -> bool:
         return hasattr(importlib.import_module(module), last) or bool(importlib.import_module(name))
     except ModuleNotFoundError:
         return False
+
+
+@pytest.mark.parametrize("page", ["README.md", "DESIGN.md"])
+def test_every_room_is_on_the_map_and_no_other(page: str) -> None:
+    rooms = {path.parent.name for root in ("phototriage", "training") for path in (ROOT / root).glob("*/__init__.py")}
+    rows = [line for line in text_of(page).splitlines() if line.startswith("|")]
+    assert set(re.findall(r"`(\w+)/`", "\n".join(rows))) - {"phototriage", "training"} == rooms
