@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,24 @@ def test_modules_and_files_that_are_named_are_there(page: str) -> None:
     ] == []
     for name in re.findall(r"`((?:phototriage|training)(?:\.\w+)+)(?:\(\w*\))?`", text):
         assert is_there(name), name
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_options_that_are_named_are_there(page: str) -> None:
+    """Of the product's own commands: `python -m training…` and `phototriage …`."""
+    text = re.sub(r"\s+", " ", text_of(page))
+    commands = re.findall(r"(python -m (?:training|benchmarks|tests)[^`|#]*|(?<!-n )phototriage [a-z]+ [^`|#]*)", text)
+    commands += [] if page.startswith("deploy/") else re.findall(r"`(--[^`]*)`", text)
+    named = {option for command in commands for option in re.findall(r"(?<!\S)--[a-z][a-z-]+", command)}
+    assert named <= options() | {"--help"}
+
+
+@cache
+def options() -> set[str]:
+    """All that stand in quotes in the code, as `add_argument` has them."""
+    folders = ("phototriage", "training", "benchmarks", "tests")
+    texts = [path.read_text(encoding="utf-8") for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    return {option for text in texts for option in re.findall(r"\"(--[a-z][a-z-]+)\"", text)}
 
 
 def is_there(name: str) -> bool:
