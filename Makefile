@@ -11,7 +11,7 @@ KUBERNETES := .venv-kubernetes
 RAY := .venv-ray
 WITH_NODE := PATH="$(CURDIR)/$(DEV)/bin:$$PATH"
 
-.PHONY: serve train check check-full check-kubernetes check-ray clients kills test wheel soak bench bench-decoders bench-resamplers bench-duplicates bench-difficulty bench-http bench-connections bench-score bench-index bento image try-image check-gpu clean
+.PHONY: serve train check docs check-full check-kubernetes check-ray clients kills test wheel soak bench bench-decoders bench-resamplers bench-duplicates bench-difficulty bench-http bench-connections bench-score bench-index bento image try-image check-gpu clean
 
 serve: $(SERVING)/installed
 	$(SERVING)/bin/phototriage serve --host $(HOST) --port $(PORT)
@@ -23,7 +23,12 @@ check: $(DEV)/installed-node
 	$(DEV)/bin/ruff check .
 	$(DEV)/bin/mypy
 	$(DEV)/bin/lint-imports
+	$(MAKE) docs
 	$(DEV)/bin/pytest --numprocesses auto --dist loadfile
+
+# The site of docs/, in build/site; a warning is an error. The variable silences a notice of the theme's maker.
+docs: $(DEV)/installed
+	NO_MKDOCS_2_WARNING=1 $(DEV)/bin/mkdocs build --quiet
 
 check-full: check soak kills check-kubernetes check-ray
 

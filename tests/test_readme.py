@@ -1,4 +1,4 @@
-"""README's commands are run, and its answers are the ones that come."""
+"""The commands of README, of the tutorials and of the how-tos are run, and their answers are the ones that come."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from pyarrow import parquet
@@ -21,23 +21,45 @@ from pyarrow import parquet
 from tests.shapes import shapes_folder
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README = "README.md"
+OWN_PHOTOS, KUBERNETES = "docs/tutorials/your_own_photos.md", "docs/tutorials/kubernetes.md"
+SCORED = "docs/tutorials/score_a_folder.md"
+PAGES = [README, "docs/tutorials/first_call.md", "docs/how_to/every_route.md", SCORED]
 DEV = ROOT / ".venv-dev"
 START_SECONDS = 60
+ANY = "…"
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+class Step(NamedTuple):
+    """A command of a console block and the answer printed below it, or a Python block and what its prints say."""
+
+    page: str
+    code: str
+    answer: str
+    is_python: bool = False
 
 
-def calls() -> list[tuple[str, str]]:
-    """Commands of the console blocks, each with the answer printed below it."""
-    found = []
-    for block in blocks("console"):
+def text_of(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text_of(page), re.MULTILINE | re.DOTALL)
+
+
+def steps(page: str) -> Iterator[Step]:
+    for language, block in re.findall(r"^```(console|python)\n(.*?)^```", text_of(page), re.MULTILINE | re.DOTALL):
+        if language == "python":
+            prints = re.findall(r"^print\(.*\)  # (.*)$", block, re.MULTILINE)
+            assert prints, block
+            yield Step(page, block, "\n".join(prints), is_python=True)
+            continue
         for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-            command, _, answer = part.partition("\n")
-            found.append((command, answer.strip()))
-    return found
+            command, _, answer = re.sub(r"\n> ", "\0", part).partition("\n")
+            yield Step(page, command.replace("\0", "\n"), answer.strip())
+
+
+STEPS = [step for page in PAGES for step in steps(page)]
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +92,10 @@ def wait_until_ready(port: int, process: subprocess.Popen[bytes]) -> None:
 
 
 def same(found: Any, expected: Any) -> bool:
-    """Equal, with numbers to 2 % (processors round differently) and strings that end in … by their beginning."""
+    """Equal, with numbers to 2 % (processors round differently) and strings that end in … by their beginning; a bare …
+    stands for anything."""
+    if expected == ANY:
+        return True
     if isinstance(expected, dict):
         return (
             isinstance(found, dict)
@@ -81,66 +106,81 @@ def same(found: Any, expected: Any) -> bool:
         return isinstance(found, list) and len(found) == len(expected) and all(map(same, found, expected))
     if isinstance(expected, float):
         return bool(found == pytest.approx(expected, rel=0.02, abs=0.005))
-    if isinstance(expected, str) and expected.endswith("…"):
+    if isinstance(expected, str) and expected.endswith(ANY):
         return isinstance(found, str) and found.startswith(expected[:-1])
     return bool(found == expected)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("somewhere")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """One for each page, where its steps find what those before have kept."""
+    return {page: tmp_path_factory.mktemp("somewhere") for page in PAGES}
 
 
-@pytest.mark.parametrize(("command", "answer"), calls(), ids=lambda text: text[:60])
-def test_calls_give_the_printed_answers(server: int, folder: Path, command: str, answer: str) -> None:
-    """In README's order, since one call takes what another has kept."""
-    local = command.replace("localhost:3000", f"127.0.0.1:{server}").replace("docs/", f"{ROOT}/docs/")
+@pytest.mark.parametrize("step", STEPS, ids=lambda step: f"{step.page}: {step.code[:60]}")
+def test_steps_give_the_printed_answers(server: int, folders: dict[str, Path], step: Step) -> None:
+    """In a page's order, since one step takes what another has kept."""
+    folder = folders[step.page]
+    code = step.code.replace("localhost:3000", f"127.0.0.1:{server}").replace("docs/", f"{ROOT}/docs/")
     environment = os.environ | {
         "PATH": f"{DEV / 'bin'}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
         "PHOTOTRIAGE_MODELS_DIRECTORY": str(ROOT / "exported_models"),
     }
-    done = subprocess.run(  # noqa: S602
-        local, shell=True, cwd=folder, capture_output=True, text=True, check=True, env=environment
-    )
-    if answer:
-        assert same(json.loads(done.stdout), json.loads(answer)), done.stdout
-    elif " -o " not in command:
+    command = [str(DEV / "bin/python"), "-c", code] if step.is_python else ["sh", "-c", code]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    if step.is_python:
+        assert done.stdout.strip() == step.answer
+    elif step.answer:
+        assert same(json.loads(done.stdout), json.loads(step.answer)), done.stdout
+    elif " -o " not in step.code:
         assert done.stdout.startswith(("# HELP", '{"openapi"')), done.stdout[:200]
     else:
-        made = folder / command.split(" -o ")[1]
+        made = folder / step.code.split(" -o ")[1]
         if made.suffix == ".png":
             assert made.read_bytes().startswith(b"\x89PNG")
         elif made.suffix == ".parquet":
             rows = {row["name"]: row for row in parquet.read_table(made).to_pylist()}
             assert rows["cat.jpg"]["classify"]["label"] == "cat"
             near = rows["cat_reposted.jpg"]["near_duplicates"]
-            assert (near["nearest"], near["group"]) == ("cat.jpg", "cat.jpg")
-            assert f"{near['similarity']:.3f}".lstrip("0") in README
+            assert near["nearest"].endswith("cat.jpg")
+            assert near["group"] == near["nearest"]
+            assert f"{near['similarity']:.3f}".lstrip("0") in text_of(step.page)
         else:
             assert json.loads(made.read_bytes())["embedding"]["dimension"] == 256 + 64
 
 
-def test_there_are_calls_of_every_kind() -> None:
-    commands = " ".join(command for command, _ in calls())
-    assert "/v1/classify" in commands
-    assert "/v1/saliency" in commands
-    assert "/v1/duplicates" in commands
-    assert "/v1/embed" in commands
-    assert "/v1/difficulty" in commands
-    assert "/v1/triage?" in commands
-    assert "/v1/triage/batch" in commands
-    assert "--data-binary" in commands
+@pytest.mark.parametrize(
+    ("page", "kinds"),
+    [
+        (
+            README,
+            ["/v1/classify", "/v1/difficulty", "/v1/saliency", "/v1/duplicates", "/v1/triage?include=classify,embed"],
+        ),
+        (
+            "docs/how_to/every_route.md",
+            [
+                *("/v1/classify", "/v1/difficulty", "/v1/saliency", "/v1/duplicates", "/v1/embed", "/v1/triage?"),
+                *("/v1/triage/batch", "/v1/models", "/v1/models/reload", "/livez", "/readyz", "/healthz", "/metrics"),
+                *("/docs.json", "--data-binary", "embedding_a=", "threshold=", "label=", "method=featout", "target="),
+            ],
+        ),
+        (SCORED, ["phototriage score", "--near-duplicates", "--index", "phototriage index"]),
+    ],
+)
+def test_there_are_calls_of_every_kind(page: str, kinds: list[str]) -> None:
+    commands = " ".join(step.code for step in STEPS if step.page == page and not step.is_python)
+    assert [kind for kind in kinds if kind not in commands] == []
 
 
 def test_the_same_in_python() -> None:
-    (block,) = blocks("python")
-    done = subprocess.run([DEV / "bin/python", "-c", block], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == block.rsplit("# ", 1)[1].strip()
+    assert sum(step.is_python for step in STEPS if step.page == README) == 1
 
 
 def test_the_training_commands_make_a_model_that_serves(tmp_path: Path) -> None:
     shapes_folder(tmp_path / "my_photos", 30)
-    (block,) = blocks("bash")
+    (block,) = blocks(OWN_PHOTOS, "bash")
     commands = [line.partition("#")[0].strip() for line in block.splitlines()]
     assert commands[:2] == ["make train", ". .venv-dev/bin/activate"]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PATH": f"{DEV / 'bin'}:{os.environ['PATH']}"}
@@ -156,12 +196,30 @@ def test_the_training_commands_make_a_model_that_serves(tmp_path: Path) -> None:
     )
     assert json.loads(done.stdout)["model"]["name"] == "my_model"
     ranked = ["phototriage", "rank", "my_photos", "-o", "hard.csv", "--gallery", "hard.html"]
+    assert " ".join(ranked) in text_of(OWN_PHOTOS)
     subprocess.run(ranked, cwd=tmp_path, check=True, env=environment)
     assert len((tmp_path / "hard.csv").read_text(encoding="utf-8").splitlines()) == 61
     assert "my_photos by score" in (tmp_path / "hard.html").read_text(encoding="utf-8")
 
 
+def test_readme_trains_as_the_tutorial_does() -> None:
+    (short,), (whole,) = blocks(README, "bash"), blocks(OWN_PHOTOS, "bash")
+    assert [line for line in short.splitlines() if line not in whole.splitlines()] == []
+
+
+def test_the_tutorial_of_kubernetes_has_the_commands_of_the_manifests_document() -> None:
+    """Which tests/deploy/test_kubernetes.py compares with the manifests."""
+    document = text_of("deploy/README.md")
+    commands = "".join(blocks(KUBERNETES, "bash")).splitlines()
+    assert len(commands) >= 7
+    assert [command for command in commands if command not in document] == []
+
+
+def test_readme_is_short() -> None:
+    assert len(text_of(README).splitlines()) <= 140
+
+
 def test_every_file_that_is_linked_is_there() -> None:
-    links = re.findall(r"\]\(([^)#:]+)\)", README)
+    links = re.findall(r"\]\(([^)#:]+)\)", text_of(README))
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []

@@ -331,7 +331,7 @@ def test_a_folder_of_its_own_name_is_in_nobodys_way(photos: Path, tmp_path: Path
 
 def test_the_documents_examples_run(photos: Path, tmp_path: Path) -> None:
     assert score(photos, tmp_path / "scores.parquet", "--near-duplicates") == 1
-    text = (Path(__file__).parents[2] / "docs" / "SCORES.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "reference" / "scores.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     assert len(blocks) == 2
     for block in blocks:
@@ -341,7 +341,7 @@ def test_the_documents_examples_run(photos: Path, tmp_path: Path) -> None:
 
 
 def test_every_column_is_described() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "SCORES.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "reference" / "scores.md").read_text(encoding="utf-8")
     for column in schema_of(get_args(Part), near_duplicates=True):
         assert f"| `{column.name}` | " in text
         if isinstance(column.type, pa.StructType):

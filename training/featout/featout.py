@@ -1,8 +1,8 @@
 """FeatOut: hide from the model, while it learns, the image parts that it relies on most.
 
 The batched twin, on the training device, of the maps and patches in `phototriage.saliency.masks`; both pass the
-hand-worked cases of tests/featout_cases.py. Definitions: docs/METHODS.md. Pixels are (N, C, H, W) in [0, 1] and
-stay in pixel space: black is 0, and no mean or deviation is known here.
+hand-worked cases of tests/featout_cases.py. Definitions: docs/reference/methods.md. Pixels are (N, C, H, W) in [0, 1]
+and stay in pixel space: black is 0, and no mean or deviation is known here.
 """
 
 from __future__ import annotations
