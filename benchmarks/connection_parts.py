@@ -32,13 +32,13 @@ from scipy.stats import t
 
 from benchmarks.contestants import HttpContestant, raw, read_ours, request
 from benchmarks.http_load import versions
-from benchmarks.intervals import Figure
 from benchmarks.load_generator import Address, ask
 from benchmarks.load_photos import load_photos
 from benchmarks.load_report import table
 from benchmarks.load_rounds import rotated
 from benchmarks.server_process import ServerProcess
 from tests.tiny_models import solid, write_model
+from training.statistics.intervals import Figure
 
 PARTS = ("", "Joined", "Parser")  # of which one is left out, or none
 WITHOUT = "CONNECTION_WITHOUT"  # the variable that tells `benchmarks.connection_variants` which

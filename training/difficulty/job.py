@@ -23,8 +23,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from phototriage.common.progress import Progress
 from phototriage.common.atomic_writes import atomic_file
+from phototriage.common.progress import Progress
 from phototriage.difficulty.config import FILE_NAME, ReferenceNetworks
 from phototriage.difficulty.predictor import Difficulty, write
 from phototriage.difficulty.signals import SignalInputs

@@ -14,8 +14,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import nn
 
-from phototriage.common.errors import PhototriageError
 from phototriage.common.atomic_writes import atomic_file
+from phototriage.common.errors import PhototriageError
 from phototriage.images.input_config import InputConfig
 from phototriage.model_folder.manifest import Data, Decision, Metric, Name, Training
 from phototriage.saliency.featout_config import FeatOutConfig

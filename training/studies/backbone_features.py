@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from phototriage.common.progress import Progress
 from phototriage.common.atomic_writes import atomic_file
+from phototriage.common.progress import Progress
 from phototriage.images.input_config import InputConfig
 from phototriage.images.pixels import resize
 from training.studies.backbone_graphs import Floats, Images, Runner
