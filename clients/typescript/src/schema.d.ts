@@ -334,7 +334,7 @@ export interface components {
         };
         /**
          * DifficultyConfig
-         * @description The score is the probability that a reference network errs.
+         * @description The score is the probability that a reference network makes a mistake.
          */
         DifficultyConfig: {
             /** Autoencoder */
@@ -482,11 +482,11 @@ export interface components {
         };
         /**
          * FeatOutConfig
-         * @description One rule for training and serving; it travels in the model's manifest.
+         * @description One configuration for training and serving, stored in the model's manifest.
          *
-         *     variant `multi`: `patches` disks, centres outside each other's exclusion disks; radius and strength of each
-         *     grow with the map's intensity at its centre. `single`: one square of full strength around the maximum.
-         *     Shares are shares of the image's area, so they hold at every size and for every number of patches.
+         *     variant `multi`: `patches` disks, whose centres are outside each other's exclusion disks; each one's radius and
+         *     strength grow with the map's intensity at its centre. `single`: one square of full strength around the maximum.
+         *     Shares are of the image's area, so they are valid for every size and number of patches.
          */
         FeatOutConfig: {
             /**
@@ -529,9 +529,11 @@ export interface components {
         };
         /**
          * Formula
-         * @description Σ weighted signals + intercept is looked up among `knots`, pairs of such a sum and of log-odds, both ascending:
-         *     linear between them, and almost level beyond them, so that no two sums have one score. Without knots the sum is the
-         *     log-odds. The score is the probability of these.
+         * @description Maps signals to a score: the logistic function of log-odds.
+         *
+         *     Σ weighted signals + intercept is mapped to log-odds by `knots`, pairs of a sum and its log-odds, both ascending:
+         *     linear between knots, and almost constant beyond them, so that different sums have different scores. Without knots
+         *     the sum itself is the log-odds.
          */
         Formula: {
             /** Intercept */
@@ -601,10 +603,10 @@ export interface components {
          * LayoutRescoring
          * @description similarity = cosine + share · (1 − cosine) − doubt · suspicion, at least −1.
          *
-         *     `share` goes from 0 at an agreement of `floor` to `weight` at 1: two pictures of one layout are nearly always one.
-         *     `suspicion` goes from 0 at an agreement of `doubt_from` to 1 at `doubt_most`, and back to 0 at 1: a copy has either
-         *     the same layout or, cropped or turned, quite another one, while two that agree by half are look-alikes, and have to
-         *     be the more similar otherwise.
+         *     `share` rises from 0 at an agreement of `floor` to `weight` at 1: two pictures of the same layout are nearly always
+         *     copies. `suspicion` rises from 0 at an agreement of `doubt_from` to 1 at `doubt_most`, and falls to 0 at 1: a copy
+         *     has either the same layout or, if it is cropped or turned, a very different one. Two pictures that agree only partly
+         *     are more often different pictures that resemble each other, so they need a higher cosine.
          */
         LayoutRescoring: {
             /**
@@ -773,7 +775,7 @@ export interface components {
         };
         /**
          * ReferenceNetworks
-         * @description Whose mistakes the score predicts: small networks that learned a half of the train images each.
+         * @description The networks whose mistakes the score predicts: small ones, each trained on one half of the train images.
          */
         ReferenceNetworks: {
             /** Epochs */
@@ -920,7 +922,7 @@ export interface components {
         };
         /**
          * SignalWeight
-         * @description A signal is taken as (value − mean) / deviation, at most FARTHEST from 0, times `weight`.
+         * @description A signal counts as (value − mean) / deviation, clipped to ±MAX_DEVIATIONS, times `weight`.
          */
         SignalWeight: {
             /** Deviation */
