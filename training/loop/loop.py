@@ -256,7 +256,9 @@ class Loop(ABC, Generic[Result, Planned, Batch]):
         if self.average is not None:
             self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
-        self.position, self.history = state["position"], state["history"]
+        # Checkpoints of classifiers once had the position in two numbers.
+        self.position = state["position"] if "position" in state else (state["epoch"], state["step"])
+        self.history = state["history"]
         self.sums.update(state["sums"])
         self.load_extra_state(state)
         if (self.folder / BEST).exists():
