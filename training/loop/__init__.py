@@ -1,1 +1,3 @@
-"""What all trainings have in common: the run's folder, evaluation with intervals, how a command ends."""
+"""What all trainings have in common: the loop of epochs and steps with its checkpoints, on what it computes, its
+options, what it shows, the run's folder, evaluation with intervals, and how a command ends.
+"""
