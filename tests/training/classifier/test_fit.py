@@ -89,6 +89,20 @@ def test_a_stopped_training_goes_on_exactly(shapes: Dataset, tmp_path: Path, at:
     assert [replace(epoch, seconds=0) for epoch in again] == [replace(epoch, seconds=0) for epoch in history]
 
 
+def test_a_checkpoint_of_the_old_layout_is_gone_on_with(shapes: Dataset, tmp_path: Path) -> None:
+    fit(shapes, FEATOUT, tmp_path)[0].run(stop=lambda epoch, step: (epoch, step) == (1, 2))
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    state["epoch"], state["step"] = state.pop("position")
+    for name in ("network", "average"):
+        state[name] = {key.replace("backbone.", "trunk."): value for key, value in state[name].items()}
+    torch.save(state, tmp_path / "checkpoint.pt")
+    resumed, model, _ = fit(shapes, FEATOUT, tmp_path)
+    resumed.run()
+    expected, whole, _ = fit(shapes, FEATOUT)
+    expected.run()
+    assert same(model, whole)
+
+
 def test_worker_processes_change_nothing(shapes: Dataset) -> None:
     models = []
     for workers in (0, 2):
