@@ -220,10 +220,10 @@ def test_httptools_tells_of_an_offer_with_the_head_and_where_it_ends() -> None:
 
 def test_prometheus_names_the_files_of_live_gauges_by_process(tmp_path: Path) -> None:
     code = """
-from phototriage.common.metrics import HELD, forget_the_dead
+from phototriage.common.metrics import QUEUE_DEPTH, forget_the_dead
 from pathlib import Path
 import os, sys
-HELD.set(3)
+QUEUE_DEPTH.set(3)
 gone = Path(sys.argv[1], f"gauge_livesum_{os.getpid()}.db").rename(Path(sys.argv[1], "gauge_livesum_4194305.db"))
 forget_the_dead()
 print(gone.exists())
