@@ -35,7 +35,7 @@ from training.data.loading import load
 from training.difficulty import metrics as metrics
 from training.difficulty.job import all_signal_inputs
 from training.loop.compute import hardware
-from training.loop.run import RUNS, RunError
+from training.loop.run_folder import RUNS, RunError
 from training.references.cross_fit import HALVES, References
 from training.references.options import references_of
 from training.sources.layouts import Split

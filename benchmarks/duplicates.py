@@ -31,7 +31,7 @@ from benchmarks.duplicates_picture import save_picture
 from phototriage.common.errors import PhototriageError
 from training.data.photos import Photos
 from training.loop.compute import hardware
-from training.loop.run import package_versions
+from training.loop.run_folder import package_versions
 from training.pairs.labelled_pairs import Pair, Shot
 
 BATCH = 64

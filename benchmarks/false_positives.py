@@ -31,7 +31,7 @@ from phototriage.images.pixels import ImageLimits, decode
 from training.data.dataset import Dataset
 from training.data.loading import load
 from training.loop.compute import hardware
-from training.loop.run import RUNS
+from training.loop.run_folder import RUNS
 from training.statistics.intervals import rate
 
 BATCH = 32

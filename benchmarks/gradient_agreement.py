@@ -34,7 +34,7 @@ from training.export.reimport import read_exported
 from training.featout.featout import input_gradients
 from training.gradient_graph.graph import build_onnx
 from training.loop.compute import hardware
-from training.loop.run import package_versions
+from training.loop.run_folder import package_versions
 from training.networks.backbones import EfficientNetLite0
 from training.networks.classifier import Classifier, NetworkSpec
 

@@ -44,7 +44,7 @@ from phototriage.model_folder.manifest import read
 from training.data.dataset import Dataset
 from training.data.loading import load
 from training.loop.compute import hardware
-from training.loop.run import RUNS
+from training.loop.run_folder import RUNS
 from training.reposts.chains import draw_everyday, draw_hard, repost
 from training.statistics.intervals import share
 

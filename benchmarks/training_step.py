@@ -26,7 +26,7 @@ from phototriage.saliency.featout_config import FeatOutConfig
 from training.classifier.fit import FitSettings
 from training.featout.featout import FeatOut
 from training.loop.compute import Compute, hardware
-from training.loop.run import package_versions
+from training.loop.run_folder import package_versions
 from training.networks.backbones import EfficientNetLite0
 from training.networks.classifier import Classifier, NetworkSpec, norms
 from training.networks.depthwise import accelerate

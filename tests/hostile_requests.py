@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 
-from phototriage.server.operations import OPERATIONS
+from phototriage.server.routes import OPERATIONS
 from tests.tiny_models import solid
 
 RED = solid((255, 0, 0))

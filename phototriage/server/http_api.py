@@ -22,9 +22,9 @@ from phototriage.models.model_set import Models
 from phototriage.server import drift, openapi
 from phototriage.server.batch_items import answer_item, numbered
 from phototriage.server.deadline import Deadline
-from phototriage.server.operations import OPERATIONS
 from phototriage.server.query import JSON, PNG, prefers_png, read_query, refuse_query
 from phototriage.server.router import READ_AT, Route, Router
+from phototriage.server.routes import OPERATIONS
 from phototriage.server.serving import Serving
 from phototriage.server.uploads import read_image, read_images, read_pair
 from phototriage.settings import Settings

@@ -11,7 +11,7 @@ from phototriage.common.errors import (
     Overloaded,
     PhototriageError,
 )
-from phototriage.server.operations import OPERATIONS, Errors, Operation
+from phototriage.server.routes import OPERATIONS, Errors, Operation
 from phototriage.server.uploads import EMBEDDING_PARTS, IMAGE_PARTS, IMAGES_PART, PART
 from phototriage.triage.schemas import (
     BatchItem,

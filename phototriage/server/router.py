@@ -13,9 +13,8 @@ from starlette.types import Receive, Scope, Send
 
 from phototriage.common import metrics
 from phototriage.common.errors import Overloaded, PhototriageError
-from phototriage.server import request_log
-from phototriage.triage import problems
-from phototriage.triage.problems import CLIENT_CLOSED_REQUEST
+from phototriage.server import error_responses, request_log
+from phototriage.server.error_responses import CLIENT_CLOSED_REQUEST
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -79,19 +78,19 @@ class Router:
         try:
             route = self.routes.get(request.scope["path"])
             if route is None:
-                return problems.not_found()
+                return error_responses.not_found()
             if request.method not in route.methods:
-                return problems.method_not_allowed(route.methods)
+                return error_responses.method_not_allowed(route.methods)
             return await route.handler(request)
         except ClientDisconnect:
             return None
         except PhototriageError as error:
             if isinstance(error, Overloaded):
                 metrics.REFUSALS.observe(perf_counter() - request.scope.get(READ_AT, start))
-            return problems.of_error(error)
+            return error_responses.of_error(error)
         except Exception:
             logger.exception("A request failed")
-            return problems.of_bug()
+            return error_responses.of_bug()
 
 
 async def _refuse_socket(scope: Scope, receive: Receive, send: Send) -> None:

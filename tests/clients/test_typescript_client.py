@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from starlette.responses import Response
 
-from phototriage.triage import problems
+from phototriage.server import error_responses
 from tests.http_clients import running
 
 ROOT = Path(__file__).parents[2]
@@ -108,7 +108,10 @@ def test_knows_every_code() -> None:
     operations = [operation for path in DOCUMENT["paths"].values() for operation in path.values()]
     told = [answer["description"] for each in operations for answer in each["responses"].values()]
     codes = set(re.findall(r"\(`(\w+)`\)", "\n".join(told)))
-    codes |= {code_of(each) for each in (problems.not_found(), problems.method_not_allowed([]), problems.of_bug())}
+    codes |= {
+        code_of(each)
+        for each in (error_responses.not_found(), error_responses.method_not_allowed([]), error_responses.of_bug())
+    }
     listed = re.search(r"CODES = \[(.*?)\]", (CLIENT / "src" / "errors.ts").read_text(), re.DOTALL)
     assert listed is not None
     assert set(re.findall(r'"(\w+)"', listed[1])) == codes

@@ -21,7 +21,7 @@ from schemathesis.engine.recorder import ScenarioRecorder
 
 from phototriage.models.model_set import load_models
 from phototriage.server.http_api import HttpApi
-from phototriage.server.operations import OPERATIONS, Operation
+from phototriage.server.routes import OPERATIONS, Operation
 from phototriage.settings import Settings
 from tests.asgi_client import AsgiClient
 from tests.hostile_files import good_files

@@ -33,7 +33,7 @@ from training.data.small_copies import with_small_copies
 from training.loop.command import print_skipped, run_command
 from training.loop.evaluation import metric_of
 from training.loop.options import compute_of, run_fields
-from training.loop.run import AutoencoderRun, claim_folder, refuse_finished, write_run
+from training.loop.run_folder import AutoencoderRun, claim_folder, refuse_finished, write_run
 from training.networks.autoencoder import Autoencoder
 from training.references.options import references_of
 from training.sources.files import DataError, base_name

@@ -31,7 +31,7 @@ from training.loop.command import print_skipped, run_command
 from training.loop.compute import Compute
 from training.loop.evaluation import accuracy_metric, predict
 from training.loop.options import compute_of, run_fields
-from training.loop.run import (
+from training.loop.run_folder import (
     ClassifierRun,
     claim_folder,
     read_run,

@@ -1,4 +1,6 @@
-"""Images to train on: what is in a source, which belong together, which split each is in, batches and augmentation.
+"""Images to train on: what is in a source, batches and augmentation.
+
+`near_identical` finds pictures that are the same, `splits` keeps them in one split, and `loading` applies both.
 
 `python -m training.data describe SOURCE` tells of a source before anything is trained on it.
 """

@@ -45,7 +45,7 @@ from training.export.card import rewrite_card, with_difficulty
 from training.export.model_folder import MODELS, read_metrics
 from training.loop.command import as_line, exit_status, print_skipped
 from training.loop.options import add_compute_options
-from training.loop.run import RUNS, RunError
+from training.loop.run_folder import RUNS, RunError
 from training.references.cross_fit import reference_network
 from training.references.options import (
     QUICK_EPOCHS,

@@ -33,7 +33,7 @@ from training.loop.command import print_skipped, run_command
 from training.loop.compute import Compute
 from training.loop.options import compute_of, run_fields
 from training.loop.progress import TrainingProgress
-from training.loop.run import (
+from training.loop.run_folder import (
     BEST,
     EmbedderRun,
     claim_folder,

@@ -33,7 +33,16 @@ from training.export.card import CARD, card
 from training.featout.featout import input_gradients
 from training.gradient_graph.graph import build_onnx
 from training.loop.command import exit_status
-from training.loop.run import RUNS, AnyRun, AutoencoderRun, ClassifierRun, EmbedderRun, Network, RunError, read_any_run
+from training.loop.run_folder import (
+    RUNS,
+    AnyRun,
+    AutoencoderRun,
+    ClassifierRun,
+    EmbedderRun,
+    Network,
+    RunError,
+    read_any_run,
+)
 from training.networks.autoencoder import Autoencoder
 from training.networks.classifier import Classifier
 from training.networks.embedder import Embedder

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 from phototriage.common.errors import PhototriageError
 from phototriage.model_folder.manifest import Metric
-from training.loop.run import AnyRun, EmbedderRun
+from training.loop.run_folder import AnyRun, EmbedderRun
 
 INTERRUPTED = 130  # what shells report for Ctrl-C
 

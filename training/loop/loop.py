@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from training.loop.compute import Compute
-from training.loop.run import BEST, write_atomically
+from training.loop.run_folder import BEST, write_atomically
 from training.networks.depthwise import accelerate
 
 CHECKPOINT = "checkpoint.pt"

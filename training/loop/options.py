@@ -19,7 +19,7 @@ from training.data.dataset import Dataset
 from training.data.photos import Photos
 from training.loop.compute import Compute, hardware, use_bf16
 from training.loop.loop import LoopSettings
-from training.loop.run import RUNS, package_versions
+from training.loop.run_folder import RUNS, package_versions
 
 # Options that don't decide what comes out, with how many values each takes.
 LOCAL = {"--runs": 1, "--workers": 1, "--device": 1, "--restart": 0, "--skip-test": 0}

@@ -13,7 +13,7 @@ import torch
 from phototriage.common.atomic_writes import atomic_file
 from training.loop.command import exit_status
 from training.loop.compute import CPU, hardware
-from training.loop.run import RUNS, package_versions
+from training.loop.run_folder import RUNS, package_versions
 
 
 def study_parser(module: str, doc: str | None) -> argparse.ArgumentParser:

@@ -40,7 +40,7 @@ from training.data.loading import load
 from training.data.pixel_cache import cached_pixels
 from training.data.square_input import square_input
 from training.loop.compute import Compute, use_bf16
-from training.loop.run import claim_folder
+from training.loop.run_folder import claim_folder
 from training.networks.autoencoder import Autoencoder, AutoencoderSpec
 from training.sources.files import DataError
 from training.sources.layouts import Split

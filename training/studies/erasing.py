@@ -37,7 +37,7 @@ from training.data.square_input import square_input
 from training.featout.featout import evaluation_mode, input_gradients, smooth_maps
 from training.loop.compute import Compute, hardware
 from training.loop.evaluation import predict
-from training.loop.run import RUNS, package_versions
+from training.loop.run_folder import RUNS, package_versions
 from training.networks.backbones import EfficientNetLite0
 from training.networks.classifier import Classifier, NetworkSpec
 from training.statistics.seeds import mean_and_reach

@@ -35,7 +35,7 @@ from training.data.square_input import square_input
 from training.difficulty.metrics import auroc
 from training.featout.featout import evaluation_mode
 from training.loop.compute import Compute, use_bf16
-from training.loop.run import claim_folder
+from training.loop.run_folder import claim_folder
 from training.networks.classifier import Classifier, NetworkSpec
 from training.statistics.seeds import mean_cell
 from training.statistics.tables import table as markdown

@@ -33,7 +33,7 @@ from training.embedder.job import LAST_HEAD_PHOTOS, validation_pairs
 from training.embedder.options import EmbedderOptions
 from training.export.model_folder import MODELS
 from training.loop.compute import Compute, hardware
-from training.loop.run import RUNS, claim_folder, package_versions
+from training.loop.run_folder import RUNS, claim_folder, package_versions
 from training.pairs.labelled_pairs import PairSets, Shot, uploads_of
 from training.sources.layouts import Split
 from training.statistics.intervals import RESAMPLES

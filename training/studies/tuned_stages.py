@@ -20,7 +20,7 @@ import torch
 from training.data.photos import load_photos
 from training.embedder.job import Job
 from training.embedder.options import EmbedderOptions, parse
-from training.loop.run import claim_folder
+from training.loop.run_folder import claim_folder
 from training.statistics.tables import table as markdown
 from training.studies.command import kept_json, run_study, surroundings
 

@@ -21,7 +21,7 @@ from phototriage.settings import Settings
 from training.data.dataset import Dataset
 from training.data.loading import load
 from training.loop.compute import hardware
-from training.loop.run import RunError
+from training.loop.run_folder import RunError
 from training.statistics.intervals import RESAMPLES
 from training.studies.backbone_classes import ClassArm, class_table
 from training.studies.backbone_features import describe, hidden

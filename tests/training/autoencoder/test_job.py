@@ -18,7 +18,7 @@ from training.autoencoder.examples import path_of
 from training.autoencoder.fit import AutoencoderFit, AutoencoderSettings
 from training.autoencoder.job import main
 from training.loop.compute import Compute
-from training.loop.run import AutoencoderRun
+from training.loop.run_folder import AutoencoderRun
 from training.networks.autoencoder import Autoencoder, AutoencoderSpec, Measured, errors
 
 SMALL = ["--size", "16", "--latent", "8", "--width", "8", "--workers", "0", "--device", "cpu"]

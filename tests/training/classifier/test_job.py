@@ -11,7 +11,7 @@ from tests.shapes import shapes_folder
 from training.classifier.job import main
 from training.loop.loop import EpochResult
 from training.loop.progress import TrainingProgress
-from training.loop.run import read_run
+from training.loop.run_folder import read_run
 
 SMALL = ["--backbone", "small_cnn", "--epochs", "2", "--workers", "0", "--batch-size", "32", "--device", "cpu"]
 

@@ -28,7 +28,7 @@ from training.embedder.job import main
 from training.embedder.options import parse
 from training.export import model_folder as export
 from training.loop.compute import Compute
-from training.loop.run import read_embedder_run
+from training.loop.run_folder import read_embedder_run
 from training.networks.embedder import Embedder, EmbedderSpec
 from training.pairs.thresholds import TuningError
 from training.pairs.thresholds import tune as tune_decision

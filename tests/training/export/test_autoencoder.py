@@ -22,7 +22,7 @@ from training.data.drawn_images import drawn_images
 from training.export import autoencoder as autoencoder_export
 from training.export.agreement import DisagreementError
 from training.export.model_folder import main as export
-from training.loop.run import read_autoencoder_run
+from training.loop.run_folder import read_autoencoder_run
 from training.networks.autoencoder import Autoencoder, AutoencoderSpec
 
 CPU = Settings(provider="cpu", threads=1)

@@ -20,7 +20,7 @@ from training.classifier.job import main as train
 from training.export import model_folder as exporting
 from training.export.agreement import Explain, Floats, Images
 from training.export.model_folder import is_default, main
-from training.loop.run import read_run
+from training.loop.run_folder import read_run
 
 
 @pytest.fixture(scope="module")

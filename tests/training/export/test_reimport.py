@@ -17,7 +17,7 @@ from tests.training.gradient_graph.test_graph import rule_of
 from training.data.drawn_images import drawn_images
 from training.export.model_folder import export
 from training.export.reimport import read_exported
-from training.loop.run import ClassifierRun
+from training.loop.run_folder import ClassifierRun
 from training.networks.classifier import Classifier, NetworkSpec
 
 

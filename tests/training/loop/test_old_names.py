@@ -13,7 +13,7 @@ from training.classifier.fit import FitSettings
 from training.classifier.options import parse as parse_classifier
 from training.embedder.fit import EmbedderSettings
 from training.embedder.options import parse as parse_embedder
-from training.loop.run import RunError, claim_folder
+from training.loop.run_folder import RunError, claim_folder
 from training.networks.autoencoder import Autoencoder, AutoencoderSpec
 from training.networks.classifier import Classifier, NetworkSpec
 from training.networks.embedder import Embedder, EmbedderSpec
