@@ -59,4 +59,4 @@ def _spread(axis: Any, score: NDArray[np.floating], wrong: NDArray[np.bool_]) ->
     colours = (BLUE, GREY, ORANGE)
     axis.hist([score[part] for part in parts.values()], edges, stacked=True, color=colours, label=list(parts))
     axis.set(xlabel="score", ylabel="images", title="Where the scores lie", xlim=(0, 1))
-    axis.legend()
+    axis.legend(loc="upper right")

@@ -57,7 +57,7 @@ def _histograms(scores: Mapping[str, NDArray[np.float64]], is_composite: NDArray
         axis.set_visible(False)
     for axis, (name, values) in zip(axes.ravel(), scores.items(), strict=False):
         _histogram(axis, name, values, is_composite)
-    axes[0, 0].legend()
+    axes[0, 0].legend(loc="upper right")
     figure.savefig(path, dpi=90)
     pyplot.close(figure)
 
