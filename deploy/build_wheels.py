@@ -70,9 +70,15 @@ attribution, so it is for these weights. No photo is in this package.
 """
 
 
+def is_model(folder: Path) -> bool:
+    """Whether a model lies there whole: an export that is going on writes under another name."""
+    return not folder.name.startswith(".") and folder.suffix != ".part"
+
+
 def manifests(models: Path) -> list[dict[str, Any]]:
     """Of all model folders, by name."""
-    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(models.glob("*/manifest.json"))]
+    paths = [path for path in sorted(models.glob("*/manifest.json")) if is_model(path.parent)]
+    return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
 
 
 def licence_table(models: Path) -> str:

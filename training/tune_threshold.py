@@ -195,7 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             figure = getattr(decision.tuning, name)
             interval = f"[{figure.interval[0]:.4f}, {figure.interval[1]:.4f}]"
             print(f"{name} on {decision.tuning.folds} held-out folds: {figure.value:.4f} {interval}")
-        print("The server takes it up at its next start: make serve")
+        print("The server takes it up at its next start, or at once: POST /v1/models/reload")
 
     return exit_status(work, consequence="nothing was written: ", errors=(OSError, UnicodeDecodeError))
 

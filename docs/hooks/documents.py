@@ -39,12 +39,21 @@ def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
         page.meta["hide"] = ["toc"]
     if page.file.src_uri == "index.md":
         page.meta["hide"] = ["navigation"]
-    return markdown
+    source = f"docs/{page.file.src_uri}"
+    return with_links(markdown, source, page.file.src_uri) if (ROOT / source).is_file() else markdown
 
 
 def included(document: str) -> str:
-    """The document with its links leading to pages of the site. What the site doesn't have is named, not linked."""
-    folder, page = posixpath.dirname(document), INCLUDED[document]
+    """The document with its links leading to pages of the site."""
+    return with_links((ROOT / document).read_text(encoding="utf-8"), document, INCLUDED[document])
+
+
+def with_links(text: str, document: str, page: str) -> str:
+    """The text of a document of the repository, as that page of the site: its links to files lead to pages.
+
+    What the site doesn't have is named, not linked.
+    """
+    folder = posixpath.dirname(document)
 
     def target(link: str) -> str | None:
         path, mark, anchor = link.partition("#")
@@ -66,5 +75,4 @@ def included(document: str) -> str:
     def picture(found: re.Match[str]) -> str:
         return f"![{found[1]}]({target(found[2])})"
 
-    text = (ROOT / document).read_text(encoding="utf-8")
     return PICTURE.sub(picture, LINK.sub(link, text))

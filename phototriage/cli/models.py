@@ -17,9 +17,9 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 
 def run(_: argparse.Namespace, settings: Settings) -> int:
-    """Two lines for each model: what it is, and the licence of its training data."""
+    """A line for each model: what it is, and the licence of its training data."""
     for info in responses.list_models(load_models(settings)).models:
         mark = "default" if info.default else ""
-        print(f"{info.name}\t{info.kind}\t{info.version}\t{mark}\t{', '.join(info.labels)}".rstrip())
-        print(f"\ttrained on {info.data.name}, licence: {info.data.licence}")
+        trained_on = f"trained on {info.data.name}, licence: {info.data.licence}"
+        print(info.name, info.kind, info.version, mark, ", ".join(info.labels), trained_on, sep="\t")
     return DONE

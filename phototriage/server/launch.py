@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
-from phototriage.settings import PREFIX, Settings
+import psutil
+
+from phototriage.settings import PREFIX, Settings, SettingsError
 
 SERVICE = "phototriage.server.bento_service:Phototriage"
 # In the server's environment: a folder of BentoML's that goes away with the server.
 TEMPORARY_HOME = "_PHOTOTRIAGE_HOME"
+HOME_PREFIX = "phototriage-bentoml-"
 # Where phototriage lies, which is on Python's path anyway. BentoML's processes import from their working directory
 # first, so in the user's a file json.py or numpy.py would be taken for the module.
 IMPORTED_FROM = Path(__file__).resolve().parents[2]
@@ -31,12 +35,26 @@ def environment(settings: Settings, given: Mapping[str, str]) -> dict[str, str]:
     for name in Settings.model_fields:
         if isinstance(value := getattr(settings, name), Path):
             variables[f"{PREFIX}{name.upper()}"] = str(value.absolute())
-    if configuration := given.get("BENTOML_CONFIG"):
-        variables["BENTOML_CONFIG"] = str(Path(configuration).absolute())
+    for name in ("BENTOML_CONFIG", "BENTOML_HOME"):
+        if name in given:
+            variables[name] = str(Path(given[name]).absolute())
+    if "BENTOML_CONFIG" in given and not Path(variables["BENTOML_CONFIG"]).is_file():
+        raise SettingsError(f"BENTOML_CONFIG={given['BENTOML_CONFIG']!r} names no file. Correct it, or leave it out.")
     if "BENTOML_HOME" not in given:
         # Servers that share one delete each other's metrics.
-        variables["BENTOML_HOME"] = variables[TEMPORARY_HOME] = tempfile.mkdtemp(prefix="phototriage-bentoml-")
+        remove_abandoned_homes()
+        # With this process's number, which is the server's, too, since it takes this one's place.
+        home = tempfile.mkdtemp(prefix=f"{HOME_PREFIX}{os.getpid()}-")
+        variables["BENTOML_HOME"] = variables[TEMPORARY_HOME] = home
     return variables
+
+
+def remove_abandoned_homes() -> None:
+    """The homes of servers that were killed before they could remove theirs."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{HOME_PREFIX}*"):
+        number = folder.name.removeprefix(HOME_PREFIX).partition("-")[0]
+        if number.isdecimal() and not psutil.pid_exists(int(number)):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def replace_this_process(command: list[str], environment: Mapping[str, str]) -> NoReturn:

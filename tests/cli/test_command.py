@@ -59,10 +59,10 @@ def test_config_prints_every_setting(capsys: pytest.CaptureFixture[str], models_
 
 def test_models_lists_them(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models"]) == 0
-    classifier, data, embedder, _ = (line.split("\t") for line in capsys.readouterr().out.splitlines())
+    classifier, embedder = (line.split("\t") for line in capsys.readouterr().out.splitlines())
     assert (classifier[:2], classifier[4]) == (["tiny", "classifier"], "red, green, blue")
-    assert (embedder[:2], embedder[3:]) == (["tiny_embedder", "embedder"], ["default"])
-    assert data == ["", "trained on none, licence: CC0-1.0"]
+    assert (embedder[:2], embedder[3:5]) == (["tiny_embedder", "embedder"], ["default", ""])
+    assert classifier[5] == "trained on none, licence: CC0-1.0"
 
 
 def test_classify_prints_what_the_api_answers(photo: Path, models: Models, capsys: pytest.CaptureFixture[str]) -> None:

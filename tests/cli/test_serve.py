@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 import sys
+import tempfile
 from pathlib import Path
 from typing import NoReturn
 
@@ -12,6 +13,8 @@ import pytest
 from phototriage.cli.command import main
 from phototriage.server import launch
 from phototriage.settings import Settings
+
+ROOT = Path(__file__).parents[2]
 
 
 class Replaced(Exception):
@@ -68,11 +71,12 @@ def test_the_servers_paths_are_those_of_its_caller(tmp_path: Path, monkeypatch: 
     """Its workers have another working directory."""
     monkeypatch.chdir(tmp_path)
     settings = Settings(models_directory=Path("models"), api_keys_file=Path("keys"))
+    (tmp_path / "traces.yaml").touch()
     given = {"BENTOML_CONFIG": "traces.yaml", "BENTOML_HOME": "home", "PATH": "bin"}
     assert launch.environment(settings, given) == {
         "BENTOML_CONFIG": str(tmp_path / "traces.yaml"),
         "BENTOML_DO_NOT_TRACK": "True",
-        "BENTOML_HOME": "home",
+        "BENTOML_HOME": str(tmp_path / "home"),
         "PATH": "bin",
         "PHOTOTRIAGE_API_KEYS_FILE": str(tmp_path / "keys"),
         "PHOTOTRIAGE_MODELS_DIRECTORY": str(tmp_path / "models"),
@@ -89,3 +93,21 @@ def test_each_server_has_a_folder_of_bentomls_own() -> None:
     finally:
         for home in homes:
             shutil.rmtree(home)
+
+
+def test_homes_of_servers_that_were_killed_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    gone, alive = (tmp_path / f"{launch.HOME_PREFIX}{number}-x" for number in (2**22 + 1, os.getpid()))
+    for folder in (gone, alive):
+        (folder / "prometheus").mkdir(parents=True)
+    home = Path(launch.environment(Settings(), {})["BENTOML_HOME"])
+    assert sorted(tmp_path.iterdir()) == sorted([alive, home])
+
+
+def test_a_configuration_that_is_not_there_is_refused(
+    port: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BENTOML_CONFIG", "/nonexistent.yaml")
+    monkeypatch.setenv("PHOTOTRIAGE_MODELS_DIRECTORY", str(ROOT / "exported_models"))
+    assert main(["serve", "--port", port]) == 2
+    assert "BENTOML_CONFIG='/nonexistent.yaml' names no file" in capsys.readouterr().err

@@ -34,6 +34,13 @@ def test_lines_are_short(page: str) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES)
+def test_links_lead_to_files(page: str) -> None:
+    """As a reader of the repository follows them; the site's hooks make pages of them."""
+    links = re.findall(r"\]\(([^)#\s:]+)(?:#[^)]*)?\)", text_of(page))
+    assert [link for link in links if not (ROOT / page).parent.joinpath(link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_modules_and_files_that_are_named_are_there(page: str) -> None:
     text = text_of(page)
     files = re.findall(

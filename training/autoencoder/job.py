@@ -131,7 +131,6 @@ def train(given: argparse.Namespace, options: AutoencoderOptions) -> Autoencoder
         view=_view(data, options, folder, given.workers),
     )
     fit.run()
-    progress.close()
     reported: tuple[Split, ...] = ("val",) if given.skip_test else ("val", "test")
     run = AutoencoderRun(
         **run_fields(given.command, options, data, metrics_of(fit.measure(), data, reported), compute),

@@ -117,7 +117,6 @@ class Job:
 
     def fit(self) -> None:
         """Train, or go on training, to the end; the network then holds the best epoch."""
-        progress = ClassifierProgress(self.options.fit.epochs, self.folder)
         Fit(
             self.network,
             self.data,
@@ -126,10 +125,9 @@ class Job:
             self.options.rule,
             self.options.fit,
             compute=self.compute,
-            watcher=progress,
+            watcher=ClassifierProgress(self.options.fit.epochs, self.folder),
             folder=self.folder,
         ).run()
-        progress.close()
 
     def evaluate(self) -> list[Metric]:
         """Accuracy of the best epoch, in float32: the arithmetic of serving."""

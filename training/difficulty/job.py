@@ -251,6 +251,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(as_line(metric))
         assert written.difficulty is not None
         print(f"{written.name}: version {written.version}; review from a score of {written.difficulty.review_from}")
-        print("The server takes it up at its next start: make serve")
+        print("The server takes it up at its next start, or at once: POST /v1/models/reload")
 
     return exit_status(work, consequence="nothing was written: ", goes_on="the last reference network")

@@ -104,31 +104,21 @@ class Job:
         write_atomically(path, self.network.head.state_dict())
 
     def _fit_head(self, most: int, shrinkage: float) -> None:
-        fit_head(
-            self.network,
-            self.photos,
-            self.options.rule,
-            self.compute,
-            seed=self.options.fit.seed,
-            most=most,
-            shrinkage=shrinkage,
-        )
+        seed = self.options.fit.seed
+        fit_head(self.network, self.photos, self.options.rule, self.compute, seed=seed, most=most, shrinkage=shrinkage)
 
     def fit(self, validation: PairSets) -> list[EmbedderEpoch]:
         """Train, or go on training, to the end; the network then holds the best epoch."""
-        progress = TrainingProgress(self.options.fit.epochs, self.folder, epochs_alike=False)
-        epochs = EmbedderFit(
+        return EmbedderFit(
             self.network,
             self.photos,
             validation,
             self.options.rule,
             self.options.fit,
             compute=self.compute,
-            watcher=progress,
+            watcher=TrainingProgress(self.options.fit.epochs, self.folder, epochs_alike=False),
             folder=self.folder,
         ).run()
-        progress.close()
-        return epochs
 
     def finish_head(self, validation: PairSets) -> None:
         """Put the head that a discriminant analysis finds on the trained backbone in the place of the trained head, if

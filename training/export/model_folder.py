@@ -288,6 +288,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in stale:
             print(f"Difficulty has to be fitted again: python -m training.difficulty --classifier {name} …")
         if not stale or written.kind == "classifier":
-            print("The server takes it up at its next start: make serve")
+            print("The server takes it up at its next start, or at once: POST /v1/models/reload")
 
     return exit_status(work, consequence="nothing was written: ")

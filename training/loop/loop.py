@@ -85,6 +85,9 @@ class Watcher:
     def note(self, text: str) -> None:
         """What goes on between steps."""
 
+    def close(self) -> None:
+        """The training is done, or stopped."""
+
 
 Result = TypeVar("Result", bound=EpochResult)
 Planned = TypeVar("Planned")
@@ -128,6 +131,7 @@ class Loop(ABC, Generic[Result, Planned, Batch]):
         self.sums = defaultdict[str, float](float)
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Tensor] | None = None
+        self._highest: list[float] | None = None  # learning rates, of the optimiser's groups
 
     @abstractmethod
     def plan(self, epoch: int) -> Sequence[Planned]:
@@ -167,13 +171,15 @@ class Loop(ABC, Generic[Result, Planned, Batch]):
 
     def run(self, *, stop: Callable[[int, int], bool] = lambda epoch, step: False) -> list[Result]:
         """Train to the end, or until `stop(epoch, step)` says so after a checkpoint. Returns the epochs."""
-        self._highest = [float(group["lr"]) for group in self.optimiser.param_groups]
+        if self._highest is None:  # a second run goes on, with rates that the schedule has changed
+            self._highest = [float(group["lr"]) for group in self.optimiser.param_groups]
         self._resume()
         while self.position[0] < self.settings.epochs:
             if not self._epoch(stop):
                 break
         if self.best is not None:
             self.network.load_state_dict(self.best)
+        self.watcher.close()
         return self.results()
 
     def results(self) -> list[Result]:
@@ -196,7 +202,7 @@ class Loop(ABC, Generic[Result, Planned, Batch]):
         plan = self.plan(epoch)
         saved = began = time.monotonic()
         for step, batch in enumerate(self.batches(epoch, plan[first:]), start=first):
-            for group, highest in zip(self.optimiser.param_groups, self._highest, strict=True):
+            for group, highest in zip(self.optimiser.param_groups, self._highest or (), strict=True):
                 group["lr"] = self.schedule.learning_rate(highest, epoch, step, len(plan), self.settings.epochs)
             for name, value in self.step(batch, epoch, step).items():
                 self.sums[name] += value

@@ -99,13 +99,18 @@ def claim_folder(folder: Path, settings: Mapping[str, Any], *, restart: bool) ->
             f"settings that {marker} lists, or --restart"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    marker.write_text(fingerprint, encoding="utf-8")
+    with atomic_file(marker) as part:
+        part.write_text(fingerprint, encoding="utf-8")
 
 
 def _renamed(fingerprint: str) -> Any:
-    return json.loads(
-        fingerprint, object_hook=lambda named: {OLD_NAMES.get(name, name): value for name, value in named.items()}
-    )
+    """The settings by today's names; None if that is no JSON."""
+    try:
+        return json.loads(
+            fingerprint, object_hook=lambda named: {OLD_NAMES.get(name, name): value for name, value in named.items()}
+        )
+    except ValueError:
+        return None
 
 
 def write_run(run: AnyRun, folder: Path) -> None:

@@ -83,7 +83,6 @@ class Study:
         folder = self.folder / f"fold_{fold}_{arm}"
         folder.mkdir(parents=True, exist_ok=True)
         train = [int(i) for i in np.flatnonzero(self.folds != fold)]
-        progress = ClassifierProgress(self.fit.epochs, folder, f"fold {fold + 1}/{FOLDS} {arm}: ")
         Fit(
             network,
             self.data,
@@ -92,10 +91,9 @@ class Study:
             self.rule,
             self.settings(arm),
             compute=self.compute,
-            watcher=progress,
+            watcher=ClassifierProgress(self.fit.epochs, folder, f"fold {fold + 1}/{FOLDS} {arm}: "),
             folder=folder,
         ).run()
-        progress.close()
         return network
 
     def evaluate(self, fold: int, network: Classifier, reference: Classifier) -> dict[str, Any]:

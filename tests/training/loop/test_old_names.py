@@ -78,3 +78,9 @@ def test_an_unfinished_run_goes_on_under_the_new_names(tmp_path: Path) -> None:
 def test_kept_reference_networks_are_found() -> None:
     settings = '{"size":64,"epochs":12,"batch_size":32,"rate":0.003,"bf16":false}'
     assert ReferenceSettings().identity() == settings
+
+
+def test_options_that_are_damaged_are_no_other_trainings(tmp_path: Path) -> None:
+    (tmp_path / "options.json").write_text("")
+    with pytest.raises(RunError, match="--restart"):
+        claim_folder(tmp_path, {"data": "abc"}, restart=False)
