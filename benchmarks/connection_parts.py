@@ -1,13 +1,13 @@
-"""What two parts of the service's connections bring: `Joined`, which sends an answer's head and body together, and
-`Parser`, which reads a request that offers another protocol as one that doesn't.
+"""What a part of the service's connections brings: `Parser`, which reads a request that offers another protocol as one
+that doesn't.
 
     python -m benchmarks.connection_parts [--data photos.tar] [--rounds 15] [--seconds 2] [--output FILE]
 
-Three servers are up all the time and take turns, each round beginning with another: the service, the service without
-`Joined`, and without `Parser`. They are asked by a closed loop for a tiny model's answer to a tiny PNG, where a request
-costs the most in proportion, and for the shipped model's to photos of 180×180. Ratios are of the whole service over the
-one without the part, in the same round: their geometric mean with a 95 % interval (Student's t on the logarithms). CPU
-time is that of all processes of a server, over its answers.
+Two servers are up all the time and take turns, each round beginning with another: the service, and the service without
+`Parser`. They are asked by a closed loop for a tiny model's answer to a tiny PNG, where a request costs the most in
+proportion, and for the shipped model's to photos of 180×180. Ratios are of the whole service over the one without the
+part, in the same round: their geometric mean with a 95 % interval (Student's t on the logarithms). CPU time is that of
+all processes of a server, over its answers.
 
 What `Parser` is for can't be seen in a rate, so each server is also sent photos with such an offer, as clients of
 HTTP/2 without TLS send them.
@@ -40,7 +40,7 @@ from benchmarks.server_process import ServerProcess
 from tests.tiny_models import solid, write_model
 from training.statistics.intervals import Figure
 
-PARTS = ("", "Joined", "Parser")  # of which one is left out, or none
+PARTS = ("", "Parser")  # of which one is left out, or none
 WITHOUT = "CONNECTION_WITHOUT"  # the variable that tells `benchmarks.connection_variants` which
 SIZE, PHOTO = "180×180", "photo"
 OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n"

@@ -16,12 +16,6 @@ __all__ = ["Phototriage"]
 _whole = Connection.connection_made
 
 
-def _without_joined(connection: Connection, transport: asyncio.Transport) -> None:
-    """Head and body of an answer go out as uvicorn writes them."""
-    _whole(connection, transport)
-    connection.transport = transport
-
-
 def _without_parser(connection: Connection, transport: asyncio.Transport) -> None:
     """httptools' own parser, as uvicorn makes it."""
     _whole(connection, transport)
@@ -31,7 +25,6 @@ def _without_parser(connection: Connection, transport: asyncio.Transport) -> Non
 
 VARIANTS: dict[str, Callable[[Connection, asyncio.Transport], None]] = {
     "": _whole,
-    "Joined": _without_joined,
     "Parser": _without_parser,
 }
 

@@ -20,7 +20,6 @@ MAX_CONNECTIONS = 2_000  # each may hold a head and a piece of a body
 LINGER_SECONDS = 5.0  # for a client that reads its answer while it still sends
 DRAIN_SECONDS = 1.0  # for a request that is on its way on an idle connection while the server stops
 
-MOST_JOINED = 65_536  # bytes of a body: copying more takes longer than a second write
 
 _OFFER = (b"connection", b"upgrade", b"http2-settings")
 _TOO_LONG = b"The request's head is too long."
@@ -55,45 +54,6 @@ class Parser:
         return getattr(self._parser, name)
 
 
-class Joined:
-    """A transport that sends the head of an answer together with its body: each write is a call of the system, holds
-    Python's lock for as long, and wakes the client."""
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        self._begun: RequestResponseCycle | None = None  # whose head has been written
-        self._head = b""
-        self.cycle: RequestResponseCycle | None = None  # that is answering
-
-    def write(self, data: bytes) -> None:
-        cycle = self.cycle
-        if cycle is not None and cycle.response_started and cycle is not self._begun:
-            self._begun, self._head = cycle, data
-            return
-        head, self._head = self._head, b""
-        if head and len(data) > MOST_JOINED:
-            self._transport.write(head)
-            head = b""
-        self._transport.write(head + data)
-
-    def flush(self) -> None:
-        """A head that no body follows."""
-        if self._head:
-            self.write(b"")
-
-    def close(self) -> None:
-        self.flush()
-        self._transport.close()
-
-    def forget(self) -> None:
-        """The answers, which hold this transport: a cycle would keep their bodies until the garbage collector comes."""
-        self.cycle = self._begun = None
-        self._head = b""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-
 class Connection(HttpToolsProtocol):
     """A client's connection."""
 
@@ -104,8 +64,6 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.access_log = False  # its lines, which nothing takes here, would be put together all the same
-        self._joined = Joined(transport)
-        self.transport = self._joined  # type: ignore[assignment]
         self.parser = Parser(self)  # type: ignore[assignment]
         self._answering: RequestResponseCycle | None = None
         self._head_bytes = 0
@@ -134,7 +92,6 @@ class Connection(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_response_complete(self) -> None:
-        self._joined.flush()
         # Of a body that comes behind another request's answer the begin may be here already.
         if self._answering is not None and self._answering.more_body and not self.transport.is_closing():
             self._stop_timer()
@@ -159,7 +116,6 @@ class Connection(HttpToolsProtocol):
             self._answering.message_event.set()
         self.pipeline.clear()
         super().connection_lost(exc)
-        self._joined.forget()
 
     def shutdown(self) -> None:
         """As uvicorn's, but a request that is on its way on an idle connection is still answered."""
@@ -170,7 +126,7 @@ class Connection(HttpToolsProtocol):
             self.cycle.keep_alive = False
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-        self._answering = self._joined.cycle = cycle
+        self._answering = cycle
         if self.draining:
             cycle.keep_alive = False
         super()._start_asgi_task(cycle, self.application or app)

@@ -36,15 +36,15 @@ def test_the_interval_is_students_on_the_logarithms() -> None:
 
 
 def test_ratios_are_of_the_whole_over_the_one_without_the_part() -> None:
-    turns = {(8, ""): [Turn(200, 0.002)] * 3, (8, "Joined"): [Turn(100, 0.004)] * 3}
+    turns = {(8, ""): [Turn(200, 0.002)] * 3, (8, "Parser"): [Turn(100, 0.004)] * 3}
     assert rows_of("tiny", turns) == [
-        ["Joined", "tiny", "8", "200", "2.000 (2.000–2.000)", "0.500 (0.500–0.500)"],
+        ["Parser", "tiny", "8", "200", "2.000 (2.000–2.000)", "0.500 (0.500–0.500)"],
     ]
 
 
 @pytest.mark.parametrize(
     ("without", "kinds"),
-    list(zip(PARTS, ["Joined Parser", "Wire Parser", "Joined HttpRequestParser"], strict=True)),
+    list(zip(PARTS, ["Wire Parser", "Wire HttpRequestParser"], strict=True)),
 )
 def test_a_variant_lacks_its_part_alone(without: str, kinds: str, tmp_path: Path) -> None:
     variables = {WITHOUT: without, "BENTOML_HOME": str(tmp_path), "BENTOML_DO_NOT_TRACK": "True"}

@@ -8,7 +8,6 @@
 | `bento_service` | BentoML | deployment hooks | run without a worker, in the process that starts them |
 | `connections.install` | uvicorn | `http.auto.AutoHTTPProtocol` | looked up when a server is configured |
 | `connections.Connection` | uvicorn | `HttpToolsProtocol` | parameters, attributes; all begins in `_start_asgi_task` |
-| `connections.Joined` | uvicorn | `RequestResponseCycle` | writes the head by itself, once `response_started` is set |
 | `connections.Parser` | httptools | `HttpParserUpgrade` | says where the head ends; `should_upgrade` knows before |
 | `metrics.forget_the_dead` | prometheus-client | names of its files | `gauge_live…_PROCESS.db` |
 """
