@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from phototriage.verification.registration import Affine, Hypothesis
+from phototriage.verification.hypothesis import Affine, Hypothesis
 from phototriage.verification.signature import Signature
 
 Grey = NDArray[np.float32]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from phototriage.verification.agreement import Agreement, coarse, fine, lay_over
-from phototriage.verification.registration import Hypothesis, hypotheses
+from phototriage.verification.hypothesis import Hypothesis
+from phototriage.verification.registration import hypotheses
 from phototriage.verification.signature import Signature
 
 POINT_WORTH, MOST_POINTS = 0.04, 25  # how points that agree weigh beside correlations, when hypotheses are compared

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from phototriage.verification.hypothesis import Affine, Hypothesis
 from phototriage.verification.keypoints import matches
 from phototriage.verification.signature import Signature
 
@@ -19,29 +19,8 @@ TRIALS, CONFIDENCE = 500, 0.99
 LEAST_SCALE, MOST_SCALE, MOST_STRETCH = 0.05, 20.0, 3.0
 THUMBNAIL = 32
 
-Affine = NDArray[np.float64]  # (2, 3): (column, row) of A → (column, row) of B, in pixels of the grey copies
-
 _MIRROR = np.array([[-1.0, 0, 1], [0, 1, 0], [0, 0, 1]])  # of the unit square
 _QUARTER_TURN = np.array([[0.0, 1, 0], [-1, 0, 1], [0, 0, 1]])  # counter-clockwise, as np.rot90
-
-
-@dataclass(frozen=True)
-class Hypothesis:
-    """A way in which A may lie in B. `inliers` (M, 2): pairs of points that it brings together, by their numbers in
-    both; none where it was not found by points."""
-
-    affine: Affine
-    inliers: NDArray[np.int64]
-    mirrored: bool
-
-    @property
-    def by_points(self) -> bool:
-        return len(self.inliers) > 0
-
-    @property
-    def scale(self) -> float:
-        """Of lengths, from A to B."""
-        return float(np.sqrt(abs(np.linalg.det(self.affine[:, :2]))))
 
 
 def hypotheses(a: Signature, b: Signature) -> Iterator[Hypothesis]:
