@@ -54,14 +54,22 @@ class Agreement:
     largest_disagreement: float
 
 
+class Light(NamedTuple):
+    """Grey levels (0–255) of B are gain · (those of A) + offset."""
+
+    gain: float
+    offset: float
+
+
 @dataclass(frozen=True)
 class Overlay:
-    """A laid over B, or B over A, in the frame of the one that has fewer pixels for the same part: float32 (h, w) grey
-    of both, and where both are."""
+    """A laid over B (`into_b`), or B over A, in the frame of the one that has fewer pixels for the same part: float32
+    (h, w) grey of both, and where both are."""
 
     laid: Grey
     under: Grey
     overlap: Mask
+    into_b: bool
     share_of_a: float  # of A's area, that is in B
     share_of_b: float
 
@@ -86,13 +94,21 @@ def lay_over(a: Signature, b: Signature, hypothesis: Hypothesis) -> Overlay | No
     area = abs(float(np.linalg.det(affine[:, :2]))) * grey.size  # of the source, in the target's pixels
     of_target, of_source = pixels / overlap.size, min(1.0, pixels / area)
     shares = (of_source, of_target) if into_b else (of_target, of_source)
-    return Overlay(laid, target.grey.astype(np.float32), overlap, *shares)
+    return Overlay(laid, target.grey.astype(np.float32), overlap, into_b, *shares)
+
+
+def light_of(overlay: Overlay) -> Light:
+    """By least squares over what both show; a plain A is only brighter or darker."""
+    laid, under = (grey[overlay.overlap].astype(np.float64) for grey in (overlay.laid, overlay.under))
+    a, b = (laid, under) if overlay.into_b else (under, laid)
+    variance = float(a.var())
+    gain = float(((a - a.mean()) * (b - b.mean())).mean()) / variance if variance > 0 else 1.0
+    return Light(gain, float(b.mean() - gain * a.mean()))
 
 
 def fine(overlay: Overlay) -> Agreement:
     """At the resolution of the coarser image, in windows of a twentieth of its side."""
-    window = max(LEAST_WINDOW, round(max(overlay.laid.shape) / FINE_WINDOWS) | 1)
-    return _agreement(overlay.laid, overlay.under, overlay.overlap, window, FINE)
+    return _agreement(overlay.laid, overlay.under, overlay.overlap, _fine_window(overlay), FINE)
 
 
 def coarse(overlay: Overlay) -> Agreement:
@@ -109,7 +125,19 @@ def coarse(overlay: Overlay) -> Agreement:
     return _agreement(greys[0], greys[1], weight > 0.95, COARSE_WINDOW, COARSE)
 
 
-def _agreement(left: Grey, right: Grey, overlap: Mask, window: int, scale: Scale) -> Agreement:
+def disagreeing(overlay: Overlay) -> Mask:
+    """bool (h, w): where the overlay shows anything, and disagrees, at the scale of `fine`."""
+    correlation, shows, _ = _correlation(overlay.laid, overlay.under, overlay.overlap, _fine_window(overlay), FINE)
+    return shows & (correlation < FINE.disagreement)
+
+
+def _fine_window(overlay: Overlay) -> int:
+    larger: int = max(overlay.laid.shape)
+    return max(LEAST_WINDOW, round(larger / FINE_WINDOWS) | 1)
+
+
+def _correlation(left: Grey, right: Grey, overlap: Mask, window: int, scale: Scale) -> tuple[Grey, Mask, Mask]:
+    """Of the window around each place; where it shows anything; and where the overlap fills it."""
     mask = overlap.astype(np.float32)
     count = _sums(mask, window)
     filled = (count > FILLED * window**2) & overlap
@@ -119,8 +147,13 @@ def _agreement(left: Grey, right: Grey, overlap: Mask, window: int, scale: Scale
     variance_left = _sums(left * left_mask, window) / count - mean_left**2
     variance_right = _sums(right * right_mask, window) / count - mean_right**2
     covariance = _sums(left * right_mask, window) / count - mean_left * mean_right
-    correlation = covariance / np.sqrt((variance_left + scale.noise) * (variance_right + scale.noise))
-    shows = filled & (np.maximum(variance_left, variance_right) > scale.content)
+    deviations = np.sqrt((variance_left + scale.noise) * (variance_right + scale.noise))
+    correlation: Grey = (covariance / deviations).astype(np.float32, copy=False)
+    return correlation, filled & (np.maximum(variance_left, variance_right) > scale.content), filled
+
+
+def _agreement(left: Grey, right: Grey, overlap: Mask, window: int, scale: Scale) -> Agreement:
+    correlation, shows, filled = _correlation(left, right, overlap, window, scale)
     places, area = int(shows.sum()), max(1, int(filled.sum()))
     if places < LEAST_PLACES:
         return Agreement(places / area, 0, 0, 0, 1, 1)
