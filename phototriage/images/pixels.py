@@ -1,7 +1,8 @@
 """An image file's bytes → upright 8-bit pixels → a model's input, under limits checked before allocation.
 
 Every model input is made by `prepare`, or by `decode_for` and `resize`, of which it consists. Colours are taken for
-sRGB: colour profiles and gamma chunks are ignored. Of several frames the first is used.
+sRGB: colour profiles and gamma chunks are ignored. Of several frames the first is used. Transparency goes on white or
+dark grey (`transparency`).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from phototriage.images.geometry import Geometry, fit
 from phototriage.images.headers import Header, read_header, read_orientation
 from phototriage.images.input_config import InputConfig
 from phototriage.images.resampling import resample
+from phototriage.images.transparency import on_ground
 from phototriage.images.upright import Upright, reduced, whole
 
 MAX_SIDE = 65_535  # the longest side that a JPEG can have; no other format needs a longer one
@@ -96,7 +98,8 @@ def prepare(data: bytes, config: InputConfig, limits: ImageLimits) -> Prepared:
 
 
 def decode(data: bytes, limits: ImageLimits) -> Image.Image:
-    """Decode an image file to an upright Pillow image of mode RGB or, if it is grey, L; alpha on white.
+    """Decode an image file to an upright Pillow image of mode RGB or, if it is grey, L; transparency on
+    a ground that shows the content (`transparency`).
 
     Raises TooLarge (bytes, pixels), UnsupportedImage (format, or 32-bit pixels), UndecodableImage (truncated,
     corrupt, empty).
@@ -204,7 +207,7 @@ def _exif(file: ImageFile.ImageFile) -> bytes:
 
 
 def _flatten(file: ImageFile.ImageFile) -> Image.Image:
-    """Bring a loaded image of any mode to RGB or L with 8 bits, alpha on white."""
+    """Bring a loaded image of any mode to RGB or L with 8 bits, without alpha."""
     if file.mode.startswith("I;16"):
         return _narrow(file)
     has_transparency = "transparency" in file.info
@@ -215,22 +218,16 @@ def _flatten(file: ImageFile.ImageFile) -> Image.Image:
             return file.convert("L")
         case "CMYK" | "YCbCr" | "P" if not has_transparency:
             return file.convert("RGB")
-        case "LA" | "La":
-            return _on_white(file.convert("LA"), "L")
-        case "1" | "L":
-            return _on_white(file.convert("LA"), "L")
-        case "P" | "PA" | "RGB" | "RGBA" | "RGBa":
-            return _on_white(file.convert("RGBA"), "RGB")
+        case "LA" | "RGBA":
+            return on_ground(file)
+        case "1" | "L" | "La":
+            return on_ground(file.convert("LA"))
+        case "P" | "PA" | "RGB" | "RGBa":
+            return on_ground(file.convert("RGBA"))
     raise UnsupportedImage(
         f"The pixels are of kind {file.mode}, whose brightness has no agreed range or which is rare. "
         "Save the image as grey, RGB or CMYK with 8 or 16 bits a channel."
     )
-
-
-def _on_white(image: Image.Image, mode: str) -> Image.Image:
-    canvas = Image.new(mode, image.size, "white")
-    canvas.paste(image.convert(mode) if mode == "L" else image, mask=image.getchannel("A"))
-    return canvas
 
 
 def _narrow(file: ImageFile.ImageFile) -> Image.Image:
@@ -243,6 +240,7 @@ def _narrow(file: ImageFile.ImageFile) -> Image.Image:
     narrow = (wide >> (bits - 8)).astype(np.uint8)
     if isinstance(file, TiffImageFile) and file.tag_v2.get(_TIFF_PHOTOMETRIC) == _WHITE_IS_ZERO:
         narrow = 255 - narrow
-    if "transparency" in file.info:
-        narrow[wide == file.info["transparency"]] = 255
-    return Image.fromarray(narrow)
+    if "transparency" not in file.info:
+        return Image.fromarray(narrow)
+    alpha = np.where(wide == file.info["transparency"], np.uint8(0), np.uint8(255))
+    return on_ground(Image.merge("LA", (Image.fromarray(narrow), Image.fromarray(alpha))))

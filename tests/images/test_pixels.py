@@ -20,6 +20,7 @@ from phototriage.images.headers import Header, read_header
 from phototriage.images.input_config import Aspect, Colour, InputConfig, Resize
 from phototriage.images.pixels import ImageLimits, decode, prepare, resize
 from phototriage.images.resampling import resample
+from phototriage.images.transparency import DARK
 from tests.hostile_files import (
     bad_files,
     encode,
@@ -192,7 +193,9 @@ def test_palette_entries_may_be_translucent() -> None:
         (8, 0, b"\0\x32", b"\0\x32\x64", [255, 100]),
         (16, 0, b"\x12\x34", b"\0\x12\x34\x12\x35", [255, 0x12]),
         (8, 2, b"\0\1\0\2\0\3", b"\0\1\2\3\1\2\4", [255, 1]),
-        (1, 0, b"\0\0", b"\0\x40", [255, 255]),
+        (1, 0, b"\0\1", b"\0\x40", [0, 255]),
+        (1, 0, b"\0\0", b"\0\x40", [DARK, 255]),  # white is what is visible
+        (16, 0, b"\x12\x34", b"\0\x12\x34\xff\x35", [DARK, 255]),
     ],
 )
 def test_key_colour_is_transparent(depth: int, colour: int, key: bytes, row: bytes, expected: list[int]) -> None:
