@@ -1,0 +1,150 @@
+"""The content of an image inside plain borders: letterboxes, a photo on a page, a product on white, a phone's screen.
+
+A side is plain where its outermost pixels are nearly of one colour. Pixels unlike the colours of the plain sides are
+ink. Rows and columns without ink divide the image, by turns, into ever smaller blocks; the one with the most ink is
+followed. If it is a filled rectangle with straight sides, it is taken for a photo, whatever ink there is beside it;
+else all the ink is the content, if every side of the image is plain.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phototriage.images.box import Box
+from phototriage.images.resampling import resample
+from phototriage.images.upright import Upright
+
+SIDE = 256  # of the copy that is looked at, the longer side: finer than that isn't needed, coarser misses edges
+_RING = 2  # outermost pixels that say whether a side is plain
+_TOLERANCE = 12  # levels from the ground's colour; JPEG noise and slight gradients stay below
+_PLAIN_SHARE = 0.92  # of a side's pixels, near their median
+_NOISE_SHARE = 0.02  # of a row's pixels that may be ink without the row's being content
+_FILL, _EDGE = 0.8, 0.6  # a photo's shares of ink: in its box, and along each of its sides
+_MIN_SIDE = 10  # of the content, in the copy's pixels
+_MAX_SHARE = 0.95  # of the image; where more is content, there is nothing to trim
+_MAX_DEPTH = 3  # a photo with a border on a page, on a screen
+
+Pixels = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+_Window = tuple[int, int, int, int]  # top, left, bottom, right, in whole pixels
+
+
+def content_box(upright: Upright) -> Box | None:
+    """The content in the image's own pixels, or None where there is nothing to trim."""
+    scale = min(1.0, SIDE / max(upright.height, upright.width))
+    rows, columns = max(1, round(upright.height * scale)), max(1, round(upright.width * scale))
+    whole = upright.part(Box(0.0, 0.0, float(upright.height), float(upright.width)))
+    small = np.asarray(resample(upright.image, whole, rows, columns, "box"))
+    box = find_content(small)
+    if box is None:
+        return None
+    by_row, by_column = upright.height / rows, upright.width / columns
+    return Box(box.top * by_row, box.left * by_column, box.bottom * by_row, box.right * by_column)
+
+
+def find_content(pixels: Pixels) -> Box | None:
+    """Of a small copy, uint8 (H, W) or (H, W, 3), in its pixels; None where there is nothing to trim, or nothing else.
+
+    Meant for `SIDE` pixels on the longer side: tolerances are in pixels of such a copy.
+    """
+    height, width = pixels.shape[:2]
+    top, left, bottom, right = 0, 0, height, width
+    for depth in range(_MAX_DEPTH):
+        inner = _inside(pixels[top:bottom, left:right], photos_only=depth > 0)
+        if inner is None:
+            break
+        top, left, bottom, right = top + inner[0], left + inner[1], top + inner[2], left + inner[3]
+    if (bottom - top) * (right - left) > _MAX_SHARE * height * width:
+        return None
+    return Box(float(top), float(left), float(bottom), float(right))
+
+
+def _inside(pixels: Pixels, *, photos_only: bool) -> _Window | None:
+    height, width = pixels.shape[:2]
+    if min(height, width) < _MIN_SIDE:
+        return None
+    sides = [pixels[:_RING], pixels[-_RING:], pixels[:, :_RING], pixels[:, -_RING:]]
+    grounds = [ground for side in sides if (ground := _plain(side)) is not None]
+    if not grounds:
+        return None
+    ink = _ink(pixels, grounds)
+    all_ink = _extent(ink, (0, 0, height, width))
+    if all_ink is None:
+        return None
+    photo = _densest(ink, all_ink)
+    if _is_photo(ink, photo):
+        return photo
+    if len(grounds) < 4 or photos_only or min(all_ink[2] - all_ink[0], all_ink[3] - all_ink[1]) < _MIN_SIDE:
+        return None
+    return all_ink
+
+
+def _plain(side: Pixels) -> Pixels | None:
+    """A side's colour, (1,) or (3,), or None if it isn't of one colour."""
+    values = side.reshape(-1, *side.shape[2:]).astype(np.int16)
+    values = values.reshape(len(values), -1)
+    colour = np.median(values, axis=0)
+    near = (np.abs(values - colour) <= _TOLERANCE).all(axis=1)
+    return colour.astype(np.uint8) if near.mean() >= _PLAIN_SHARE else None
+
+
+def _ink(pixels: Pixels, grounds: list[Pixels]) -> Mask:
+    """Which pixels are unlike every one of the colours, (H, W)."""
+    planes = [np.ascontiguousarray(pixels[..., i]) for i in range(3)] if pixels.ndim == 3 else [pixels]
+    ink = np.ones(pixels.shape[:2], np.bool_)
+    for ground in {tuple(int(value) for value in ground) for ground in grounds}:
+        unlike = np.zeros(pixels.shape[:2], np.bool_)
+        for plane, value in zip(planes, ground, strict=True):
+            low, high = max(0, value - _TOLERANCE), min(255, value + _TOLERANCE)
+            unlike |= plane - np.uint8(low) > high - low  # below `low` it wraps around
+        ink &= unlike
+    return ink
+
+
+def _extent(ink: Mask, window: _Window) -> _Window | None:
+    """The rows and columns of the window that have ink, from the first to the last."""
+    top, left, bottom, right = window
+    part = ink[top:bottom, left:right]
+    rows = np.flatnonzero(np.count_nonzero(part, axis=1) > _NOISE_SHARE * (right - left))
+    columns = np.flatnonzero(np.count_nonzero(part, axis=0) > _NOISE_SHARE * (bottom - top))
+    if not len(rows) or not len(columns):
+        return None
+    return top + int(rows[0]), left + int(columns[0]), top + int(rows[-1]) + 1, left + int(columns[-1]) + 1
+
+
+def _densest(ink: Mask, window: _Window) -> _Window:
+    """The block with the most ink, cut by rows and columns in turn until neither divides it."""
+    while True:
+        top, left, bottom, right = window
+        start, stop = _heaviest(np.count_nonzero(ink[top:bottom, left:right], axis=1), right - left)
+        top, bottom = top + start, top + stop
+        start, stop = _heaviest(np.count_nonzero(ink[top:bottom, left:right], axis=0), bottom - top)
+        smaller = (top, left + start, bottom, left + stop)
+        if smaller == window:
+            return window
+        window = smaller
+
+
+def _heaviest(profile: NDArray[np.intp], length: int) -> tuple[int, int]:
+    """Of the runs of rows (or columns) with ink, `length` pixels each: the one with the most ink."""
+    filled = np.concatenate(([False], profile > _NOISE_SHARE * length, [False]))
+    steps = np.flatnonzero(filled[1:] != filled[:-1])
+    if not len(steps):
+        return 0, len(profile)
+    starts, stops = steps[::2], steps[1::2]
+    sums = np.concatenate(([0], np.cumsum(profile)))
+    best = int(np.argmax(sums[stops] - sums[starts]))
+    return int(starts[best]), int(stops[best])
+
+
+def _is_photo(ink: Mask, window: _Window) -> bool:
+    """Whether ink fills the window and reaches along all of its sides that aren't the image's own."""
+    top, left, bottom, right = window
+    part = ink[top:bottom, left:right]
+    if min(part.shape) < _MIN_SIDE or np.count_nonzero(part) < _FILL * part.size:
+        return False
+    height, width = ink.shape
+    sides = [part[1]] * (top > 0) + [part[-2]] * (bottom < height)
+    sides += [part[:, 1]] * (left > 0) + [part[:, -2]] * (right < width)
+    return all(np.count_nonzero(side) >= _EDGE * len(side) for side in sides)
