@@ -55,10 +55,10 @@ class Agreement:
 
 
 class Light(NamedTuple):
-    """Grey levels (0–255) of B are gain · (those of A) + offset."""
+    """Grey levels (0–255) of B are contrast · (those of A) + brightness."""
 
-    gain: float
-    offset: float
+    contrast: float
+    brightness: float
 
 
 @dataclass(frozen=True)
@@ -102,8 +102,8 @@ def light_of(overlay: Overlay) -> Light:
     laid, under = (grey[overlay.overlap].astype(np.float64) for grey in (overlay.laid, overlay.under))
     a, b = (laid, under) if overlay.into_b else (under, laid)
     variance = float(a.var())
-    gain = float(((a - a.mean()) * (b - b.mean())).mean()) / variance if variance > 0 else 1.0
-    return Light(gain, float(b.mean() - gain * a.mean()))
+    contrast = float(((a - a.mean()) * (b - b.mean())).mean()) / variance if variance > 0 else 1.0
+    return Light(contrast, float(b.mean() - contrast * a.mean()))
 
 
 def fine(overlay: Overlay) -> Agreement:

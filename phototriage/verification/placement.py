@@ -18,7 +18,7 @@ Matrix = NDArray[np.float64]
 DECIMALS = 2  # of a pixel
 SAME_PLACE = 0.01  # pixels; corners nearer to one another than that are one
 # What `words` leaves out as too little to see.
-LEAST_TURN, LEAST_RESIZING, LEAST_GAIN, LEAST_OFFSET = 1.0, 0.03, 0.05, 5.0
+LEAST_TURN, LEAST_RESIZING, LEAST_CONTRAST, LEAST_BRIGHTNESS = 1.0, 0.03, 0.05, 5.0
 
 _SWAP = np.array([[0.0, 1, 0], [1, 0, 0], [0, 0, 1]])  # (column, row) ↔ (row, column)
 
@@ -28,40 +28,44 @@ class Placement:
     """How A becomes B. Plain numbers alone, so that `dataclasses.asdict` of it can be written as JSON.
 
     Places are (row, column) in upright pixels of the photo, counted from the outer corner of its first pixel: the photo
-    goes from (0, 0) to (height, width). part_of_a, part_of_b: the convex polygon of what both photos show, in each; the
-    n-th corner of one is the n-th of the other. points_a, points_b: the matched points that agree, in each; none where
-    the photos were laid over one another as a whole.
+    goes from (0, 0) to (height, width). region_of_a, region_of_b: the convex polygon of what both photos show, in each;
+    the n-th corner of one is the n-th of the other. points_a, points_b: the matched points that agree, in each; none
+    where the photos were laid over one another as a whole.
 
     affine: (2, 3), (row, column, 1) of A → (row, column) of B. In words: A is mirrored, left for right, if `mirrored`;
     then turned clockwise by `turn` degrees, in (−180, 180]; then lengths are multiplied by `scale`. What stretch and
-    slant the affine map has beyond that, is in none of the three. gain, offset: grey levels (0–255) of B are
-    gain · (those of A) + offset, by least squares over what both show.
+    slant the affine map has beyond that is in none of the three. contrast, brightness: grey levels (0–255) of B are
+    contrast · (those of A) + brightness, by least squares over what both show.
     """
 
-    part_of_a: tuple[Point, ...]
-    part_of_b: tuple[Point, ...]
+    region_of_a: tuple[Point, ...]
+    region_of_b: tuple[Point, ...]
     points_a: tuple[Point, ...]
     points_b: tuple[Point, ...]
     affine: tuple[Row, Row]
     scale: float
     turn: float
     mirrored: bool
-    gain: float
-    offset: float
+    contrast: float
+    brightness: float
+
+    @property
+    def moves(self) -> str:
+        """Where A was moved, such as "mirrored, turned clockwise by 90°, resized to 52%"."""
+        moves = ["mirrored"] if self.mirrored else []
+        if abs(self.turn) >= LEAST_TURN:
+            moves.append(f"turned {'counter-' if self.turn < 0 else ''}clockwise by {abs(self.turn):.0f}°")
+        if abs(self.scale - 1) >= LEAST_RESIZING:
+            moves.append(f"resized to {self.scale:.0%}")
+        return ", ".join(moves) or "as it is"
 
     @property
     def words(self) -> str:
-        """What was done to A, such as "mirrored, turned clockwise by 90°, resized to 52 %"."""
-        changes = ["mirrored"] if self.mirrored else []
-        if abs(self.turn) >= LEAST_TURN:
-            changes.append(f"turned {'counter-' if self.turn < 0 else ''}clockwise by {abs(self.turn):.0f}°")
-        if abs(self.scale - 1) >= LEAST_RESIZING:
-            changes.append(f"resized to {100 * self.scale:.0f} %")
-        if abs(self.gain - 1) >= LEAST_GAIN or abs(self.offset) >= LEAST_OFFSET:
-            changes.append(
-                f"grey levels times {self.gain:.2f} {'+' if self.offset >= 0 else '-'} {abs(self.offset):.0f}"
-            )
-        return ", ".join(changes) or "as it is"
+        """What was done to A, its grey levels included: "resized to 52%, grey levels times 0.80 + 12"."""
+        if abs(self.contrast - 1) < LEAST_CONTRAST and abs(self.brightness) < LEAST_BRIGHTNESS:
+            return self.moves
+        sign = "+" if self.brightness >= 0 else "-"
+        return f"{self.moves}, grey levels times {self.contrast:.2f} {sign} {abs(self.brightness):.0f}"
 
 
 def placement_of(a: Signature, b: Signature, hypothesis: Hypothesis) -> Placement | None:
@@ -75,16 +79,16 @@ def placement_of(a: Signature, b: Signature, hypothesis: Hypothesis) -> Placemen
     rows, columns = (_SWAP @ to_b @ _SWAP)[:2].tolist()
     light = light_of(overlay)
     return Placement(
-        part_of_a=_points(in_a),
-        part_of_b=_points(in_b),
+        region_of_a=_points(in_a),
+        region_of_b=_points(in_b),
         points_a=_points(_mapped(a.keypoints.points[hypothesis.inliers[:, 0]], _from_grey(a))),
         points_b=_points(_mapped(b.keypoints.points[hypothesis.inliers[:, 1]], _from_grey(b))),
         affine=((rows[0], rows[1], rows[2]), (columns[0], columns[1], columns[2])),
         scale=float(np.sqrt(abs(np.linalg.det(to_b[:2, :2])))),
         turn=_turn(to_b, hypothesis.mirrored),
         mirrored=hypothesis.mirrored,
-        gain=light.gain,
-        offset=light.offset,
+        contrast=light.contrast,
+        brightness=light.brightness,
     )
 
 

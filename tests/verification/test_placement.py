@@ -42,18 +42,18 @@ def assert_box(polygon: tuple[tuple[float, float], ...], top: float, left: float
 
 def test_a_crop_lies_where_it_was_cut() -> None:
     found = placement(PHOTO, PHOTO[50:250, 100:320])
-    assert_box(found.part_of_a, 50, 100, 250, 320)
-    assert_box(found.part_of_b, 0, 0, 200, 220)
+    assert_box(found.region_of_a, 50, 100, 250, 320)
+    assert_box(found.region_of_b, 0, 0, 200, 220)
     assert found.scale == pytest.approx(1, abs=0.02)
     assert found.turn == pytest.approx(0, abs=1)
     back = placement(PHOTO[50:250, 100:320], PHOTO)
-    assert_box(back.part_of_b, 50, 100, 250, 320)
+    assert_box(back.region_of_b, 50, 100, 250, 320)
 
 
 def test_two_crops_share_the_part_that_both_have() -> None:
     found = placement(PHOTO[:, :300], PHOTO[40:, 80:])
-    assert_box(found.part_of_a, 40, 80, 300, 300)
-    assert_box(found.part_of_b, 0, 0, 260, 220)
+    assert_box(found.region_of_a, 40, 80, 300, 300)
+    assert_box(found.region_of_b, 0, 0, 260, 220)
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
@@ -63,7 +63,7 @@ def test_turns_and_mirrors_are_named(turns: int, clockwise: float, mirrored: boo
     assert found.mirrored is mirrored
     assert (found.turn - clockwise + 180) % 360 == pytest.approx(180, abs=1)
     assert -180 < found.turn <= 180
-    assert_box(found.part_of_a, 0, 0, 300, 400)
+    assert_box(found.region_of_a, 0, 0, 300, 400)
     assert ("mirrored" in found.words, "turned" in found.words) == (mirrored, turns > 0)
 
 
@@ -72,7 +72,7 @@ def test_an_affine_map_sends_corners_and_points_where_they_belong() -> None:
     found = placement(PHOTO, cv2.warpAffine(PHOTO, matrix, (400, 360)).astype(np.uint8))
     rows, columns = np.array(found.affine)
     np.testing.assert_allclose([rows[1], rows[0], columns[1], columns[0]], [-0.1, 0.6, 0.5, 0.1], atol=0.02)
-    for inside, outside in ((found.part_of_a, found.part_of_b), (found.points_a, found.points_b)):
+    for inside, outside in ((found.region_of_a, found.region_of_b), (found.points_a, found.points_b)):
         mapped = np.array(found.affine) @ np.vstack([np.array(inside).T, np.ones(len(inside))])
         distances = np.linalg.norm(mapped.T - outside, axis=1)
         assert np.median(distances) < 1.5
@@ -83,8 +83,8 @@ def test_larger_copies_are_told_in_their_own_pixels() -> None:
     large = cv2.resize(PHOTO, (2400, 1800), interpolation=cv2.INTER_CUBIC).astype(np.uint8)
     found = placement(PHOTO, large)
     assert found.scale == pytest.approx(6, rel=0.02)
-    assert f"resized to {100 * found.scale:.0f} %" in found.words
-    rows, columns = np.array(found.part_of_b).T
+    assert f"resized to {found.scale:.0%}" in found.words
+    rows, columns = np.array(found.region_of_b).T
     assert (rows.max(), columns.max()) == pytest.approx((1800, 2400), rel=0.01)
 
 
@@ -94,10 +94,10 @@ def test_other_light_is_told_whichever_photo_is_smaller(reduced: float) -> None:
     small = cv2.resize(PHOTO, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
     darker = (0.5 * small + 60).astype(np.uint8)
     found, back = placement(PHOTO, darker), placement(darker, PHOTO)
-    assert found.gain == pytest.approx(0.5, abs=0.04)
-    assert found.offset == pytest.approx(60, abs=4)
-    assert back.gain == pytest.approx(2, abs=0.1)
-    assert back.offset == pytest.approx(-120, abs=10)
+    assert found.contrast == pytest.approx(0.5, abs=0.04)
+    assert found.brightness == pytest.approx(60, abs=4)
+    assert back.contrast == pytest.approx(2, abs=0.1)
+    assert back.brightness == pytest.approx(-120, abs=10)
     assert "grey levels times 0.5" in found.words
 
 
@@ -105,7 +105,7 @@ def test_a_photo_is_in_itself_as_it_is_and_the_answer_is_plain_json() -> None:
     found = placement(PHOTO, PHOTO)
     assert found.words == "as it is"
     assert json.loads(json.dumps(dataclasses.asdict(found)))["turn"] == found.turn
-    corners = np.array(found.part_of_a)
+    corners = np.array(found.region_of_a)
     assert (corners >= 0).all()
     assert (corners <= [300, 400]).all()
 
