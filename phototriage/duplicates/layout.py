@@ -16,6 +16,7 @@ CELLS = 32  # a side: the picture is first averaged to CELLS × CELLS
 FREQUENCIES = 8  # a side
 DIMENSION = FREQUENCIES * FREQUENCIES
 EVEN = DIMENSION // 2  # columns of even frequency: equal for a mirrored picture, whose others change their sign
+TURNS = 3  # of a picture and its mirror image, beside themselves
 
 Float = TypeVar("Float", np.float32, np.float64)
 Floats = NDArray[np.float32]
@@ -49,7 +50,7 @@ def describe(images: NDArray[np.uint8]) -> Floats:
     spectrum[:, 0, 0] = 0
     spectrum[np.abs(spectrum) < CELLS] = 0  # rounding errors: less than a thirtieth of a grey level
     spectrum = np.sign(spectrum) * np.sqrt(np.abs(spectrum))
-    values = np.concatenate([spectrum[..., parity::2].reshape(count, EVEN) for parity in (0, 1)], axis=1)
+    values = _arranged(spectrum)
     lengths = np.linalg.norm(values, axis=1, keepdims=True)
     normalised: Floats = np.divide(values, lengths, out=np.zeros_like(values), where=lengths > 0)
     return normalised
@@ -80,3 +81,39 @@ def agreements(left: NDArray[Float], right: NDArray[Float]) -> NDArray[Float]:
     """(N, M): `agreement` of each row of `left` (N, DIMENSION) with each of `right` (M, DIMENSION), up to rounding."""
     table: NDArray[Float] = left[:, :EVEN] @ right[:, :EVEN].T + np.abs(left[:, EVEN:] @ right[:, EVEN:].T)
     return table
+
+
+def turned(layouts: NDArray[Float]) -> NDArray[Float]:
+    """Descriptions (N, DIMENSION) → (TURNS, N, DIMENSION): those of the pictures upside down (top and bottom
+    exchanged), with rows and columns exchanged, and both. With their mirror images, which `agreement` takes for equal,
+    and the pictures themselves these are all eight symmetries of the square.
+
+    Exact, since it is the same cosine transform: exchanging rows and columns transposes the spectrum, and an exchange
+    of top and bottom changes the sign of odd vertical frequencies.
+    """
+    spectrum = np.empty((len(layouts), FREQUENCIES, FREQUENCIES), layouts.dtype)
+    for parity, half in enumerate((layouts[:, :EVEN], layouts[:, EVEN:])):
+        spectrum[..., parity::2] = half.reshape(len(layouts), FREQUENCIES, FREQUENCIES // 2)
+    signs = ((-1.0) ** np.arange(FREQUENCIES)).astype(layouts.dtype)[:, np.newaxis]
+    transposed = spectrum.transpose(0, 2, 1)
+    return np.stack([_arranged(each) for each in (signs * spectrum, transposed, signs * transposed)])
+
+
+def turned_agreement(left: NDArray[Float], right: NDArray[Float]) -> NDArray[Float]:
+    """Row by row, the greatest `agreement` of `left` (N, DIMENSION) with `right` turned: by a quarter to either side,
+    by a half, upside down or along a diagonal, (N,)."""
+    greatest: NDArray[Float] = np.max([agreement(left, each) for each in turned(right)], axis=0)
+    return greatest
+
+
+def turned_agreements(left: NDArray[Float], right: NDArray[Float]) -> NDArray[Float]:
+    """(N, M): `turned_agreement` of each row of `left` with each of `right`, up to rounding."""
+    # Either side may be turned: each turn's inverse is one of them.
+    greatest: NDArray[Float] = np.maximum.reduce([agreements(each, right) for each in turned(left)])
+    return greatest
+
+
+def _arranged(spectrum: NDArray[Float]) -> NDArray[Float]:
+    """(N, FREQUENCIES, FREQUENCIES), vertical frequency first → (N, DIMENSION)."""
+    parts = [spectrum[..., parity::2].reshape(len(spectrum), EVEN) for parity in (0, 1)]
+    return np.concatenate(parts, axis=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -107,3 +108,46 @@ def test_the_numbers_that_kept_embeddings_hold() -> None:
     described = layout.describe(grey[np.newaxis, :, :, np.newaxis].repeat(3, 3))[0]
     expected = [0, 0.2274, -0.4566, 0.1227, -0.1177, -0.5002, -0.1204, -0.1238, 0.1187]
     assert described[[0, 1, 4, 5, 9, 32, 33, 36, 40]] == pytest.approx(expected, abs=1e-3)
+
+
+SYMMETRIES: dict[str, Callable[[Pixels], Pixels]] = {
+    "a quarter": lambda images: np.rot90(images, 1, (1, 2)),
+    "a half": lambda images: np.rot90(images, 2, (1, 2)),
+    "three quarters": lambda images: np.rot90(images, 3, (1, 2)),
+    "upside down": lambda images: images[:, ::-1],
+    "along one diagonal": lambda images: images.swapaxes(1, 2),
+    "along the other": lambda images: np.rot90(images.swapaxes(1, 2), 2, (1, 2)),
+}
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("turn", SYMMETRIES.values(), ids=SYMMETRIES)
+def test_turned_pictures_agree_and_turned_others_do_not(turn: Callable[[Pixels], Pixels], seed: int) -> None:
+    image = pixels(seed)
+    turned = layout.describe(np.ascontiguousarray(turn(image)))
+    assert layout.turned_agreement(layout.describe(image), turned) == pytest.approx(1, abs=1e-4)
+    assert layout.turned_agreement(turned, layout.describe(image)) == pytest.approx(1, abs=1e-4)
+    assert layout.turned_agreement(layout.describe(pixels(seed + 100)), turned)[0] < 0.9
+    assert layout.agreement(layout.describe(image), turned)[0] < 0.95
+
+
+def test_the_descriptions_of_turned_pictures_are_those_of_the_turned_pixels() -> None:
+    image = pixels(5)
+    upside_down, exchanged, both = layout.turned(layout.describe(image))
+    assert upside_down == pytest.approx(layout.describe(image[:, ::-1]), abs=1e-5)
+    assert exchanged == pytest.approx(layout.describe(image.swapaxes(1, 2)), abs=1e-5)
+    assert both == pytest.approx(layout.describe(image.swapaxes(1, 2)[:, ::-1]), abs=1e-5)
+    assert layout.turned(layout.describe(image)).shape == (layout.TURNS, 1, layout.DIMENSION)
+
+
+def test_turned_agreements_are_those_of_each_two() -> None:
+    described = layout.describe(np.concatenate([pixels(seed) for seed in range(6)]))
+    table = layout.turned_agreements(described[:4], described)
+    for row in range(4):
+        repeated = described[row : row + 1].repeat(6, 0)
+        assert table[row] == pytest.approx(layout.turned_agreement(repeated, described), abs=1e-6)
+
+
+def test_a_plain_surface_agrees_with_nothing_turned() -> None:
+    plain = layout.describe(np.full((1, 64, 64, 3), 200, np.uint8))
+    assert layout.turned_agreement(plain, plain) == 0
