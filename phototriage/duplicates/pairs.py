@@ -76,6 +76,43 @@ def probability(similarity: float, slope: float, intercept: float) -> float:
     return math.exp(exponent) / (1 + math.exp(exponent))
 
 
+class SimilarityTable:
+    """Similarities of all rows of `left` (N, D) with all of `right` (M, D) in float32, block by block: each is within
+    `error` of the one in float64."""
+
+    def __init__(self, left: Floats, right: Floats, rescoring: LayoutRescoring | None) -> None:
+        # At most D roundings and that of the lengths, which are near 1.
+        self.error = (left.shape[1] + 8) * float(np.finfo(np.float32).eps)
+        if rescoring is not None:
+            self.error *= 2 * rescoring.steepness  # errors of the cosine and the agreement grow by this factor
+        self._rescoring = rescoring
+        split = left.shape[1] if rescoring is None else left.shape[1] - layout.DIMENSION
+        self._left, self._right = _Parts.of(left, split), _Parts.of(right, split)
+
+    def block(self, rows: slice, columns: slice) -> Floats:
+        """(rows, columns)."""
+        left, right = self._left, self._right
+        cosines: Floats = left.vectors[rows] @ right.vectors[columns].T
+        cosines /= np.outer(left.lengths[rows], right.lengths[columns])
+        if self._rescoring is None:
+            return cosines
+        return self._rescoring.similarity(cosines, layout.agreements(left.layouts[rows], right.layouts[columns]))
+
+
+class _Parts(NamedTuple):
+    """Of embeddings: what the graph gave, its lengths, and the layouts."""
+
+    vectors: Floats
+    lengths: Floats
+    layouts: Floats
+
+    @classmethod
+    def of(cls, embeddings: Floats, split: int) -> _Parts:
+        vectors = np.ascontiguousarray(embeddings[:, :split], np.float32)
+        layouts = np.ascontiguousarray(embeddings[:, split:], np.float32)
+        return cls(vectors, np.linalg.norm(vectors, axis=1), layouts)
+
+
 def near_pairs(
     embeddings: Floats, threshold: float, rescoring: LayoutRescoring | None = None, block: int = BLOCK
 ) -> NearPairs:
@@ -118,22 +155,12 @@ def _concatenate(blocks: Iterable[NearPairs]) -> NearPairs:
 def _near_blocks(
     embeddings: Floats, threshold: float, rescoring: LayoutRescoring | None, block: int
 ) -> Iterator[NearPairs]:
-    # The float32 product only drops pairs that can't reach the threshold: its error is at most D roundings and that of
-    # the lengths, which are near 1. The pairs that remain are computed again in float64.
-    slack = (embeddings.shape[1] + 8) * float(np.finfo(np.float32).eps)
-    split = embeddings.shape[1] if rescoring is None else embeddings.shape[1] - layout.DIMENSION
-    vectors, layouts = np.ascontiguousarray(embeddings[:, :split]), np.ascontiguousarray(embeddings[:, split:])
-    if rescoring is not None:
-        slack *= 2 * rescoring.steepness  # errors of the cosine and the agreement grow by this factor
-    lengths = np.linalg.norm(vectors, axis=1)
+    # The table only drops pairs that can't reach the threshold; those that remain are computed again in float64.
+    table = SimilarityTable(embeddings, embeddings, rescoring)
     for i in range(0, len(embeddings), block):
         for j in range(i, len(embeddings), block):
-            rows, columns = slice(i, i + block), slice(j, j + block)
-            approximate = vectors[rows] @ vectors[columns].T
-            approximate /= np.outer(lengths[rows], lengths[columns])
-            if rescoring is not None:
-                approximate = rescoring.similarity(approximate, layout.agreements(layouts[rows], layouts[columns]))
-            may_be_near = approximate >= np.float32(threshold - slack)
+            approximate = table.block(slice(i, i + block), slice(j, j + block))
+            may_be_near = approximate >= np.float32(threshold - table.error)
             first, second = np.nonzero(np.triu(may_be_near, 1) if i == j else may_be_near)
             for start in range(0, len(first), EXACT_ROWS):
                 step = slice(start, start + EXACT_ROWS)
