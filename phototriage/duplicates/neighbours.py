@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from phototriage.duplicates.layout_rescoring import LayoutRescoring
-from phototriage.duplicates.pairs import BLOCK, EXACT_ROWS, SimilarityTable, similarities
+from phototriage.duplicates.pairs import BLOCK, SimilarityTable
 
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
@@ -21,6 +21,20 @@ class Neighbours(NamedTuple):
 
     row: Indices
     similarity: Similarities
+
+
+class Table(Protocol):
+    """How alike rows and columns are: `block` in float32, within `error` of `exact`."""
+
+    error: float
+
+    def block(self, rows: slice, columns: slice) -> Floats:
+        """(rows, columns)."""
+        ...
+
+    def exact(self, row: Indices, column: Indices) -> Similarities:
+        """Of pairs (P,): float64 (P,)."""
+        ...
 
 
 def nearest(
@@ -38,20 +52,23 @@ def nearest(
     and columns.
     """
     others = embeddings if among is None else among
-    count = min(count, len(others) - (among is None))
-    if count <= 0 or not len(embeddings):
-        return Neighbours(np.empty((len(embeddings), 0), np.int64), np.empty((len(embeddings), 0)))
-    table = SimilarityTable(embeddings, others, rescoring)
+    table, shape = SimilarityTable(embeddings, others, rescoring), (len(embeddings), len(others))
+    return nearest_in(table, shape, count, without_self=among is None, block=block)
+
+
+def nearest_in(
+    table: Table, shape: tuple[int, int], count: int, *, without_self: bool, block: int = BLOCK
+) -> Neighbours:
+    """As `nearest`, in any table of that shape; `without_self`: the column of a row's own number doesn't count."""
+    height, width = shape
+    count = min(count, width - without_self)
+    if count <= 0 or not height:
+        return Neighbours(np.empty((height, 0), np.int64), np.empty((height, 0)))
     found = []
-    for start in range(0, len(embeddings), block):
-        rows = slice(start, min(start + block, len(embeddings)))
-        row, column = _shortlist(table, rows, len(others), count, block, without_self=among is None)
-        exact = np.concatenate(
-            [
-                similarities(embeddings[row[i : i + EXACT_ROWS]], others[column[i : i + EXACT_ROWS]], rescoring)
-                for i in range(0, len(row), EXACT_ROWS)
-            ]
-        )
+    for start in range(0, height, block):
+        rows = slice(start, min(start + block, height))
+        row, column = _shortlist(table, rows, width, count, block, without_self)
+        exact = table.exact(row, column)
         order = np.lexsort((column, -exact, row))
         begins = np.searchsorted(row[order], np.arange(rows.start, rows.stop))
         chosen = order[begins[:, np.newaxis] + np.arange(count)]
@@ -60,7 +77,7 @@ def nearest(
 
 
 def _shortlist(
-    table: SimilarityTable, rows: slice, columns: int, count: int, block: int, *, without_self: bool
+    table: Table, rows: slice, columns: int, count: int, block: int, without_self: bool
 ) -> tuple[Indices, Indices]:
     """Pairs (row, column) among which are the `count` nearest of each row."""
     numbers = np.arange(rows.start, rows.stop)

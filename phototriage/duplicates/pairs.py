@@ -85,7 +85,7 @@ class SimilarityTable:
         self.error = (left.shape[1] + 8) * float(np.finfo(np.float32).eps)
         if rescoring is not None:
             self.error *= 2 * rescoring.steepness  # errors of the cosine and the agreement grow by this factor
-        self._rescoring = rescoring
+        self._embeddings, self._rescoring = (left, right), rescoring
         split = left.shape[1] if rescoring is None else left.shape[1] - layout.DIMENSION
         self._left, self._right = _Parts.of(left, split), _Parts.of(right, split)
 
@@ -97,6 +97,13 @@ class SimilarityTable:
         if self._rescoring is None:
             return cosines
         return self._rescoring.similarity(cosines, layout.agreements(left.layouts[rows], right.layouts[columns]))
+
+    def exact(self, row: Indices, column: Indices) -> Similarities:
+        """Of pairs (P,): float64 (P,)."""
+        left, right = self._embeddings
+        steps = [slice(start, start + EXACT_ROWS) for start in range(0, len(row), EXACT_ROWS)]
+        exact = [similarities(left[row[step]], right[column[step]], self._rescoring) for step in steps]
+        return np.concatenate([np.empty(0), *exact])
 
 
 class _Parts(NamedTuple):
