@@ -21,6 +21,8 @@ _TOLERANCE = 12  # levels from the ground's colour; JPEG noise and slight gradie
 _PLAIN_SHARE = 0.92  # of a side's pixels, near their median
 _NOISE_SHARE = 0.02  # of a row's pixels that may be ink without the row's being content
 _FILL, _EDGE = 0.8, 0.6  # a photo's shares of ink: in its box, and along each of its sides
+_BLUR = 4  # how far a JPEG may smear a photo's colours over its ground
+_BESIDE = 0.5  # rows with less than this share of the fullest row's ink are beside the photo, in a second try
 _MIN_SIDE = 10  # of the content, in the copy's pixels
 _MAX_SHARE = 0.95  # of the image; where more is content, there is nothing to trim
 _MAX_DEPTH = 3  # a photo with a border on a page, on a screen
@@ -72,9 +74,10 @@ def _inside(pixels: Pixels, *, photos_only: bool) -> _Window | None:
     all_ink = _extent(ink, (0, 0, height, width))
     if all_ink is None:
         return None
-    photo = _densest(ink, all_ink)
-    if _is_photo(ink, photo):
-        return photo
+    for share in (0.0, _BESIDE) if len(grounds) == 4 else (0.0,):
+        photo = _photo(ink, _densest(ink, all_ink, share))
+        if photo is not None:
+            return photo
     if len(grounds) < 4 or photos_only or min(all_ink[2] - all_ink[0], all_ink[3] - all_ink[1]) < _MIN_SIDE:
         return None
     return all_ink
@@ -113,22 +116,24 @@ def _extent(ink: Mask, window: _Window) -> _Window | None:
     return top + int(rows[0]), left + int(columns[0]), top + int(rows[-1]) + 1, left + int(columns[-1]) + 1
 
 
-def _densest(ink: Mask, window: _Window) -> _Window:
+def _densest(ink: Mask, window: _Window, share: float) -> _Window:
     """The block with the most ink, cut by rows and columns in turn until neither divides it."""
     while True:
         top, left, bottom, right = window
-        start, stop = _heaviest(np.count_nonzero(ink[top:bottom, left:right], axis=1), right - left)
+        start, stop = _heaviest(np.count_nonzero(ink[top:bottom, left:right], axis=1), right - left, share)
         top, bottom = top + start, top + stop
-        start, stop = _heaviest(np.count_nonzero(ink[top:bottom, left:right], axis=0), bottom - top)
+        start, stop = _heaviest(np.count_nonzero(ink[top:bottom, left:right], axis=0), bottom - top, share)
         smaller = (top, left + start, bottom, left + stop)
         if smaller == window:
             return window
         window = smaller
 
 
-def _heaviest(profile: NDArray[np.intp], length: int) -> tuple[int, int]:
-    """Of the runs of rows (or columns) with ink, `length` pixels each: the one with the most ink."""
-    filled = np.concatenate(([False], profile > _NOISE_SHARE * length, [False]))
+def _heaviest(profile: NDArray[np.intp], length: int, share: float) -> tuple[int, int]:
+    """Of the runs of rows (or columns) with ink, `length` pixels each: the one with the most ink. Rows with a smaller
+    share of the fullest row's ink count as empty."""
+    least = max(_NOISE_SHARE * length, share * float(profile.max()))
+    filled = np.concatenate(([False], profile > least, [False]))
     steps = np.flatnonzero(filled[1:] != filled[:-1])
     if not len(steps):
         return 0, len(profile)
@@ -138,13 +143,22 @@ def _heaviest(profile: NDArray[np.intp], length: int) -> tuple[int, int]:
     return int(starts[best]), int(stops[best])
 
 
-def _is_photo(ink: Mask, window: _Window) -> bool:
-    """Whether ink fills the window and reaches along all of its sides that aren't the image's own."""
+def _photo(ink: Mask, window: _Window) -> _Window | None:
+    """The window, less what is smeared around it, if ink fills it and reaches along all of its sides."""
     top, left, bottom, right = window
+    reach = _BLUR if min(bottom - top, right - left) >= _MIN_SIDE + 2 * _BLUR else 1
+    rows = np.count_nonzero(ink[top:bottom, left + reach : right - reach], axis=1)
+    columns = np.count_nonzero(ink[top + reach : bottom - reach, left:right], axis=0)
+    rows_full = rows >= _EDGE * (right - left - 2 * reach)
+    columns_full = columns >= _EDGE * (bottom - top - 2 * reach)
+    ends = []
+    for full in (rows_full, rows_full[::-1], columns_full, columns_full[::-1]):
+        first = int(np.argmax(full))
+        if not full[first] or first > reach:
+            return None
+        ends.append(first)
+    top, bottom, left, right = top + ends[0], bottom - ends[1], left + ends[2], right - ends[3]
     part = ink[top:bottom, left:right]
     if min(part.shape) < _MIN_SIDE or np.count_nonzero(part) < _FILL * part.size:
-        return False
-    height, width = ink.shape
-    sides = [part[1]] * (top > 0) + [part[-2]] * (bottom < height)
-    sides += [part[:, 1]] * (left > 0) + [part[:, -2]] * (right < width)
-    return all(np.count_nonzero(side) >= _EDGE * len(side) for side in sides)
+        return None
+    return top, left, bottom, right
