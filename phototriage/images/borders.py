@@ -21,7 +21,8 @@ _TOLERANCE = 12  # levels from the ground's colour; JPEG noise and slight gradie
 _PLAIN_SHARE = 0.92  # of a side's pixels, near their median
 _NOISE_SHARE = 0.02  # of a row's pixels that may be ink without the row's being content
 _FILL, _EDGE = 0.8, 0.6  # a photo's shares of ink: in its box, and along each of its sides
-_BLUR = 4  # how far a JPEG may smear a photo's colours over its ground
+_BLUR = 6  # how far a JPEG may smear a photo's colours over its ground
+_OUTSIDE = 0.4  # the most ink along a photo's sides, just outside: a product's outline is no photo's side
 _BESIDE = 0.5  # rows with less than this share of the fullest row's ink are beside the photo, in a second try
 _MIN_SIDE = 10  # of the content, in the copy's pixels
 _MAX_SHARE = 0.95  # of the image; where more is content, there is nothing to trim
@@ -76,7 +77,7 @@ def _inside(pixels: Pixels, *, photos_only: bool) -> _Window | None:
         return None
     for share in (0.0, _BESIDE) if len(grounds) == 4 else (0.0,):
         photo = _photo(ink, _densest(ink, all_ink, share))
-        if photo is not None:
+        if photo is not None and (share == 0 or _stands_out(ink, photo)):
             return photo
     if len(grounds) < 4 or photos_only or min(all_ink[2] - all_ink[0], all_ink[3] - all_ink[1]) < _MIN_SIDE:
         return None
@@ -162,3 +163,14 @@ def _photo(ink: Mask, window: _Window) -> _Window | None:
     if min(part.shape) < _MIN_SIDE or np.count_nonzero(part) < _FILL * part.size:
         return None
     return top, left, bottom, right
+
+
+def _stands_out(ink: Mask, window: _Window) -> bool:
+    """Whether ink ends along the sides of the window, instead of becoming less, as a product's does."""
+    top, left, bottom, right = window
+    height, width = ink.shape
+    lines = [ink[max(0, top - _BLUR), left:right]] * (top > 0)
+    lines += [ink[min(height - 1, bottom + _BLUR - 1), left:right]] * (bottom < height)
+    lines += [ink[top:bottom, max(0, left - _BLUR)]] * (left > 0)
+    lines += [ink[top:bottom, min(width - 1, right + _BLUR - 1)]] * (right < width)
+    return all(np.count_nonzero(line) <= _OUTSIDE * len(line) for line in lines)
