@@ -6,12 +6,13 @@ PORT ?= 3000
 SERVING := .venv
 DEV := .venv-dev
 PEERS := .venv-peers
+AUGLY := .venv-augly
 GPU := .venv-gpu
 KUBERNETES := .venv-kubernetes
 RAY := .venv-ray
 WITH_NODE := PATH="$(CURDIR)/$(DEV)/bin:$$PATH"
 
-.PHONY: serve train check docs check-full check-kubernetes check-ray clients kills test wheel soak bench bench-decoders bench-resamplers bench-duplicates bench-difficulty bench-http bench-connections bench-score bench-index bento image try-image check-gpu clean
+.PHONY: serve train check docs check-full check-kubernetes check-ray clients kills test wheel soak bench bench-decoders bench-resamplers bench-duplicates bench-augly bench-difficulty bench-http bench-connections bench-score bench-index bento image try-image check-gpu clean
 
 serve: $(SERVING)/installed
 	$(SERVING)/bin/phototriage serve --host $(HOST) --port $(PORT)
@@ -83,6 +84,15 @@ bench-duplicates: $(DEV)/installed-bench
 	$(DEV)/bin/python -m benchmarks.duplicates --houses $(HOUSES) --caltech $(CALTECH) --on test --model $(DUPLICATES) --picture docs/duplicates_pr.png --metrics runs/near_duplicates_test.json
 	$(DEV)/bin/python -m benchmarks.false_positives --data $(CATS_DOGS) --model $(DUPLICATES)
 	$(DEV)/bin/python -m benchmarks.embed_cost --model $(DUPLICATES)
+
+# Edits that AugLy makes, none of which trains or tunes anything: make bench-augly HOUSES=… CALTECH=… ON=test
+ON ?= val
+AUGLY_FOLDER = runs/augly_$(ON)
+
+bench-augly: $(DEV)/installed $(AUGLY)/installed
+	$(DEV)/bin/python -m benchmarks.augly_photos --houses $(HOUSES) --caltech $(CALTECH) --on $(ON) --model $(DUPLICATES) --to $(AUGLY_FOLDER)
+	$(AUGLY)/bin/python -m benchmarks.augly_edits $(AUGLY_FOLDER) --picture $(AUGLY_FOLDER)/edits.png
+	$(DEV)/bin/python -m benchmarks.augly_scores $(AUGLY_FOLDER) --on $(ON) --metrics $(AUGLY_FOLDER)/metrics.json
 
 bench-difficulty: $(DEV)/installed
 	$(DEV)/bin/python -m benchmarks.difficulty --data $(CATS_DOGS) --model cats_dogs --on test --picture docs/difficulty.png --metrics runs/difficulty_test.json
@@ -175,6 +185,14 @@ $(PEERS)/installed: pyproject.toml
 	$(PEERS)/bin/pip install --quiet --editable . opencv-python-headless simplejpeg scikit-image
 	touch $@
 
+# The last Pillow and numpy that have all that AugLy calls. It asks for Pillow below 9, which has no wheel for Python
+# 3.11, and for torch, which its images don't need. Needs the system's libmagic (Debian: libmagic1).
+$(AUGLY)/installed: Makefile
+	$(PYTHON) -m venv $(AUGLY)
+	$(AUGLY)/bin/pip install --quiet iopath==0.1.10 numpy==1.23.5 pillow==9.5.0 python-magic==0.4.27 regex
+	$(AUGLY)/bin/pip install --quiet --no-deps augly==1.0.0
+	touch $@
+
 clean:
 	rm -rf clients/typescript/node_modules clients/typescript/dist clients/typescript/build
-	rm -rf $(SERVING) $(DEV) $(PEERS) $(GPU) $(KUBERNETES) $(RAY) .venv-peer-* build dist *.egg-info
+	rm -rf $(SERVING) $(DEV) $(PEERS) $(AUGLY) $(GPU) $(KUBERNETES) $(RAY) .venv-peer-* build dist *.egg-info
