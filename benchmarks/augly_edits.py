@@ -28,7 +28,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont, ImageOps
 
 QUALITY = 95
 FIELDS = ("path_a", "path_b", "is_same", "kind")
-CELL, LABEL, GAP, COLUMNS = (200, 150), 16, 4, 8  # of the contact sheet, in pixels
+CELL, LABEL, GAP, COLUMNS = (270, 150), 16, 4, 6  # of the contact sheet, in pixels
 
 Options = Mapping[str, Any]
 

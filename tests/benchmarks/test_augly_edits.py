@@ -14,42 +14,15 @@ from benchmarks import augly_edits
 from benchmarks.augly_edits import settings, sheet, write
 from tests.drawings import drawing
 
-ISSUED = [
-    "apply_pil_filter",
-    "blur",
-    "brightness",
-    "change_aspect_ratio",
-    "clip_image_size",
-    "color_jitter",
-    "contrast",
-    "convert_color",
-    "crop",
-    "encoding_quality",
-    "grayscale",
-    "hflip",
-    "vflip",
-    "masked_composite",
-    "meme_format",
-    "opacity",
-    "overlay_emoji",
-    "overlay_image",
-    "overlay_onto_background_image",
-    "overlay_onto_screenshot",
-    "overlay_stripes",
-    "overlay_text",
-    "pad",
-    "pad_square",
-    "perspective_transform",
-    "pixelization",
-    "random_noise",
-    "resize",
-    "rotate",
-    "saturation",
-    "scale",
-    "sharpen",
-    "shuffle_pixels",
-    "skew",
-]
+# fmt: off
+ISSUED = (
+    "apply_pil_filter", "blur", "brightness", "change_aspect_ratio", "clip_image_size", "color_jitter", "contrast",
+    "convert_color", "crop", "encoding_quality", "grayscale", "hflip", "vflip", "masked_composite", "meme_format",
+    "opacity", "overlay_emoji", "overlay_image", "overlay_onto_background_image", "overlay_onto_screenshot",
+    "overlay_stripes", "overlay_text", "pad", "pad_square", "perspective_transform", "pixelization", "random_noise",
+    "resize", "rotate", "saturation", "scale", "sharpen", "shuffle_pixels", "skew",
+)
+# fmt: on
 UNSET = ("hflip", "vflip", "pad_square")  # there is nothing to make stronger
 
 
