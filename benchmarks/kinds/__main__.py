@@ -4,7 +4,8 @@
         [--count 30] [--sets drawn photos pasted] [--picture SHEET.png] [--mistakes FOLDER] [--metrics FILE]
         [--json FILE]
 
-Takes minutes of one core (OMP_NUM_THREADS=1). Drawn sets need no photos. Photos and seeds of `val` and `test` are different ones; `test` is for what is reported.
+Drawn sets need no photos. Photos and seeds of `val` and `test` are different ones; `test` is for what is reported.
+Takes minutes of one core, for which OMP_NUM_THREADS=1 should be set.
 """
 
 from __future__ import annotations

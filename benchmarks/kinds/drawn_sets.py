@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -40,7 +41,7 @@ def _with_copies(kind: str, images: list[Image.Image], seed: int) -> ImageSet:
     places = found.add(*images)
     found.all_different(places)
     for place, image in zip(places, images, strict=True):
-        rng = np.random.default_rng((seed, 11, place))
+        rng = np.random.default_rng((seed, 11, zlib.crc32(kind.encode()), place))
         for copy, how in [(copied(image), "smaller, JPEG")] + [(everyday(image, rng), "everyday")] * EVERYDAY_COPIES:
             found.add_copy(place, copy, how)
     return found

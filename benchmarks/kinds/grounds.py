@@ -18,7 +18,8 @@ Ground = Callable[[Image.Image, float, Rng], Image.Image]  # RGB photo, share of
 PAGE_AREA = 900_000  # pixels
 SCREEN = (540, 1170)
 _STATUS, _TITLE, _DOCK = 44, 64, 110  # pixels of the bars
-_ICONS = 4  # in a row
+_MARGIN = 10  # above and below a photo
+_ICONS, _ROW = 4, 110  # in a row; pixels
 
 
 def on_page(photo: Image.Image, share: float, rng: Rng) -> Image.Image:
@@ -26,7 +27,7 @@ def on_page(photo: Image.Image, share: float, rng: Rng) -> Image.Image:
     proportion, place, colour = rng.uniform(0.7, 1.4), rng.random(2), _paper(rng)
     width, height = round((PAGE_AREA * proportion) ** 0.5), round((PAGE_AREA / proportion) ** 0.5)
     page = Image.new("RGB", (width, height), colour)
-    _put(page, photo, share, (0, 0, width, height), place)
+    _put(page, photo, share, (0, 0, width, height), place, colour)
     return page
 
 
@@ -43,12 +44,12 @@ def on_phone(photo: Image.Image, share: float, rng: Rng) -> Image.Image:
     draw.text((24, _STATUS + 16), name(rng), readable_on(bar), font(28))
     top = _STATUS + _TITLE + 12
     for row in range(rows):
-        _icons(draw, top + row * 110, readable_on(paper), rng)
-    _lines(draw, top + rows * 110 + 8, readable_on(paper), rng)
+        _icons(draw, top + row * _ROW, readable_on(paper), rng)
+    _lines(draw, top + rows * _ROW + 8, readable_on(paper), rng)
     red, green, blue = ((3 * value + 128) // 4 for value in paper)
     draw.rectangle((0, height - _DOCK, width, height), (red, green, blue))
     _icons(draw, height - _DOCK + 10, readable_on(paper), rng)
-    _put(screen, photo, share, (0, _STATUS + _TITLE, width, height - _DOCK), place)
+    _put(screen, photo, share, (0, top + rows * _ROW - _MARGIN, width, height - _DOCK), place, paper)
     return screen
 
 
@@ -58,14 +59,21 @@ def _paper(rng: Rng) -> Colour:
 
 
 def _put(
-    page: Image.Image, photo: Image.Image, share: float, box: tuple[int, int, int, int], place: NDArray[np.float64]
+    page: Image.Image,
+    photo: Image.Image,
+    share: float,
+    box: tuple[int, int, int, int],
+    place: NDArray[np.float64],
+    ground: Colour,
 ) -> None:
-    """Scaled to that share of the page's area, or as large as the box allows; `place` is (x, y), from 0 to 1."""
+    """Scaled to that share of the page's area, or as large as the box allows; `place` is (x, y), from 0 to 1. What is
+    beside it gives way to the ground, as text does."""
     scale = (share * page.width * page.height / (photo.width * photo.height)) ** 0.5
     wide, tall = box[2] - box[0], box[3] - box[1]
     scale = min(scale, wide / photo.width, tall / photo.height)
     size = max(1, round(photo.width * scale)), max(1, round(photo.height * scale))
     left, top = box[0] + round(place[0] * (wide - size[0])), box[1] + round(place[1] * (tall - size[1]))
+    page.paste(ground, (box[0], max(box[1], top - _MARGIN), box[2], min(box[3], top + size[1] + _MARGIN)))
     page.paste(photo.resize(size, Image.Resampling.LANCZOS), (left, top))
 
 

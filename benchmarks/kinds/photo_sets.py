@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.kinds.edits import TURNS, UKBENCH, Edit, copied, cut, everyday
 from benchmarks.kinds.grounds import Ground, on_page, on_phone
 from benchmarks.kinds.image_set import ImageSet
-from benchmarks.kinds.pool import Pool, Source
+from benchmarks.kinds.pool import Pool, Source, has_white_border
 
 HALF = 0.5
 # These train the shipped embedder, which is to its advantage. None of the held-out classes is like them: makes of
@@ -28,9 +28,11 @@ SAME_GROUND = "same ground"
 
 def products(pool: Pool, count: int, seed: int) -> Iterator[ImageSet]:
     """Different things of one class, each before white, and copies."""
-    yield _products("things on white", pool.on_white(), count, seed)
-    trained = pool.trained(TRAINED_PRODUCTS)
-    yield _products("motorbikes, watches (trained on)", trained, count, seed)
+    yield _products(
+        "things on white", [source for source in pool.caltech() if has_white_border(source.image)], count, seed
+    )
+    trained = [source for source in pool.trained(TRAINED_PRODUCTS) if has_white_border(source.image)]
+    yield _products("motorbikes, watches on white (trained on)", trained, count, seed)
 
 
 def _products(name: str, sources: Sequence[Source], count: int, seed: int) -> ImageSet:
