@@ -12,7 +12,7 @@ KUBERNETES := .venv-kubernetes
 RAY := .venv-ray
 WITH_NODE := PATH="$(CURDIR)/$(DEV)/bin:$$PATH"
 
-.PHONY: serve train check docs check-full check-kubernetes check-ray clients kills test wheel soak bench bench-decoders bench-resamplers bench-duplicates bench-augly bench-difficulty bench-http bench-connections bench-score bench-index bento image try-image check-gpu clean
+.PHONY: serve train check docs check-full check-kubernetes check-ray clients kills test wheel soak bench bench-decoders bench-resamplers bench-duplicates bench-kinds bench-augly bench-difficulty bench-http bench-connections bench-score bench-index bento image try-image check-gpu clean
 
 serve: $(SERVING)/installed
 	$(SERVING)/bin/phototriage serve --host $(HOST) --port $(PORT)
@@ -93,6 +93,9 @@ bench-augly: $(DEV)/installed $(AUGLY)/installed
 	$(DEV)/bin/python -m benchmarks.augly_photos --houses $(HOUSES) --caltech $(CALTECH) --on $(ON) --model $(DUPLICATES) --to $(AUGLY_FOLDER)
 	$(AUGLY)/bin/python -m benchmarks.augly_edits $(AUGLY_FOLDER) --picture $(AUGLY_FOLDER)/edits.png
 	$(DEV)/bin/python -m benchmarks.augly_scores $(AUGLY_FOLDER) --on $(ON) --metrics $(AUGLY_FOLDER)/metrics.json
+
+bench-kinds: $(DEV)/installed-bench
+	OMP_NUM_THREADS=1 $(DEV)/bin/python -m benchmarks.kinds --on $(ON) --houses $(HOUSES) --caltech $(CALTECH) --model $(DUPLICATES)
 
 bench-difficulty: $(DEV)/installed
 	$(DEV)/bin/python -m benchmarks.difficulty --data $(CATS_DOGS) --model cats_dogs --on test --picture docs/difficulty.png --metrics runs/difficulty_test.json
