@@ -2,9 +2,8 @@
 
     python -m benchmarks.augly_scores FOLDER --on val [--metrics FILE]
 
-FOLDER is what `benchmarks.augly_photos` and `benchmarks.augly_edits` wrote. `served` is the shipped decision on the
-embeddings of both files. `verified` is registration of one onto the other (phototriage/verification), called where 1
-minus the mean share that disagrees is at least LEAST_AGREEMENT. No threshold is chosen here.
+FOLDER is what `benchmarks.augly_photos` and `benchmarks.augly_edits` wrote. `served` is the shipped decision,
+`embedding alone` that of the embeddings' similarity at its threshold. No threshold is chosen here.
 """
 
 from __future__ import annotations
@@ -22,22 +21,22 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.verification import agreement
 from phototriage.common.errors import PhototriageError
-from phototriage.images.pixels import ImageLimits, decode
+from phototriage.images.pixels import ImageLimits
 from phototriage.model_folder.manifest import Metric
+from phototriage.models.embedder import Embedder
 from phototriage.models.model_set import Models, load_needed
 from phototriage.settings import Settings
-from phototriage.triage.comparison import Side, duplicates
-from phototriage.triage.pipeline import embed
-from phototriage.verification import Signature, signature_of
+from phototriage.triage.comparison import Thresholds, decision_of, judge
+from phototriage.triage.embedding import EmbeddedImage
+from phototriage.triage.pipeline import embedder_input
+from phototriage.verification import signature
 from training.loop.evaluation import metric_of
 from training.statistics.intervals import RESAMPLES, Figure, over_resamples, resamples, share
 from training.statistics.tables import short, table, with_interval
 
-LEAST_AGREEMENT = 0.66  # of precision .99 (and recall .98) on the project's own reposts, houses and Caltech, validation
 KEPT = 400  # files: two look-alikes under all edits, and more
-COLUMNS = ("served", "verified")
+COLUMNS = ("served", "embedding alone")
 SEED = 18
 
 Bools = NDArray[np.bool_]
@@ -67,7 +66,7 @@ class Answers(NamedTuple):
         return cells[least], least
 
     def of(self, edit: str, image: str | None = None, same: bool = True) -> Bools:
-        rows = (self.edits == edit) & (self.same == same)
+        rows: Bools = (self.edits == edit) & (self.same == same)
         return rows if image is None else rows & (self.images == image)
 
     def mean(self, column: int, same: bool) -> Figure:
@@ -82,23 +81,21 @@ class Answers(NamedTuple):
 class Decisions:
     """What each column says of two image files. What is computed of a file alone is kept for its next pairs."""
 
-    def __init__(self, models: Models) -> None:
-        def side(path: Path) -> Side:
-            answer = embed(models, path.read_bytes())
-            return Side(path.name, "embedding", answer.model_dump_json().encode())
+    def __init__(self, model: Embedder) -> None:
+        self._model = model
+        self._image = lru_cache(KEPT)(self._embedded)
 
-        def signature(path: Path) -> Signature:
-            image = decode(path.read_bytes(), ImageLimits())
-            return signature_of(np.asarray(image.convert("RGB")))
-
-        self._models = models
-        self._side, self._signature = lru_cache(KEPT)(side), lru_cache(KEPT)(signature)
+    def _embedded(self, path: Path) -> EmbeddedImage:
+        pixels, signed = embedder_input(self._model, path.read_bytes(), ImageLimits())
+        vector = self._model.embed(pixels[np.newaxis])[0]
+        return EmbeddedImage(vector, None if signed is None else signature.decode(signed))
 
     def served(self, a: Path, b: Path) -> bool:
-        return duplicates(self._models, self._side(a), self._side(b)).is_duplicate
+        return judge(self._model, self._image(a), self._image(b)).answer.is_duplicate
 
-    def verified(self, a: Path, b: Path) -> bool:
-        return agreement(self._signature(a), self._signature(b)) >= LEAST_AGREEMENT
+    def by_embedding(self, a: Path, b: Path) -> bool:
+        alone = Thresholds(similarity=decision_of(self._model).threshold)
+        return judge(self._model, self._image(a), self._image(b), alone).answer.is_duplicate
 
 
 def answer(folder: Path, models: Models) -> Answers:
@@ -107,11 +104,11 @@ def answer(folder: Path, models: Models) -> Answers:
         rows = list(csv.DictReader(file))
     photos = list(dict.fromkeys(row["path_a"] for row in rows))
     kinds = [row["kind"].split(", ", 1) for row in rows]
-    decisions = Decisions(models)
+    decisions = Decisions(models.embedder())
     called = np.zeros((len(rows), len(COLUMNS)), np.bool_)
     for number, row in enumerate(rows):
         a, b = folder / row["path_a"], folder / row["path_b"]
-        called[number] = decisions.served(a, b), decisions.verified(a, b)
+        called[number] = decisions.served(a, b), decisions.by_embedding(a, b)
         if number % 100 == 0:
             print(f"{number} of {len(rows)}", end="\r", file=sys.stderr)
     return Answers(

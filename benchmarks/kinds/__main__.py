@@ -24,7 +24,7 @@ import torch
 from benchmarks.duplicate_pairs import load_all
 from benchmarks.kinds import report
 from benchmarks.kinds.catalogue import SEEDS, Family, image_sets
-from benchmarks.kinds.deciders import AGREEMENT, LEAST_AGREEMENT, LEAST_INLIERS, SERVED, deciders
+from benchmarks.kinds.deciders import EMBEDDING, LEAST_INLIERS, SERVED, deciders
 from benchmarks.kinds.features import features_of
 from benchmarks.kinds.figures import decide_all
 from benchmarks.kinds.sheet import sample, save_mistakes, stacked
@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if given.picture:
                 samples.append(sample(images))
             if given.mistakes:
-                save_mistakes(images, decided, (SERVED, AGREEMENT), given.mistakes)
+                save_mistakes(images, decided, (SERVED, EMBEDDING), given.mistakes)
             counts = f"{len(images.images):,} images, {len(images.pairs):,} pairs"
             print(f"{images.name}: {counts}, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
     except PhototriageError as error:
@@ -107,7 +107,8 @@ def _notes(given: argparse.Namespace, model: Embedder, photos: Photos | None) ->
     source = "no photos" if photos is None else f"photos {photos.sha256[:12]}"
     return [
         *dev,
-        f"{SERVED}: {model.name} {model.manifest.version} at its own threshold. {AGREEMENT}: from {LEAST_AGREEMENT} on."
+        f"{SERVED}: {model.name} {model.manifest.version}, verified where it can. {EMBEDDING}: its similarity at its "
+        "own threshold."
         f" pHash and dHash: up to 10 of 64 bits differ. PDQ: up to 31 of 256. SIFT: from {LEAST_INLIERS} inliers on.",
         "Intervals of 95 % by Wilson, as if pairs were independent, which those that share an image aren't.",
         f"Seed {SEEDS[given.on]}, count {given.count}; {source}; {hardware(torch.device('cpu'))}; "

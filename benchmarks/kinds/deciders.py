@@ -13,11 +13,11 @@ from benchmarks.kinds.features import Features
 from phototriage import duplicates
 from phototriage.common.errors import ModelFolderError
 from phototriage.models.embedder import Embedder
-from phototriage.verification import verify
+from phototriage.triage.comparison import judge
+from phototriage.triage.embedding import EmbeddedImage
 from phototriage.verification.registration import by_points
 
-SERVED, AGREEMENT, INLIERS = "served", "agreement", "SIFT inliers"
-LEAST_AGREEMENT = 0.5
+SERVED, EMBEDDING, INLIERS = "served", "embedding alone", "SIFT inliers"
 LEAST_INLIERS = 10
 # Bits that may differ: 10 of 64 as imagededup has it, 31 of 256 as PDQ's authors have it.
 HASHES: Sequence[tuple[Callable[[], Hash], float]] = (
@@ -38,7 +38,7 @@ Decide = Callable[[Features, Features], Verdict]
 
 
 def by_embedding(model: Embedder) -> Decide:
-    """What is served: the similarity of embeddings, at the manifest's threshold. Raises ModelFolderError for a model
+    """The similarity of embeddings alone, at the manifest's threshold. Raises ModelFolderError for a model
     that decides on no duplicates."""
     decision, rescoring = model.manifest.decision, model.manifest.layout_rescoring
     if decision is None:
@@ -52,11 +52,14 @@ def by_embedding(model: Embedder) -> Decide:
     return decide
 
 
-def by_agreement(a: Features, b: Features) -> Verdict:
-    """1 minus the mean of the shares that disagree at both scales, once one image is laid over the other."""
-    evidence = verify(a.signature, b.signature)
-    score = 0.0 if evidence is None else 1 - (evidence.fine.disagreement + evidence.coarse.disagreement) / 2
-    return Verdict(score >= LEAST_AGREEMENT, score)
+def as_served(model: Embedder) -> Decide:
+    """What is served: the decision about two images, which verification makes where the model has it."""
+
+    def decide(a: Features, b: Features) -> Verdict:
+        answer = judge(model, EmbeddedImage(a.embedding, a.signature), EmbeddedImage(b.embedding, b.signature)).answer
+        return Verdict(answer.is_duplicate, answer.probability)
+
+    return decide
 
 
 def by_inliers(a: Features, b: Features) -> Verdict:
@@ -74,7 +77,7 @@ def by_hash(peer: Hash, most: float, a: Features, b: Features) -> Verdict:
 
 def deciders(model: Embedder) -> tuple[dict[str, Decide], list[Hash], list[str]]:
     """All by name, what is served first; the hashes whose codes they need; and what was left out and why."""
-    found: dict[str, Decide] = {SERVED: by_embedding(model), AGREEMENT: by_agreement}
+    found: dict[str, Decide] = {SERVED: as_served(model), EMBEDDING: by_embedding(model)}
     hashes, missing = [], []
     for maker, most in HASHES:
         try:

@@ -17,7 +17,7 @@ from phototriage.runtime.providers import ProviderUnavailable
 from phototriage.scoring.image_files import read_file, reason
 from phototriage.scoring.image_references import problem_of_failure
 from phototriage.settings import Settings
-from phototriage.triage.pipeline import prepare_for
+from phototriage.triage.pipeline import embedder_input
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -68,7 +68,7 @@ def _query(options: argparse.Namespace, settings: Settings) -> int:
         for path in options.files:
             try:
                 content = read_file(path, settings.image_limits)
-                pixels = prepare_for(model, content, settings.image_limits).pixels
+                pixels = embedder_input(model, content, settings.image_limits).pixels
             except (PhototriageError, OSError) as error:
                 status = FILE_FAILED
                 tell(f"{path}: {reason(problem_of_failure(error))}")

@@ -20,7 +20,7 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
-Stage = Literal["read", "queue", "decode", "model", "encode"]
+Stage = Literal["read", "queue", "decode", "model", "verify", "encode"]
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -33,7 +33,7 @@ DURATIONS = Histogram(
 )
 STAGES = Histogram(
     "phototriage_stage_seconds",
-    "Time in a stage of an image's way: read, queue, decode, model, encode",
+    "Time in a stage of an image's way: read, queue, decode, model, verify, encode",
     ["stage"],
     buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
 )

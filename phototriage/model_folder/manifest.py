@@ -17,6 +17,8 @@ from phototriage.duplicates import layout
 from phototriage.duplicates.layout_rescoring import RESCORING_FIELD, LayoutRescoring
 from phototriage.images.input_config import InputConfig
 from phototriage.saliency.featout_config import FeatOutConfig
+from phototriage.verification import config as verification_config
+from phototriage.verification.config import VerificationConfig
 
 FILE_NAME = "manifest.json"
 MODEL_FILE = "model.onnx"
@@ -143,6 +145,8 @@ class Manifest(_Part):
     featout: FeatOutConfig | None = None  # None: trained without FeatOut
     decision: Decision | None = None  # an embedder's, and no other kind's
     difficulty: DifficultyConfig | None = None  # a classifier's, once it is fitted
+    verification: VerificationConfig | None = None  # an embedder's, once it is fitted
+    same_embeddings_as: tuple[str, ...] = ()  # versions of this embedder that embed every image to the same values
     metrics: tuple[Metric, ...] = ()
     data: Data
     training: Training
@@ -155,6 +159,10 @@ class Manifest(_Part):
             raise ValueError("labels repeat")
         if self.kind != "embedder" and self.decision is not None:
             raise ValueError(f"a decision about duplicates is an embedder's, this is of kind {self.kind!r}")
+        if self.kind != "embedder" and (self.verification is not None or self.same_embeddings_as):
+            raise ValueError(f"verification of duplicates is an embedder's, this is of kind {self.kind!r}")
+        if self.verification is not None and verification_config.FILE_NAME not in self.files:
+            raise ValueError(f"verification needs the file {verification_config.FILE_NAME}")
         if self.difficulty is not None:
             self._check_difficulty()
         if self.kind == "embedder":
@@ -233,8 +241,8 @@ class Manifest(_Part):
     def compute_version(self) -> str:
         """The first 16 hex digits of the SHA-256 of the canonical JSON without `version`."""
         # What is not there is left out, so that manifests older than a field keep their version.
-        parts = ("decision", "difficulty")
-        absent = {"version", *(name for name in parts if getattr(self, name) is None)}
+        parts = ("decision", "difficulty", "verification", "same_embeddings_as")
+        absent = {"version", *(name for name in parts if getattr(self, name) in (None, ()))}
         fields = self.model_dump(mode="json", exclude=absent)
         if self.decision is not None and self.layout_rescoring is None:
             del fields["decision"]["second_look"]

@@ -15,15 +15,23 @@ from phototriage.runtime.batching import NO_DEADLINE
 from phototriage.runtime.sessions import Floats, Images
 from phototriage.runtime.shared_stages import Cut, find_cut
 from phototriage.settings import Settings
+from phototriage.verification.verifier import Verifier
 
 
 class Embedder(ExplainedGraph):
     """A model folder of kind embedder, loaded."""
 
     def __init__(
-        self, manifest: Manifest, forward: onnx.ModelProto, whole: onnx.ModelProto, settings: Settings
+        self,
+        manifest: Manifest,
+        forward: onnx.ModelProto,
+        whole: onnx.ModelProto,
+        settings: Settings,
+        verifier: Verifier | None = None,
     ) -> None:
+        """`verifier`: what decides about pairs in place of their similarity, where there is one."""
         super().__init__(manifest, forward, whole, settings)
+        self.verifier = verifier
         self._graph, self._settings = forward, settings
         self._tails: WeakValueDictionary[str, EmbedderTail] = WeakValueDictionary()
 

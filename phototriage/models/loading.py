@@ -19,6 +19,7 @@ from phototriage.runtime.forward_graph import forward_only
 from phototriage.runtime.predicted_label import explains_predicted
 from phototriage.runtime.shared_stages import digests
 from phototriage.settings import Settings
+from phototriage.verification import verifier
 
 logger = logging.getLogger(__name__)
 
@@ -118,7 +119,9 @@ def _load_explained(
             )
             model = Classifier(contents, forward, whole, settings, known)
     else:
-        model = Embedder(contents, forward, whole, settings)
+        config = contents.verification
+        verifier_of_it = None if config is None else verifier.read(config, folder)
+        model = Embedder(contents, forward, whole, settings, verifier_of_it)
     with _golden_of(folder):
         golden.replay(model, folder)
     model.warm_up()

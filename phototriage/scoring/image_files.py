@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,9 @@ from phototriage.common.errors import PhototriageError, TooLarge, UnreadableFile
 from phototriage.common.progress import Progress
 from phototriage.images.pixels import IMAGE_SUFFIXES, ImageLimits
 from phototriage.models.embedder import Embedder
-from phototriage.triage.pipeline import prepare_for
+from phototriage.triage.embedding import EmbeddedImage
+from phototriage.triage.pipeline import embedder_input
+from phototriage.verification.signature_cache import SignatureCache
 
 BATCH = 16  # images in memory at once
 
@@ -29,6 +31,12 @@ class Embedded:
     paths: list[Path]
     vectors: NDArray[np.float32]
     failures: dict[Path, str]
+    signatures: list[bytes]  # encoded; none where the model doesn't verify
+    _decoded: SignatureCache = field(default_factory=SignatureCache)
+
+    def image(self, place: int) -> EmbeddedImage:
+        """What is compared of the image at that place among `paths`."""
+        return EmbeddedImage(self.vectors[place], self._decoded(self.signatures[place]) if self.signatures else None)
 
 
 def find(folder: Path, report: Callable[[Path, OSError], None]) -> list[Path]:
@@ -57,20 +65,23 @@ def embed_files(
     vectors = np.empty((len(paths), sum(model.manifest.embedding_parts)), np.float32)
     embedded: list[Path] = []
     failures: dict[Path, str] = {}
+    signatures: list[bytes] = []
     for start in range(0, len(paths), BATCH):
         images = []
         for path in paths[start : start + BATCH]:
             try:
                 content = read_file(path if root is None else root / path, limits)
-                images.append(prepare_for(model, content, limits).pixels)
+                pixels, signed = embedder_input(model, content, limits)
             except (PhototriageError, OSError) as error:
                 failures[path] = reason(error)
             else:
+                images.append(pixels)
                 embedded.append(path)
+                signatures += [] if signed is None else [signed]
         if images:
             vectors[len(embedded) - len(images) : len(embedded)] = model.embed(np.stack(images))
         progress.step(len(paths[start : start + BATCH]))
-    return Embedded(embedded, vectors[: len(embedded)], failures)
+    return Embedded(embedded, vectors[: len(embedded)], failures, signatures)
 
 
 def reason(error: Failure) -> str:

@@ -29,6 +29,7 @@ from phototriage.server.serving import Serving
 from phototriage.server.uploads import read_image, read_images, read_pair
 from phototriage.settings import Settings
 from phototriage.triage import comparison, pipeline, responses
+from phototriage.triage.comparison import Thresholds
 from phototriage.triage.pipeline import PipelineOutputs, Plan, TriageRequest
 from phototriage.triage.schemas import (
     BatchResponse,
@@ -143,7 +144,7 @@ class HttpApi:
         query = read_query(request, ModelQuery)
         triage_request = TriageRequest(("embed",), embedder=query.model)
         return await self._answer(
-            request, triage_request, lambda plan, outputs: _json(pipeline.embed_part(plan, outputs))
+            request, triage_request, lambda plan, outputs: _json(pipeline.embed_part(plan, outputs), exclude_none=True)
         )
 
     async def triage(self, request: Request) -> Response:
@@ -173,18 +174,22 @@ class HttpApi:
 
     async def duplicates(self, request: Request) -> Response:
         query = read_query(request, DuplicatesQuery)
+        thresholds = Thresholds(query.threshold, query.min_probability)
+        as_png = query.explain and prefers_png(request)
         serving = self._admitted(request)
         models, limits = serving.models, serving.settings.image_limits
         deadline = Deadline(serving.settings.deadline_seconds)
         sides = await self._receive(request, serving, read_pair, deadline, 2)
 
         def work() -> Response:
-            answer = comparison.duplicates(
-                models, *sides, query.model, query.threshold, query.explain, limits, deadline.at
-            )
+            if as_png:
+                png = comparison.picture(models, *sides, query.model, thresholds, limits, deadline.at)
+                return Response(png, headers={"Vary": "Accept"}, media_type=PNG)
+            answer = comparison.duplicates(models, *sides, query.model, thresholds, query.explain, limits, deadline.at)
             drift.count_pair(answer)
             # Not by null: an explanation says null of a side that was an embedding.
-            return Response(answer.model_dump_json(exclude_unset=True), media_type=JSON)
+            body, headers = answer.model_dump_json(exclude_unset=True), {"Vary": "Accept"} if query.explain else None
+            return Response(body, headers=headers, media_type=JSON)
 
         content = [part for side in sides for part in (side.kind.encode(), side.content)]
         return await self._work(request, serving, models, content, work, deadline)
@@ -311,5 +316,5 @@ def scope_query(request: Request) -> bytes:
     return query
 
 
-def _json(answer: BaseModel) -> Response:
-    return Response(answer.model_dump_json(), media_type=JSON)
+def _json(answer: BaseModel, *, exclude_none: bool = False) -> Response:
+    return Response(answer.model_dump_json(exclude_none=exclude_none), media_type=JSON)

@@ -126,7 +126,7 @@ OPERATIONS = (
         "POST",
         "/v1/duplicates",
         "Are these two the same photo, if cropped, framed, recoloured or compressed anew?",
-        {"application/json": DuplicatesResponse},
+        {"application/json": DuplicatesResponse, "image/png": _BINARY},
         DuplicatesQuery,
         takes="pair",
         errors=(*_IMAGE_ERRORS, ForeignEmbedding),

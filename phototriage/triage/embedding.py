@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,24 +14,45 @@ from pydantic import ValidationError
 from phototriage.common.errors import ForeignEmbedding, MalformedRequest
 from phototriage.duplicates.pairs import LENGTH_TOLERANCE
 from phototriage.triage.schemas import Embedding, EmbedResponse, ModelName
+from phototriage.verification import signature
+from phototriage.verification.signature import Signature, SignatureError
 
-MAX_BYTES = 64_000  # of the JSON object: room for 10,000 dimensions
+MAX_BYTES = 96_000  # of the JSON object: room for 10,000 dimensions and the largest signature
 BYTES_A_VALUE = 4
 LITTLE_ENDIAN = np.dtype("<f4")
 
 
-def encode(vector: NDArray[np.float32], model: ModelName) -> Embedding:
-    """An embedding float32 (D) of that model as the JSON object that `decode` takes."""
-    values = base64.b64encode(vector.astype(LITTLE_ENDIAN).tobytes()).decode("ascii")
-    return Embedding(model=model.name, version=model.version, dimension=len(vector), values=values)
+@dataclass(frozen=True)
+class EmbeddedImage:
+    """What is kept of a photo: its embedding float32 (D), and its signature if verification is to compare it."""
+
+    vector: NDArray[np.float32]
+    signature: Signature | None = None
 
 
-def decode(text: bytes, model: ModelName, parts: Sequence[int]) -> NDArray[np.float32]:
-    """The embedding float32 (D) in the JSON object that `encode` made for that model, or in the whole answer of
-    /v1/embed, which is what a file holds that it was saved to. D is the sum of `parts`, each of length 1.
+def encode(vector: NDArray[np.float32], model: ModelName, kept_signature: bytes | None = None) -> Embedding:
+    """An embedding float32 (D) of that model, with the photo's signature if there is one, as the JSON object that
+    `decode` takes."""
+    return Embedding(
+        model=model.name,
+        version=model.version,
+        dimension=len(vector),
+        values=_base64(vector.astype(LITTLE_ENDIAN).tobytes()),
+        signature=None if kept_signature is None else _base64(kept_signature),
+    )
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode("ascii")
+
+
+def decode(text: bytes, model: ModelName, parts: Sequence[int], same_as: Collection[str] = ()) -> EmbeddedImage:
+    """The embedding in the JSON object that `encode` made for that model, or in the whole answer of /v1/embed, which is
+    what a file holds that it was saved to. D is the sum of `parts`, each of length 1. `same_as`: other versions that
+    embed a photo to the very same values.
 
     Raises MalformedRequest if `text` is not such an object, and ForeignEmbedding if it is of another model or
-    version, or of another size, or if its values can't be an embedding.
+    version, or of another size, or if its values can't be an embedding, or its signature none of a photo.
     """
     try:
         sent = _whole_response(text) or Embedding.model_validate_json(text, strict=True)
@@ -41,7 +63,7 @@ def decode(text: bytes, model: ModelName, parts: Sequence[int]) -> NDArray[np.fl
             f"The embedding is not the JSON object that /v1/embed gives: {place[:64]}: {first['msg']}. "
             "Send its `embedding` as it came."
         ) from error
-    if (sent.model, sent.version) != (model.name, model.version):
+    if sent.model != model.name or sent.version not in (model.version, *same_as):
         raise ForeignEmbedding(
             f"The embedding is of model {sent.model[:64]!r}, version {sent.version[:64]!r}; it is compared by "
             f"{model.name!r}, version {model.version!r}. Embed the image again."
@@ -58,7 +80,18 @@ def decode(text: bytes, model: ModelName, parts: Sequence[int]) -> NDArray[np.fl
             "have to be. Send it as /v1/embed gave it."
         )
     _check_lengths(vector, parts)
-    return vector
+    return EmbeddedImage(vector, None if sent.signature is None else _signature(sent.signature))
+
+
+def _signature(text: str) -> Signature:
+    try:
+        return signature.decode(base64.b64decode(text, validate=True))
+    except (binascii.Error, ValueError) as error:  # SignatureError is a ValueError too
+        what = str(error) if isinstance(error, SignatureError) else "it is not base64"
+        raise ForeignEmbedding(
+            f"The embedding's signature can't be read: {what}. Send it as /v1/embed gave it, or leave it out: then the "
+            "embedding alone is compared."
+        ) from error
 
 
 def _check_lengths(vector: NDArray[np.float32], parts: Sequence[int]) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -16,17 +16,17 @@ from phototriage.common.metrics import timed
 from phototriage.difficulty.predictor import DifficultyPrediction
 from phototriage.difficulty.signals import SignalInputs
 from phototriage.images.geometry import Geometry
-from phototriage.images.pixels import ImageLimits, Prepared, decode_for, prepare, resize
+from phototriage.images.pixels import ImageLimits, decode_for, resize
 from phototriage.images.upright import Upright
 from phototriage.models.classifier import Classifier
 from phototriage.models.embedder import Embedder
 from phototriage.models.embedder_tail import EmbedderTail
-from phototriage.models.explained_graph import ExplainedGraph
 from phototriage.models.model_set import DifficultyModels, Kind, Models
 from phototriage.runtime.batching import NO_DEADLINE
-from phototriage.runtime.sessions import Floats
+from phototriage.runtime.sessions import Floats, Images
 from phototriage.triage.responses import Saliency, classify_response, difficulty_response, embed_response, saliency_of
 from phototriage.triage.schemas import ClassifyResponse, DifficultyResponse, EmbedResponse, Method, Part, TriageResponse
+from phototriage.verification import signature
 
 T = TypeVar("T")
 
@@ -87,6 +87,7 @@ class PipelineOutputs:
     geometry: Geometry | None = None  # of the classifier's input
     difficulty: DifficultyPrediction | None = None
     embedding: Floats | None = None  # (D,)
+    signature: bytes | None = None  # encoded, if the embedder verifies
 
 
 def triage(
@@ -202,6 +203,12 @@ def run_models(
     models = [classifier, embedder, difficulty_models and difficulty_models.autoencoder]
     with timed("decode"):
         upright = decode_for(data, [model.manifest.input for model in models if model is not None], limits)
+        signed = None if embedder is None or embedder.verifier is None else signature.encode(upright)
+    return replace(_run_models(plan, upright, deadline, aside), signature=signed)
+
+
+def _run_models(plan: Plan, upright: Upright, deadline: float, aside: Aside) -> PipelineOutputs:
+    classifier, embedder = plan.classifier, plan.embedder
     if classifier is None:
         return PipelineOutputs() if embedder is None else PipelineOutputs(embedding=_embed(embedder, upright, deadline))
     if embedder is None or plan.tail is not None:
@@ -277,7 +284,7 @@ def saliency_part(plan: Plan, outputs: PipelineOutputs) -> Saliency:
 
 
 def embed_part(plan: Plan, outputs: PipelineOutputs) -> EmbedResponse:
-    return embed_response(_required(plan.embedder), _required(outputs.embedding))
+    return embed_response(_required(plan.embedder), _required(outputs.embedding), outputs.signature)
 
 
 def _required(value: T | None) -> T:
@@ -286,7 +293,16 @@ def _required(value: T | None) -> T:
     return value
 
 
-def prepare_for(model: ExplainedGraph, data: bytes, limits: ImageLimits) -> Prepared:
-    """An image file's bytes as that model's input. Raises what `images.decode` raises."""
+class EmbedderInput(NamedTuple):
+    """What is kept of an image file to embed it: the model's input, and its signature if the model verifies."""
+
+    pixels: Images
+    signature: bytes | None
+
+
+def embedder_input(model: Embedder, data: bytes, limits: ImageLimits) -> EmbedderInput:
+    """From an image file's bytes. Raises what `images.decode` raises."""
     with timed("decode"):
-        return prepare(data, model.manifest.input, limits)
+        upright = decode_for(data, [model.manifest.input], limits)
+        pixels = resize(upright, model.manifest.input).pixels
+        return EmbedderInput(pixels, None if model.verifier is None else signature.encode(upright))

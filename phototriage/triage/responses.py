@@ -72,9 +72,9 @@ def difficulty_response(classifier: Classifier, prediction: DifficultyPrediction
     )
 
 
-def embed_response(model: Embedder, vector: Floats) -> EmbedResponse:
-    """vector (D,) of an image."""
-    return EmbedResponse(model=name_of(model), embedding=embedding.encode(vector, name_of(model)))
+def embed_response(model: Embedder, vector: Floats, signature: bytes | None = None) -> EmbedResponse:
+    """vector (D,) of an image, and its encoded signature where the model verifies."""
+    return EmbedResponse(model=name_of(model), embedding=embedding.encode(vector, name_of(model), signature))
 
 
 @dataclass(frozen=True)

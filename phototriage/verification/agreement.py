@@ -1,7 +1,8 @@
-"""How far two images agree once one is laid over the other: where, and at two scales."""
+"""How far two images agree once one is laid over the other: where, and at three scales."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,8 +20,11 @@ LEAST_OVERLAP = 64  # pixels
 FINE_WINDOWS = 20  # on the larger side of the image
 LEAST_WINDOW = 7
 COARSE_SIDE, COARSE_WINDOW = 64, 9
+DETAIL_WINDOW = 5
 FILLED = 0.6  # of a window, by the overlap
 LEAST_PLACES = 20  # that show anything
+STRONG = 0.25  # share of these places that have the greatest contrast
+STRONG_DISAGREEMENT = 0.7  # a correlation below it, where the contrast is great
 BLUR_BEFORE = 0.45  # pixels of the result, before an image is reduced
 REDUCED = 0.7  # from here on an image counts as reduced
 
@@ -34,6 +38,7 @@ class Scale(NamedTuple):
 
 
 FINE = Scale(noise=6, content=25, disagreement=0.35)
+DETAIL = Scale(noise=20, content=80, disagreement=0.35)
 COARSE = Scale(noise=4, content=12, disagreement=0.5)
 
 
@@ -41,17 +46,30 @@ COARSE = Scale(noise=4, content=12, disagreement=0.5)
 class Agreement:
     """Local correlation of two images after alignment, over places that show anything in either.
 
-    content: share of the overlap that shows anything. median, lower_quarter, lower_tenth: of the correlation.
-    disagreement: share of those places below the scale's bound; largest_disagreement: the largest such region that
-    hangs together, as a share of the overlap. Without content all correlations are 0, and all disagrees.
+    content: share of the overlap that shows anything. median, lower_quarter, lower_tenth: of the correlation; weighted:
+    its mean, weighted by contrast. disagreement: share of those places below the scale's bound; largest_disagreement:
+    the largest such region that hangs together, as a share of the overlap. strong_…: the same of the quarter of places
+    with the greatest contrast, where noise hardly counts. balance: contrast of the image that has less of it, over that
+    of the other, summed over all places. side_…: of the image that has more of its own content found again in the
+    other: a watermark adds content, but the photo's own is all there. Without content all correlations are 0, and all
+    disagrees.
     """
 
     content: float
-    median: float
-    lower_quarter: float
-    lower_tenth: float
-    disagreement: float
-    largest_disagreement: float
+    median: float = 0.0
+    lower_quarter: float = 0.0
+    lower_tenth: float = 0.0
+    weighted: float = 0.0
+    disagreement: float = 1.0
+    largest_disagreement: float = 1.0
+    strong_median: float = 0.0
+    strong_tenth: float = 0.0
+    strong_disagreement: float = 1.0
+    largest_strong_disagreement: float = 1.0
+    balance: float = 0.0
+    side_weighted: float = 0.0
+    side_disagreement: float = 1.0
+    side_strong_tenth: float = 0.0
 
 
 class Light(NamedTuple):
@@ -111,6 +129,19 @@ def fine(overlay: Overlay) -> Agreement:
     return _agreement(overlay.laid, overlay.under, overlay.overlap, _fine_window(overlay), FINE)
 
 
+def detail(overlay: Overlay) -> Agreement:
+    """In small windows, where there is much contrast: such as the letters of a text."""
+    return _agreement(overlay.laid, overlay.under, overlay.overlap, DETAIL_WINDOW, DETAIL)
+
+
+def whole(overlay: Overlay) -> float:
+    """Correlation of all that overlaps, at once; 0 where one is plain."""
+    laid, under = overlay.laid[overlay.overlap], overlay.under[overlay.overlap]
+    laid, under = laid - laid.mean(), under - under.mean()
+    lengths = float((laid * laid).sum()) * float((under * under).sum())
+    return float((laid * under).sum()) / math.sqrt(lengths + 1)
+
+
 def coarse(overlay: Overlay) -> Agreement:
     """At COARSE_SIDE pixels, where noise and blur hardly count."""
     height, width = overlay.laid.shape
@@ -127,8 +158,8 @@ def coarse(overlay: Overlay) -> Agreement:
 
 def disagreeing(overlay: Overlay) -> Mask:
     """bool (h, w): where the overlay shows anything, and disagrees, at the scale of `fine`."""
-    correlation, shows, _ = _correlation(overlay.laid, overlay.under, overlay.overlap, _fine_window(overlay), FINE)
-    return shows & (correlation < FINE.disagreement)
+    local = _correlation(overlay.laid, overlay.under, overlay.overlap, _fine_window(overlay), FINE)
+    return local.shows & (local.correlation < FINE.disagreement)
 
 
 def _fine_window(overlay: Overlay) -> int:
@@ -136,32 +167,100 @@ def _fine_window(overlay: Overlay) -> int:
     return max(LEAST_WINDOW, round(larger / FINE_WINDOWS) | 1)
 
 
-def _correlation(left: Grey, right: Grey, overlap: Mask, window: int, scale: Scale) -> tuple[Grey, Mask, Mask]:
-    """Of the window around each place; where it shows anything; and where the overlap fills it."""
+class _Local(NamedTuple):
+    """Of the window around each place (h, w): its correlation, its variance in either image, whether it shows anything,
+    and whether the overlap fills it."""
+
+    correlation: Grey
+    variance_left: Grey
+    variance_right: Grey
+    shows: Mask
+    filled: Mask
+
+
+def _correlation(left: Grey, right: Grey, overlap: Mask, window: int, scale: Scale) -> _Local:
     mask = overlap.astype(np.float32)
     count = _sums(mask, window)
     filled = (count > FILLED * window**2) & overlap
-    count = np.maximum(count, 1)
+    share: Grey = (1 / np.maximum(count, 1)).astype(np.float32, copy=False)
     left_mask, right_mask = left * mask, right * mask
-    mean_left, mean_right = _sums(left_mask, window) / count, _sums(right_mask, window) / count
-    variance_left = _sums(left * left_mask, window) / count - mean_left**2
-    variance_right = _sums(right * right_mask, window) / count - mean_right**2
-    covariance = _sums(left * right_mask, window) / count - mean_left * mean_right
+    mean_left, mean_right = _sums(left_mask, window) * share, _sums(right_mask, window) * share
+    variance_left: Grey = _sums(left * left_mask, window) * share - mean_left**2
+    variance_right: Grey = _sums(right * right_mask, window) * share - mean_right**2
+    covariance = _sums(left * right_mask, window) * share - mean_left * mean_right
     deviations = np.sqrt((variance_left + scale.noise) * (variance_right + scale.noise))
+    shows = filled & (np.maximum(variance_left, variance_right) > scale.content)
     correlation: Grey = (covariance / deviations).astype(np.float32, copy=False)
-    return correlation, filled & (np.maximum(variance_left, variance_right) > scale.content), filled
+    return _Local(correlation, variance_left, variance_right, shows, filled)
 
 
 def _agreement(left: Grey, right: Grey, overlap: Mask, window: int, scale: Scale) -> Agreement:
-    correlation, shows, filled = _correlation(left, right, overlap, window, scale)
-    places, area = int(shows.sum()), max(1, int(filled.sum()))
+    local = _correlation(left, right, overlap, window, scale)
+    values = local.correlation[local.shows]
+    places, area = len(values), max(1, int(local.filled.sum()))
     if places < LEAST_PLACES:
-        return Agreement(places / area, 0, 0, 0, 1, 1)
-    tenth, quarter, median = (float(value) for value in np.percentile(correlation[shows], (10, 25, 50)))
-    disagrees = shows & (correlation < scale.disagreement)
-    regions, _, measures, _ = cv2.connectedComponentsWithStats(disagrees.astype(np.uint8), connectivity=4)
-    largest = int(measures[1:, cv2.CC_STAT_AREA].max()) if regions > 1 else 0
-    return Agreement(places / area, median, quarter, tenth, int(disagrees.sum()) / places, largest / area)
+        return Agreement(places / area)
+    variances = np.stack([local.variance_left[local.shows], local.variance_right[local.shows]])
+    sides = [_side(values, variance, scale) for variance in variances]
+    lesser, greater = variances.min(axis=0), variances.max(axis=0)
+    contrast = np.sqrt(greater)
+    is_strong = greater >= _quantiles(greater, 1 - STRONG)[0]
+    strong = values[is_strong]
+    tenth, quarter, median = _quantiles(values, 0.1, 0.25, 0.5)
+    strong_tenth, strong_median = _quantiles(strong, 0.1, 0.5)
+    disagrees = values < scale.disagreement
+    strongly_disagrees = is_strong & (values < STRONG_DISAGREEMENT)
+    return Agreement(
+        content=places / area,
+        median=median,
+        lower_quarter=quarter,
+        lower_tenth=tenth,
+        weighted=float((contrast * values).sum() / contrast.sum()),
+        disagreement=float(disagrees.mean()),
+        largest_disagreement=_largest_region(local.shows, disagrees) / area,
+        strong_median=strong_median,
+        strong_tenth=strong_tenth,
+        strong_disagreement=float(strongly_disagrees.sum()) / len(strong),
+        largest_strong_disagreement=_largest_region(local.shows, strongly_disagrees) / area,
+        balance=float(lesser.mean() / greater.mean()),
+        side_weighted=max(side.weighted for side in sides),
+        side_disagreement=min(side.disagreement for side in sides),
+        side_strong_tenth=max(side.strong_tenth for side in sides),
+    )
+
+
+class _Side(NamedTuple):
+    weighted: float
+    disagreement: float
+    strong_tenth: float
+
+
+def _side(values: Grey, variance: Grey, scale: Scale) -> _Side:
+    """The correlations (n,) where one image, whose variances (n,) are given, shows anything."""
+    own = variance > scale.content
+    if own.sum() < LEAST_PLACES:
+        return _Side(0.0, 1.0, 0.0)
+    values, contrast = values[own], np.sqrt(variance[own])
+    strong = values[contrast >= _quantiles(contrast, 1 - STRONG)[0]]
+    return _Side(
+        float((contrast * values).sum() / contrast.sum()),
+        float((values < scale.disagreement).mean()),
+        _quantiles(strong, 0.1)[0],
+    )
+
+
+def _quantiles(values: Grey, *shares: float) -> list[float]:
+    """Of values (n,), each the one at that place among them; np.quantile takes several times as long."""
+    places = [int(share * (len(values) - 1)) for share in shares]
+    return [float(value) for value in np.partition(values, places)[places]]
+
+
+def _largest_region(shows: Mask, chosen: Mask) -> int:
+    """Pixels of the largest region that hangs together, of the places that show anything and are `chosen` (n,)."""
+    marks = np.zeros(shows.shape, np.uint8)
+    marks[shows] = chosen
+    regions, _, measures, _ = cv2.connectedComponentsWithStats(marks, connectivity=4)
+    return int(measures[1:, cv2.CC_STAT_AREA].max()) if regions > 1 else 0
 
 
 def _sums(values: Grey, window: int) -> Grey:

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from phototriage.verification.hypothesis import Affine, Hypothesis
+from phototriage.images.box import Box
+from phototriage.verification.hypothesis import NO_INLIERS, Hypothesis, is_plausible
 from phototriage.verification.keypoints import matches
 from phototriage.verification.signature import Signature
 
@@ -16,20 +17,10 @@ RATIO = 0.9
 LEAST_INLIERS = 4  # an affine transform has six numbers, and three points give them
 TOLERANCE = 4.0  # pixels of the grey copy
 TRIALS, CONFIDENCE = 500, 0.99
-LEAST_SCALE, MOST_SCALE, MOST_STRETCH = 0.05, 20.0, 3.0
 THUMBNAIL = 32
 
 _MIRROR = np.array([[-1.0, 0, 1], [0, 1, 0], [0, 0, 1]])  # of the unit square
 _QUARTER_TURN = np.array([[0.0, 1, 0], [-1, 0, 1], [0, 0, 1]])  # counter-clockwise, as np.rot90
-
-
-def hypotheses(a: Signature, b: Signature) -> Iterator[Hypothesis]:
-    """By points, as it is and mirrored, where these give any; and the best of the whole onto the whole."""
-    for mirrored in (False, True):
-        found = by_points(a, b, mirrored)
-        if found is not None:
-            yield found
-    yield whole_to_whole(a, b)
 
 
 def by_points(a: Signature, b: Signature, mirrored: bool) -> Hypothesis | None:
@@ -55,20 +46,22 @@ def by_points(a: Signature, b: Signature, mirrored: bool) -> Hypothesis | None:
     return Hypothesis(affine.astype(np.float64), inliers, mirrored)
 
 
-def is_plausible(affine: Affine, mirrored: bool) -> bool:
-    """Whether a photo may have undergone it: not too small, too large or too oblique, and mirrored or not as told."""
-    largest, smallest = np.linalg.svd(affine[:, :2], compute_uv=False)
-    return bool(
-        smallest > LEAST_SCALE
-        and largest < MOST_SCALE
-        and largest < MOST_STRETCH * smallest
-        and (np.linalg.det(affine[:, :2]) < 0) == mirrored
-    )
+def wholes(a: Signature, b: Signature) -> Iterator[Hypothesis]:
+    """All of A onto all of B; and the same without their plain borders, where any has some."""
+    frames = _frame(a), _frame(b)
+    yield _stretched(a, b, *frames)
+    if a.content_box is not None or b.content_box is not None:
+        yield _stretched(a, b, a.content_box or frames[0], b.content_box or frames[1])
 
 
-def whole_to_whole(a: Signature, b: Signature) -> Hypothesis:
-    """A stretched to B's frame, in the one of eight ways (quarter turns, mirrored or not) that agrees best."""
-    small_a, small_b = (_thumbnail(each.grey) for each in (a, b))
+def _frame(signature: Signature) -> Box:
+    height, width = signature.grey.shape
+    return Box(0.0, 0.0, float(height), float(width))
+
+
+def _stretched(a: Signature, b: Signature, part_of_a: Box, part_of_b: Box) -> Hypothesis:
+    """A part of A stretched to one of B, in the one of eight ways (quarter turns, mirrored or not) that agrees best."""
+    small_a, small_b = _thumbnail(a.grey, part_of_a), _thumbnail(b.grey, part_of_b)
     best, way = -2.0, (False, 0)
     for mirrored in (False, True):
         for turns in range(4):
@@ -78,17 +71,20 @@ def whole_to_whole(a: Signature, b: Signature) -> Hypothesis:
                 best, way = agreement, (mirrored, turns)
     mirrored, turns = way
     unit = np.linalg.matrix_power(_QUARTER_TURN, turns) @ (_MIRROR if mirrored else np.eye(3))
-    (height_a, width_a), (height_b, width_b) = a.grey.shape, b.grey.shape
-    # Pixel centres lie at whole numbers, so the frame goes from −.5 to size − .5.
-    from_a = np.array([[1 / width_a, 0, 0.5 / width_a], [0, 1 / height_a, 0.5 / height_a], [0, 0, 1]])
-    to_b = np.array([[width_b, 0, -0.5], [0, height_b, -0.5], [0, 0, 1.0]])
-    affine = (to_b @ unit @ from_a)[:2]
-    return Hypothesis(affine, np.empty((0, 2), np.int64), mirrored)
+    affine = (_from_unit(part_of_b) @ unit @ np.linalg.inv(_from_unit(part_of_a)))[:2]
+    return Hypothesis(affine, NO_INLIERS, mirrored)
 
 
-def _thumbnail(grey: NDArray[np.uint8]) -> NDArray[np.float64]:
+def _from_unit(part: Box) -> NDArray[np.float64]:
+    """From the unit square to a part of an image. Pixel centres lie at whole numbers, so pixels begin at −.5."""
+    return np.array([[part.width, 0, part.left - 0.5], [0, part.height, part.top - 0.5], [0, 0, 1.0]])
+
+
+def _thumbnail(grey: NDArray[np.uint8], part: Box) -> NDArray[np.float64]:
     """Of THUMBNAIL × THUMBNAIL, without its mean, of unit length; zeros of a plain image."""
-    small = cv2.resize(grey, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA).astype(np.float64)
+    top, left, bottom, right = (round(edge) for edge in (part.top, part.left, part.bottom, part.right))
+    shown = grey[top : max(bottom, top + 1), left : max(right, left + 1)]
+    small = cv2.resize(shown, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA).astype(np.float64)
     small -= small.mean()
     length = float(np.linalg.norm(small))
     return small / length if length > 1 else np.zeros_like(small)

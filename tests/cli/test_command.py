@@ -163,10 +163,10 @@ def test_compare_answers_pairs(photo: Path, tmp_path: Path) -> None:
     pairs, output = tmp_path / "pairs.csv", tmp_path / "out.csv"
     pairs.write_text("path_a,path_b\nred.png,red.png\n")
     assert main(["compare", str(pairs), "-o", str(output), "--threshold", "-0.5"]) == 0
-    assert output.read_text().splitlines()[1] == "red.png,red.png,1,1.000000,0.880797,"
+    assert output.read_text().splitlines()[1] == "red.png,red.png,1,1.000000,0.880797,duplicate,0,"
     pairs.write_text("path_a,path_b\nred.png,none.png\n")
     assert main(["compare", str(pairs), "-o", str(output)]) == 1
-    assert output.read_text().splitlines()[1] == "red.png,none.png,,,,path_b: No such file or directory"
+    assert output.read_text().splitlines()[1] == "red.png,none.png,,,,,,path_b: No such file or directory"
 
 
 @pytest.mark.parametrize("command", ["duplicates", "compare"])

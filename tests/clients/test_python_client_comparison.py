@@ -16,7 +16,8 @@ from phototriage.models.embedder import Embedder
 from phototriage.models.model_set import Models, load_models
 from phototriage.settings import Settings
 from phototriage.triage import embedding, responses
-from phototriage.triage.comparison import decide
+from phototriage.triage.comparison import Thresholds, judge
+from phototriage.triage.embedding import EmbeddedImage
 from tests.tiny_models import decision, write_embedder, write_model
 
 PAIRS = 500
@@ -86,10 +87,10 @@ def test_similarities_are_those_of_the_server(served: Embedder, comparer: Compar
 def test_answers_are_those_of_the_server(served: Embedder, comparer: Comparer) -> None:
     left, right = pairs(served)
     for i in range(0, 60, 7):
-        similarity = duplicates.similarity(left[i], right[i], served.manifest.layout_rescoring)
+        sides = EmbeddedImage(left[i]), EmbeddedImage(right[i])
         for threshold in (None, 0.5):
             found = comparer.compare(kept(served, left[i]), kept(served, right[i]), threshold).model_dump()
-            expected = decide(served, similarity, threshold).model_dump()
+            expected = judge(served, *sides, Thresholds(threshold)).answer.model_dump()
             assert found.pop("model") == expected.pop("model")
             assert found == pytest.approx(expected, abs=1e-9)
 

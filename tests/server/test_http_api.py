@@ -310,7 +310,7 @@ def test_other_methods(client: AsgiClient, method: str, path: str) -> None:
         ("/v1/saliency?method=magic", "method is 'magic'"),
         ("/v1/saliency?top_k=1", "takes model, method, target"),
         ("/v1/embed?threshold=1", "takes model."),
-        ("/v1/duplicates?top_k=1", "takes model, threshold, explain"),
+        ("/v1/duplicates?top_k=1", "takes model, threshold, min_probability, explain"),
         ("/v1/duplicates?threshold=1.01", "threshold is '1.01'"),
         ("/v1/duplicates?threshold=-2", "threshold is '-2'"),
         ("/v1/duplicates?threshold=nan", "threshold is 'nan'"),

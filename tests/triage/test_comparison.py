@@ -24,7 +24,7 @@ from phototriage.common.errors import (
 from phototriage.images.pixels import ImageLimits
 from phototriage.models.model_set import Models
 from phototriage.triage import pipeline
-from phototriage.triage.comparison import Side, duplicates
+from phototriage.triage.comparison import Side, Thresholds, duplicates
 from phototriage.triage.responses import name_of
 from phototriage.triage.schemas import SaliencyMask
 from tests.tiny_models import PEAK, solid
@@ -80,7 +80,7 @@ def test_an_explanation_does_not_begin_after_the_deadline(models: Models, monkey
 
 
 def test_a_threshold_of_the_callers_is_told(models: Models) -> None:
-    answer = duplicates(models, image(RED), image(BLACK), threshold=0.25)
+    answer = duplicates(models, image(RED), image(BLACK), thresholds=Thresholds(0.25))
     assert (answer.is_duplicate, answer.threshold, answer.threshold_source) == (True, 0.25, "request")
     assert answer.margin == pytest.approx(1 / 3 - 0.25, abs=1e-6)
     # The probability is the model's own, whatever threshold is asked for.
@@ -88,7 +88,7 @@ def test_a_threshold_of_the_callers_is_told(models: Models) -> None:
 
 
 def test_a_threshold_of_zero_is_the_callers_too(models: Models) -> None:
-    assert duplicates(models, image(RED), image(GREEN), threshold=0.0).threshold_source == "request"
+    assert duplicates(models, image(RED), image(GREEN), thresholds=Thresholds(0.0)).threshold_source == "request"
 
 
 def test_embeddings_stand_for_images(models: Models) -> None:

@@ -33,21 +33,21 @@ def test_the_values_are_little_endian_float32() -> None:
 
 
 def test_what_was_encoded_is_decoded_bit_by_bit() -> None:
-    found = decode(text(), MODEL, (3,))
+    found = decode(text(), MODEL, (3,)).vector
     assert found.dtype == np.float32
     assert np.array_equal(found, VECTOR)
 
 
 def test_the_whole_answer_is_taken_as_it_was_saved() -> None:
     answer = EmbedResponse(model=MODEL, embedding=encode(VECTOR, MODEL))
-    assert np.array_equal(decode(answer.model_dump_json().encode(), MODEL, (3,)), VECTOR)
+    assert np.array_equal(decode(answer.model_dump_json().encode(), MODEL, (3,)).vector, VECTOR)
     foreign = EmbedResponse(model=MODEL, embedding=encode(VECTOR, ModelName(name="tiny", version="abd")))
     with pytest.raises(ForeignEmbedding, match="version 'abd'"):
         decode(foreign.model_dump_json().encode(), MODEL, (3,))
 
 
 def test_rounding_of_the_length_is_let_through() -> None:
-    assert decode(text(values=values(0.6005, 0, -0.8005)), MODEL, (3,))[0] == np.float32(0.6005)
+    assert decode(text(values=values(0.6005, 0, -0.8005)), MODEL, (3,)).vector[0] == np.float32(0.6005)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def of_parts(*numbers: float) -> bytes:
 
 @pytest.mark.parametrize("last", [(0, -1), (0, 0)])  # a plain surface has no layout
 def test_an_embedding_of_two_parts(last: tuple[float, float]) -> None:
-    assert decode(of_parts(0.6, 0.8, *last), MODEL, (2, 2)) == pytest.approx([0.6, 0.8, *last])
+    assert decode(of_parts(0.6, 0.8, *last), MODEL, (2, 2)).vector == pytest.approx([0.6, 0.8, *last])
 
 
 @pytest.mark.parametrize(

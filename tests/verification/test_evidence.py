@@ -48,7 +48,7 @@ def test_a_crop_is_all_in_the_photo_and_the_photo_not_all_in_the_crop() -> None:
 def test_a_reduced_copy_is_compared_at_its_own_resolution() -> None:
     found = evidence(PHOTO, cv2.resize(PHOTO, (100, 75), interpolation=cv2.INTER_AREA).astype(np.uint8))
     assert found.hypothesis.scale == pytest.approx(100 / SIDE, rel=0.03)
-    assert found.fine.median > 0.9
+    assert found.fine.median > 0.85
 
 
 def test_other_light_does_not_count() -> None:
@@ -58,7 +58,7 @@ def test_other_light_does_not_count() -> None:
 
 def test_different_photos_disagree() -> None:
     found = evidence(PHOTO, drawn_photo(4, 300, 400))
-    assert found.coarse.disagreement > 0.5
+    assert found.coarse.disagreement > 0.3
     assert found.fine.median < 0.4
 
 

@@ -12,6 +12,7 @@ from phototriage.model_folder.manifest import Manifest, Metric
 
 CARD = "CARD.md"
 DIFFICULTY = "## Difficulty"
+VERIFICATION = "## Verification"
 FIGURES_RULE = "| --- | --- | --- | --- | --- |"
 TEMPLATE = """# {name}
 
@@ -102,15 +103,44 @@ def retold(text: str, manifest: Manifest) -> str:
 def with_difficulty(text: str, manifest: Manifest) -> str:
     """A classifier's card with its difficulty score, in place of what it said of one before, and with the manifest's
     figures. To a card that was written otherwise the score is appended."""
+    return _with_section(text, DIFFICULTY, _difficulty_lines(manifest), manifest)
+
+
+def with_verification(text: str, manifest: Manifest) -> str:
+    """As `with_difficulty`, an embedder's card with how its pairs are verified."""
+    return _with_section(text, VERIFICATION, _verification_lines(manifest), manifest)
+
+
+def _with_section(text: str, title: str, section: list[str], manifest: Manifest) -> str:
     lines = text.split("\n")
     if FIGURES_RULE not in lines or "## Limits" not in lines:
-        return text.split(f"\n{DIFFICULTY}")[0].rstrip() + "\n\n" + "\n".join(_difficulty_lines(manifest))
-    first = next((at for at, line in enumerate(lines) if line == DIFFICULTY), None)
+        return text.split(f"\n{title}")[0].rstrip() + "\n\n" + "\n".join(section)
+    first = next((at for at, line in enumerate(lines) if line == title), None)
     limits = lines.index("## Limits")
-    lines[limits if first is None else first : limits] = _difficulty_lines(manifest)
+    lines[limits if first is None else first : limits] = section
     top = lines.index(FIGURES_RULE) + 1
     lines[top : lines.index("", top)] = [_row(metric) for metric in manifest.metrics]
     return "\n".join(lines)
+
+
+def _verification_lines(manifest: Manifest) -> list[str]:
+    config = manifest.verification
+    assert config is not None
+    return [
+        VERIFICATION,
+        "Whether two images are one is decided by laying one over the other: boosted trees on what that shows, fitted "
+        f"to {config.pairs:,} pairs of train photos of {config.data} and of drawn images, {config.prior:.0%} of which "
+        f"are copies. Duplicates from a probability of {config.threshold}, chosen on the pairs below, of validation "
+        f"photos and other drawings; there the calibration error is {config.calibration_error:.4f}.",
+        "",
+        "| kind | copies, missed | others, called duplicates |",
+        "| --- | --- | --- |",
+        *(
+            f"| {kind.kind} | {kind.copies}, {kind.missed:.1%} | {kind.others}, {kind.false:.2%} |"
+            for kind in config.held_out
+        ),
+        "",
+    ]
 
 
 def _difficulty_lines(manifest: Manifest) -> list[str]:

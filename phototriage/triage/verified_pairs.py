@@ -1,0 +1,135 @@
+"""Candidate pairs of many images to those that verification confirms."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phototriage.duplicates.pairs import NearPairs, similarities
+from phototriage.models.embedder import Embedder
+from phototriage.verification.signature_cache import SignatureCache
+from phototriage.verification.verifier import Verifier
+
+Indices = NDArray[np.int64]
+Pair = tuple[int, int]
+
+MOST_OF_A_COMPONENT = 20_000  # pairs of images that hang together, which are verified beside the candidates
+CHUNK = 32  # pairs that a thread takes at once
+
+
+class VerifiedPairs(NamedTuple):
+    """The pairs that are duplicates, and how many were verified; `left_out`: images that hang together with others, but
+    not all of whose pairs were verified, since they are too many."""
+
+    pairs: NearPairs
+    verified: int
+    left_out: int
+
+
+def verified_pairs(
+    model: Embedder,
+    vectors: NDArray[np.float32],
+    signatures: Sequence[bytes],
+    candidates: tuple[Indices, Indices],
+    least: float,
+    threads: int,
+    step: Callable[[int], None],
+) -> VerifiedPairs:
+    """Those of the candidates (P,), (P,) that are duplicates from a probability of `least` on, and whatever other pairs
+    of images that hang together by these are.
+
+    vectors (N, D), signatures: of N images; equal signatures are one image and are compared once. `step` is called with
+    the number of pairs done since. Raises ValueError for a model that doesn't verify.
+    """
+    if model.verifier is None:
+        raise ValueError(f"{model.name} doesn't verify")
+    first_of: dict[bytes, int] = {}
+    own = np.array([first_of.setdefault(encoded, place) for place, encoded in enumerate(signatures)], np.int64)
+    comparison = _Comparison(model.verifier, signatures, least, threads, step)
+    comparison.compare(_distinct(own[candidates[0]], own[candidates[1]]))
+    left_out = 0
+    for members in components(comparison.same):
+        missing = [pair for pair in combinations(members, 2) if pair not in comparison.answers]
+        if len(missing) > MOST_OF_A_COMPONENT:
+            left_out += len(members)
+        else:
+            comparison.compare(missing)
+    same = _with_equal_ones(comparison, own)
+    first, second = (np.array(side, np.int64) for side in (zip(*same, strict=True) if same else ((), ())))
+    similar = similarities(vectors[first], vectors[second], model.manifest.layout_rescoring)
+    return VerifiedPairs(NearPairs(first, second, similar), len(comparison.answers), left_out)
+
+
+def components(pairs: Sequence[Pair]) -> list[list[int]]:
+    """What hangs together by the pairs: lists of two or more places, ascending, in the order of their first."""
+    root: dict[int, int] = {}
+
+    def find(place: int) -> int:
+        while root.setdefault(place, place) != place:
+            root[place] = place = root[root[place]]
+        return place
+
+    for a, b in pairs:
+        low, high = sorted((find(a), find(b)))
+        root[high] = low
+    members = defaultdict(list)
+    for place in sorted(root):
+        members[find(place)].append(place)
+    return list(members.values())
+
+
+def _distinct(first: Indices, second: Indices) -> list[Pair]:
+    """Each pair once, the smaller place first, in their order, which keeps an image's pairs together."""
+    low, high = np.minimum(first, second), np.maximum(first, second)
+    pairs = np.unique(np.stack([low, high], axis=1)[low < high], axis=0)
+    return [(int(a), int(b)) for a, b in pairs]
+
+
+class _Comparison:
+    """What was compared, and what came of it."""
+
+    def __init__(
+        self, verifier: Verifier, signatures: Sequence[bytes], least: float, threads: int, step: Callable[[int], None]
+    ) -> None:
+        self.answers: dict[Pair, bool] = {}
+        self._verifier, self._signatures, self._least = verifier, signatures, least
+        self._threads, self._step, self._decoded = threads, step, SignatureCache()
+
+    @property
+    def same(self) -> list[Pair]:
+        return [pair for pair, is_same in self.answers.items() if is_same]
+
+    def compare(self, pairs: Sequence[Pair]) -> None:
+        chunks = [pairs[start : start + CHUNK] for start in range(0, len(pairs), CHUNK)]
+        with ThreadPoolExecutor(self._threads) as pool:
+            for chunk, answers in zip(chunks, pool.map(self._answers, chunks), strict=True):
+                self.answers.update(zip(chunk, answers, strict=True))
+                self._step(len(chunk))
+
+    def _answers(self, pairs: Sequence[Pair]) -> list[bool]:
+        return [self.are_same(*pair) for pair in pairs]
+
+    def are_same(self, a: int, b: int) -> bool:
+        sides = self._decoded(self._signatures[a]), self._decoded(self._signatures[b])
+        return self._verifier.verify(*sides, self._least).decision == "duplicate"
+
+
+def _with_equal_ones(comparison: _Comparison, own: Indices) -> list[Pair]:
+    """The pairs that are the same, ascending, with all images of equal signatures in the place of the one that was
+    compared."""
+    equal = defaultdict(list)
+    for place, first in enumerate(own.tolist()):
+        equal[first].append(place)
+    found = {
+        (min(left, right), max(left, right)) for a, b in comparison.same for left in equal[a] for right in equal[b]
+    }
+    for first, places in equal.items():
+        if len(places) > 1 and comparison.are_same(first, first):  # not where there is nothing to compare
+            found.update(combinations(places, 2))
+    return sorted(found)
