@@ -29,7 +29,6 @@ class Rule(NamedTuple):
     beyond: float = 0.12  # similarity, less what both have in common with others, at least
     similar: float = 0.95  # or the similarity alone: many copies of one image are what they have in common
     turned: float = 0.9  # or the agreement of one's layout with the other's, turned
-    most: float = 2.0  # pairs an image at most, the most alike: where all images are of one template
 
 
 class Nominated(NamedTuple):
@@ -44,7 +43,8 @@ class Nominated(NamedTuple):
 def nominate(
     embeddings: Floats, rescoring: LayoutRescoring | None = None, rule: Rule | None = None, block: int = BLOCK
 ) -> Nominated:
-    """The pairs among `embeddings` (N, D) that are worth verification: at most `rule.most` · N, and the turned ones.
+    """The pairs among `embeddings` (N, D) that are worth verification: at most `rule.nearest` · N, and as many
+    turned ones.
 
     Exact, and the same whatever the `block`. Turned copies are found where there is a `rescoring`, with layouts.
     """
@@ -57,17 +57,13 @@ def nominate(
 
 
 def _alike(embeddings: Floats, rescoring: LayoutRescoring | None, rule: Rule, block: int) -> Indices:
-    """Codes of pairs by similarity, each once: smaller row · N + larger row."""
+    """Codes of pairs by similarity: smaller row · N + larger row."""
     neighbours = nearest(embeddings, max(rule.nearest, LAST), rescoring, block=block)
     common = in_common(neighbours)
     row, neighbour, similarity = _pairs(neighbours, rule.nearest)
     beyond = beyond_common(similarity, common, row, neighbour)
     chosen = (similarity >= rule.similar) | (beyond >= rule.beyond)
-    codes, places = np.unique(_codes(row, neighbour, len(embeddings))[chosen], return_index=True)
-    most = int(rule.most * len(embeddings))
-    # Both rows of a pair give the same numbers. Of equal ones those with the smallest rows are kept.
-    order = np.lexsort((codes, -beyond[chosen][places]))
-    return codes[order[:most]]
+    return _codes(row[chosen], neighbour[chosen], len(embeddings))
 
 
 def _turned(embeddings: Floats, rule: Rule, block: int) -> Indices:
@@ -77,7 +73,7 @@ def _turned(embeddings: Floats, rule: Rule, block: int) -> Indices:
     neighbours = nearest_in(_TurnedTable(layouts), shape, rule.nearest, without_self=True, block=block)
     row, neighbour, agreement = _pairs(neighbours, rule.nearest)
     chosen = agreement >= rule.turned
-    return np.unique(_codes(row[chosen], neighbour[chosen], len(layouts)))
+    return _codes(row[chosen], neighbour[chosen], len(layouts))
 
 
 class _TurnedTable:
