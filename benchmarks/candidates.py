@@ -17,7 +17,7 @@ import re
 import sys
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
-from itertools import batched
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,7 +69,8 @@ def inputs(files: Sequence[bytes], model: Embedder) -> Iterator[NDArray[np.uint8
 
 
 def embed(model: Embedder, pixels: Iterator[NDArray[np.uint8]]) -> NDArray[np.float32]:
-    return np.concatenate([model.embed(np.stack(batch)) for batch in batched(pixels, BATCH)])
+    batches = iter(lambda: list(islice(pixels, BATCH)), [])
+    return np.concatenate([model.embed(np.stack(batch)) for batch in batches])
 
 
 def collect(model: Embedder, photos: NDArray[np.float32], folder: Path) -> Collection:
