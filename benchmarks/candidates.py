@@ -127,7 +127,7 @@ def rows_of(
     row, other, score = row[once], other[once], neighbours.similarity[:, :count].ravel()[once]
     name = "similarity"
     if ranks is not None:
-        score = beyond_common(score, in_common(neighbours, *ranks), row, other)
+        score = beyond_common(score, in_common(neighbours.similarity, *ranks), row, other)
         name = f"beyond the mean of ranks {ranks[0] + 1} to {ranks[1]}"
     found = []
     for share in SHARES:

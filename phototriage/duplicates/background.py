@@ -10,8 +10,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from phototriage.duplicates.neighbours import Neighbours
-
 Similarities = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
@@ -20,13 +18,13 @@ Indices = NDArray[np.int64]
 FIRST, LAST = 20, 40
 
 
-def in_common(neighbours: Neighbours, first: int = FIRST, last: int = LAST) -> Similarities:
-    """Mean similarity of each row to its neighbours from rank `first` to before `last`: (N,). 0 where there are none,
+def in_common(similarity: Similarities, first: int = FIRST, last: int = LAST) -> Similarities:
+    """From the similarities (N, K) of rows to their nearest, descending: the mean of each row from rank `first` to before `last`: (N,). 0 where there are none,
     as in a small collection, so that there similarity alone counts.
 
     Among neighbours in a background set, which holds no copies, `first` may be 0.
     """
-    ranks = neighbours.similarity[:, first:last]
+    ranks = similarity[:, first:last]
     return ranks.mean(axis=1) if ranks.shape[1] else np.zeros(len(ranks))
 
 

@@ -59,7 +59,7 @@ def nominate(
 def _alike(embeddings: Floats, rescoring: LayoutRescoring | None, rule: Rule, block: int) -> Indices:
     """Codes of pairs by similarity: smaller row · N + larger row."""
     neighbours = nearest(embeddings, max(rule.nearest, LAST), rescoring, block=block)
-    common = in_common(neighbours)
+    common = in_common(neighbours.similarity)
     row, neighbour, similarity = _pairs(neighbours, rule.nearest)
     beyond = beyond_common(similarity, common, row, neighbour)
     chosen = (similarity >= rule.similar) | (beyond >= rule.beyond)

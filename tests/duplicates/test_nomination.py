@@ -8,7 +8,7 @@ import pytest
 from phototriage.duplicates import layout
 from phototriage.duplicates.background import beyond_common, in_common
 from phototriage.duplicates.layout_rescoring import LayoutRescoring
-from phototriage.duplicates.neighbours import Neighbours, nearest
+from phototriage.duplicates.neighbours import nearest
 from phototriage.duplicates.nomination import Nominated, Rule, nominate
 from tests.drawings import drawing
 from tests.duplicates.unit_vectors import Floats, circle
@@ -36,9 +36,8 @@ def pairs(found: Nominated) -> set[tuple[int, int]]:
 
 def test_common_is_the_mean_of_the_ranks() -> None:
     similarity = np.array([[0.9, 0.5, 0.3, 0.1], [0.8, 0.6, 0.6, 0.0]])
-    neighbours = Neighbours(np.zeros((2, 4), np.int64), similarity)
-    assert in_common(neighbours, 1, 3) == pytest.approx([0.4, 0.6])
-    assert in_common(neighbours, 4, 9).tolist() == [0, 0]
+    assert in_common(similarity, 1, 3) == pytest.approx([0.4, 0.6])
+    assert in_common(similarity, 4, 9).tolist() == [0, 0]
     beyond = beyond_common(np.array([0.9]), np.array([0.4, 0.6]), np.array([0]), np.array([1]))
     assert beyond == pytest.approx([0.4])
 
