@@ -19,8 +19,8 @@ FIRST, LAST = 20, 40
 
 
 def in_common(similarity: Similarities, first: int = FIRST, last: int = LAST) -> Similarities:
-    """From the similarities (N, K) of rows to their nearest, descending: the mean of each row from rank `first` to before `last`: (N,). 0 where there are none,
-    as in a small collection, so that there similarity alone counts.
+    """From the similarities (N, K) of rows to their nearest, descending: the mean of each row from rank `first` to
+    before `last`, (N,). 0 where there are none, as in a small collection, so that there similarity alone counts.
 
     Among neighbours in a background set, which holds no copies, `first` may be 0.
     """
