@@ -21,6 +21,7 @@ FINE_WINDOWS = 20  # on the larger side of the image
 LEAST_WINDOW = 7
 COARSE_SIDE, COARSE_WINDOW = 64, 9
 DETAIL_WINDOW = 5
+EDGE = 2  # pixels inside a plain border that its edge reaches
 FILLED = 0.6  # of a window, by the overlap
 LEAST_PLACES = 20  # that show anything
 STRONG = 0.25  # share of these places that have the greatest contrast
@@ -46,16 +47,17 @@ COARSE = Scale(noise=4, content=12, disagreement=0.5)
 class Agreement:
     """Local correlation of two images after alignment, over places that show anything in either.
 
-    content: share of the overlap that shows anything. median, lower_quarter, lower_tenth: of the correlation; weighted:
-    its mean, weighted by contrast. disagreement: share of those places below the scale's bound; largest_disagreement:
-    the largest such region that hangs together, as a share of the overlap. strong_…: the same of the quarter of places
-    with the greatest contrast, where noise hardly counts. balance: contrast of the image that has less of it, over that
-    of the other, summed over all places. side_…: of the image that has more of its own content found again in the
-    other: a watermark adds content, but the photo's own is all there. Without content all correlations are 0, and all
-    disagrees.
+    content: share of the overlap that shows anything. amount: logarithm of 1 plus so many windows. median,
+    lower_quarter, lower_tenth: of the correlation; weighted: its mean, weighted by contrast. disagreement: share of
+    those places below the scale's bound; largest_disagreement: the largest such region that hangs together, as a share
+    of the overlap. strong_…: the same of the quarter of places with the greatest contrast, where noise hardly counts.
+    balance: contrast of the image that has less of it, over that of the other, summed over all places. side_…: of the
+    image that has more of its own content found again in the other: a watermark adds content, but the photo's own is
+    all there. Without content all correlations are 0, and all disagrees.
     """
 
     content: float
+    amount: float = 0.0
     median: float = 0.0
     lower_quarter: float = 0.0
     lower_tenth: float = 0.0
@@ -90,6 +92,7 @@ class Overlay:
     into_b: bool
     share_of_a: float  # of A's area, that is in B
     share_of_b: float
+    inner: Mask | None = None  # of the overlap, what is inside the plain borders of both, if any has some
 
 
 def lay_over(a: Signature, b: Signature, hypothesis: Hypothesis) -> Overlay | None:
@@ -112,7 +115,25 @@ def lay_over(a: Signature, b: Signature, hypothesis: Hypothesis) -> Overlay | No
     area = abs(float(np.linalg.det(affine[:, :2]))) * grey.size  # of the source, in the target's pixels
     of_target, of_source = pixels / overlap.size, min(1.0, pixels / area)
     shares = (of_source, of_target) if into_b else (of_target, of_source)
-    return Overlay(laid, target.grey.astype(np.float32), overlap, into_b, *shares)
+    inside = _inside(source, target, affine) if source.content_box or target.content_box else None
+    inner = None if inside is None else overlap & inside
+    return Overlay(laid, target.grey.astype(np.float32), overlap, into_b, *shares, inner)
+
+
+def _inside(source: Signature, target: Signature, affine: Affine) -> Mask:
+    """What is inside the plain borders of both, in the target's frame; the borders' own edges aren't."""
+    height, width = target.grey.shape
+    laid = cv2.warpAffine(_content(source), affine, (width, height), flags=cv2.INTER_NEAREST)
+    return (laid > 0) & (_content(target) > 0)
+
+
+def _content(signature: Signature) -> NDArray[np.uint8]:
+    box, mask = signature.content_box, np.ones(signature.grey.shape, np.uint8)
+    if box is not None:
+        mask[:] = 0
+        rows = slice(math.ceil(box.top) + EDGE, math.floor(box.bottom) - EDGE)
+        mask[rows, math.ceil(box.left) + EDGE : math.floor(box.right) - EDGE] = 1
+    return mask
 
 
 def light_of(overlay: Overlay) -> Light:
@@ -127,6 +148,14 @@ def light_of(overlay: Overlay) -> Light:
 def fine(overlay: Overlay) -> Agreement:
     """At the resolution of the coarser image, in windows of a twentieth of its side."""
     return _agreement(overlay.laid, overlay.under, overlay.overlap, _fine_window(overlay), FINE)
+
+
+def inner(overlay: Overlay) -> Agreement | None:
+    """As `fine`, of what lies inside the plain borders of both: two photos on one page have the page in common. None
+    where neither has such borders."""
+    if overlay.inner is None:
+        return None
+    return _agreement(overlay.laid, overlay.under, overlay.inner, _fine_window(overlay), FINE)
 
 
 def detail(overlay: Overlay) -> Agreement:
@@ -212,6 +241,7 @@ def _agreement(left: Grey, right: Grey, overlap: Mask, window: int, scale: Scale
     strongly_disagrees = is_strong & (values < STRONG_DISAGREEMENT)
     return Agreement(
         content=places / area,
+        amount=math.log1p(places / window**2),
         median=median,
         lower_quarter=quarter,
         lower_tenth=tenth,

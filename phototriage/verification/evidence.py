@@ -23,7 +23,7 @@ SURE = 0.05
 # Where the whole lies on the whole so well, points aren't even looked for, which takes most of the time.
 SURE_MEDIAN, SURE_DISAGREEMENT = 0.93, 0.01
 
-_AGREEMENTS = ("fine", "detail", "coarse")
+_AGREEMENTS = ("fine", "inner", "detail", "coarse")
 FEATURES = (
     *(f"{scale}_{field.name}" for scale in _AGREEMENTS for field in fields(Agreement)),
     *("whole", "inliers", "smaller_share", "larger_share", "scale"),
@@ -41,6 +41,7 @@ class Evidence:
     share_of_a: float
     share_of_b: float
     fine: Agreement
+    inner: Agreement  # as fine, but inside plain borders
     detail: Agreement
     coarse: Agreement
     whole: float
@@ -121,11 +122,13 @@ def _try(a: Signature, b: Signature, hypotheses: Iterator[Hypothesis]) -> list[_
 
 def _evidence(tried: _Tried) -> Evidence:
     overlay = tried.overlay
+    fine = agreement.fine(overlay)
     return Evidence(
         hypothesis=tried.hypothesis,
         share_of_a=overlay.share_of_a,
         share_of_b=overlay.share_of_b,
-        fine=agreement.fine(overlay),
+        fine=fine,
+        inner=agreement.inner(overlay) or fine,
         detail=agreement.detail(overlay),
         coarse=tried.coarse,
         whole=agreement.whole(overlay),

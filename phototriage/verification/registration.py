@@ -18,6 +18,7 @@ LEAST_INLIERS = 4  # an affine transform has six numbers, and three points give 
 TOLERANCE = 4.0  # pixels of the grey copy
 TRIALS, CONFIDENCE = 500, 0.99
 THUMBNAIL = 32
+LEAST_CONTENT = 0.02  # of an image's area, inside plain borders
 
 _MIRROR = np.array([[-1.0, 0, 1], [0, 1, 0], [0, 0, 1]])  # of the unit square
 _QUARTER_TURN = np.array([[0.0, 1, 0], [-1, 0, 1], [0, 0, 1]])  # counter-clockwise, as np.rot90
@@ -50,8 +51,14 @@ def wholes(a: Signature, b: Signature) -> Iterator[Hypothesis]:
     """All of A onto all of B; and the same without their plain borders, where any has some."""
     frames = _frame(a), _frame(b)
     yield _stretched(a, b, *frames)
-    if a.content_box is not None or b.content_box is not None:
+    if (a.content_box is not None or b.content_box is not None) and _is_large(a) and _is_large(b):
         yield _stretched(a, b, a.content_box or frames[0], b.content_box or frames[1])
+
+
+def _is_large(signature: Signature) -> bool:
+    """Whether what is inside plain borders is enough to be laid over another image."""
+    box = signature.content_box
+    return box is None or box.height * box.width >= LEAST_CONTENT * signature.grey.size
 
 
 def _frame(signature: Signature) -> Box:

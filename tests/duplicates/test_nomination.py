@@ -51,7 +51,8 @@ def test_copies_among_images_that_are_all_alike() -> None:
 
 def test_many_copies_of_one_are_nominated_by_their_similarity() -> None:
     rng = np.random.default_rng(1)
-    copies = unit(np.tile(rng.standard_normal(32), (60, 1)) + 0.05 * rng.standard_normal((60, 32)))
+    noise = 0.05 * rng.standard_normal((60, 32))
+    copies = unit((np.tile(rng.standard_normal(32), (60, 1)) + noise).astype(np.float32))
     assert nearest(copies, 1).similarity.min() > 0.95
     assert not pairs(nominate(copies, rule=Rule(similar=2)))
     found = nominate(copies)
@@ -71,7 +72,7 @@ def layouts_of(*turns: int) -> Floats:
     upright."""
     images = [np.asarray(drawing(seed).convert("RGB").resize((64, 64))) for seed in range(len(turns))]
     turned = [np.rot90(image, turn) for image, turn in zip(images, turns, strict=True)]
-    vectors = unit(np.random.default_rng(0).standard_normal((2 * len(turns), 64)))
+    vectors = unit(np.random.default_rng(0).standard_normal((2 * len(turns), 64)).astype(np.float32))
     return np.hstack([vectors, layout.describe(np.stack(turned + images))])
 
 
