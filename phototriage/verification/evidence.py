@@ -51,7 +51,8 @@ class Evidence:
         shares = sorted((self.share_of_a, self.share_of_b))
         scales = (getattr(self, name) for name in _AGREEMENTS)
         numbers = [getattr(scale, field.name) for scale in scales for field in fields(Agreement)]
-        inliers, scale = np.log1p(len(self.hypothesis.inliers)), abs(np.log(self.hypothesis.scale))
+        inliers = np.log1p(len(self.hypothesis.inliers))
+        scale = round(abs(np.log(self.hypothesis.scale)), 6)  # rounding errors differ from A in B to B in A
         return np.array([*numbers, self.whole, inliers, *shares, scale])
 
     def inverse(self) -> Evidence:
@@ -96,11 +97,11 @@ def verify(a: Signature, b: Signature) -> Evidence | None:
         best = max(tried, key=lambda each: each.worth, default=None)
     if best is None:
         return None
-    candidates = [best]
     if best.coarse.disagreement > SURE:
         closer = refined(a, b, best.hypothesis)
-        candidates += _try(a, b, iter(() if closer is None else (closer,)))
-    return max((_evidence(each) for each in candidates), key=lambda each: each.fine.median + each.coarse.median)
+        better = _try(a, b, iter(() if closer is None else (closer,)))
+        best = max([best, *better], key=lambda each: each.coarse.median)
+    return _evidence(best)
 
 
 def _by_points(a: Signature, b: Signature) -> Iterator[Hypothesis]:

@@ -75,7 +75,7 @@ def read(config: VerificationConfig, folder: Path) -> Verifier:
             "python -m training.verification"
         )
     try:
-        with np.load(folder / FILE_NAME, allow_pickle=False) as file:
+        with (folder / FILE_NAME).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in _ARRAYS}
         trees = Trees(
             **{name: arrays[name] for name in _ARRAYS[:6]}, depth=int(arrays["depth"]), base=float(arrays["base"])

@@ -183,3 +183,33 @@ def test_what_can_not_be_compared_exits_with_2(
             main([command, str(tmp_path), "-o", output, "--threshold", threshold])
         assert caught.value.code == 2
         assert threshold in capsys.readouterr().err
+
+
+def test_compare_answers_about_two_images_and_draws_them(
+    photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other, drawn = tmp_path / "green.png", tmp_path / "drawn.png"
+    other.write_bytes(solid((0, 255, 0), height=20, width=30))
+    assert main(["compare", str(photo), str(other), "-o", str(drawn)]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["decision"], answer["verified"]) == ("not_duplicate", False)
+    with Image.open(drawn) as picture:
+        assert picture.format == "PNG"
+        assert picture.width > 600
+    assert main(["compare", str(photo), str(other), "--threshold", "-1"]) == 0
+    assert json.loads(capsys.readouterr().out)["is_duplicate"]
+
+
+def test_compare_tells_what_can_not_be_read(photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cut = tmp_path / "cut.png"
+    cut.write_bytes(photo.read_bytes()[:-40])
+    assert main(["compare", str(photo), str(cut)]) == 1
+    assert "truncated or corrupt" in capsys.readouterr().err
+    assert main(["compare", str(photo), str(tmp_path / "none.png")]) == 1
+    assert "none.png: No such file" in capsys.readouterr().err
+    assert main(["compare", str(photo), str(photo), "-o", str(tmp_path / "no" / "drawn.png")]) == 2
+    assert "No such file" in capsys.readouterr().err
+    assert main(["compare", str(tmp_path / "pairs.csv")]) == 2
+    assert "To compare two images, name both" in capsys.readouterr().err
+    assert main(["compare", str(photo), str(photo), "--model", "none"]) == 2
+    assert "none" in capsys.readouterr().err

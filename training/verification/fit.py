@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import multiprocessing
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from phototriage.verification.evidence import FEATURES, verify
-from phototriage.verification.signature import Signature, decode
+from phototriage.verification.signature_cache import SignatureCache
 from phototriage.verification.trees import Trees
 from training.verification.pairs import SignedPair
 
@@ -19,7 +22,7 @@ RISING = (
     *("median", "lower_quarter", "lower_tenth", "weighted", "strong_median", "strong_tenth"),
     *("side_weighted", "side_strong_tenth", "whole", "inliers"),
 )
-KEPT_SIGNATURES = 4000  # decoded, with their points: about 100 KB each
+CHUNK = 64  # pairs that a process takes at once; those of one image stand together
 
 Floats = NDArray[np.float64]
 
@@ -34,26 +37,33 @@ class Measured:
     groups: NDArray[np.str_]
 
 
-def measure(pairs: Iterable[SignedPair], step: Callable[[int], None]) -> Measured:
+def measure(pairs: Sequence[SignedPair], step: Callable[[int], None], processes: int = 1) -> Measured:
     """Verify all pairs; `step` is called with the number of pairs done since."""
-    rows, seen = [], []
-    known: dict[bytes, Signature] = {}
-    for pair in pairs:
-        if len(known) > KEPT_SIGNATURES:
-            known.clear()
-        for encoded in (pair.left, pair.right):
-            if encoded not in known:
-                known[encoded] = decode(encoded)
-        evidence = verify(known[pair.left], known[pair.right])
-        rows.append(np.zeros(len(FEATURES)) if evidence is None else evidence.features())
-        seen.append(pair)
-        step(1)
+    chunks = [pairs[start : start + CHUNK] for start in range(0, len(pairs), CHUNK)]
+    rows: list[Floats] = []
+    with ExitStack() as stack:
+        if processes > 1:
+            context = multiprocessing.get_context("spawn")  # OpenCV's threads don't survive a fork
+            run = stack.enter_context(ProcessPoolExecutor(processes, context)).map
+        else:
+            run = map
+        for features in run(_features_of, chunks):
+            rows += features
+            step(len(features))
     return Measured(
         np.array(rows),
-        np.array([pair.same for pair in seen]),
-        np.array([pair.kind for pair in seen]),
-        np.array([pair.group for pair in seen]),
+        np.array([pair.same for pair in pairs]),
+        np.array([pair.kind for pair in pairs]),
+        np.array([pair.group for pair in pairs]),
     )
+
+
+def _features_of(pairs: Sequence[SignedPair]) -> list[Floats]:
+    decoded, rows = SignatureCache(), []
+    for pair in pairs:
+        evidence = verify(decoded(pair.left), decoded(pair.right))
+        rows.append(np.zeros(len(FEATURES)) if evidence is None else evidence.features())
+    return rows
 
 
 def fit(measured: Measured) -> Trees:

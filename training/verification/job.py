@@ -46,7 +46,7 @@ from training.verification.calibration import calibration_error
 from training.verification.fit import Measured, fit, measure
 from training.verification.pairs import PhotoPairs, SignedPair, drawn_pairs, near_of
 
-DRAWN_SETS = {"train": 14, "val": 4}
+DRAWN_SETS = {"train": 10, "val": 4}
 DRAWN_SEED = {"train": 100, "val": 7000}  # benchmarks have others
 
 
@@ -108,7 +108,7 @@ def measured(photos: Photos, place: Place, given: argparse.Namespace, model: Emb
                 return Measured(file["features"], file["same"], file["kinds"], file["groups"])
     pairs = labelled(photos, place, given, model)
     progress = Progress(len(pairs), title=f"verifying {place} pairs: ")
-    found = measure(pairs, progress.step)
+    found = measure(pairs, progress.step, given.workers)
     with atomic_file(path) as part, part.open("wb") as file:
         np.savez_compressed(file, key=np.array(key), **vars(found))
     return found
@@ -188,6 +188,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--val-photos", type=int, default=300, help="validation photos, at most so many")
     add("--aim", default="f1", help="of the threshold: f1, or precision=P")
     add("--seed", type=int, default=0)
+    add("--workers", type=int, default=Settings().threads, help="processes that verify pairs (default: one a core)")
     add("--quick", action="store_true", help="one set of drawings: minutes less")
     add("--models", type=Path, default=MODELS)
     add("--runs", type=Path, default=RUNS)

@@ -15,7 +15,7 @@ from PIL import Image
 from phototriage.images.transparency import on_ground
 from phototriage.verification import signature
 from training.data.photos import Photos
-from training.drawings import KINDS, draw_set
+from training.drawings import KINDS, draw, draw_set
 from training.drawings.kinds import TEMPLATES
 from training.pairs.labelled_pairs import Neighbours, Pair, Shot, dhash, everyday_pairs, hard_pairs
 from training.reposts.chains import Rng, draw_everyday, repost
@@ -30,6 +30,8 @@ TURNS = (
 PAGES = (2.0, 5.0, 10.0)  # times the photo's area
 MOVED, LEAST_MOVE, MOST_MOVE = 0.7, 0.05, 0.3  # side of a part of a photo, and how far it moves, in the photo's sides
 COPY_SIDE, COPY_QUALITY = 2 / 3, 45
+FRAMES = ("document", "slide", "receipt", "form", "chat", "code")
+SHARES, LEAST_FOUND = (0.06, 0.5), 0.15  # of a drawing's area, that a photo in it fills; from here on it is found again
 STRANGERS = 3  # of a drawn image, of any template
 IN_A_SET = 16
 NOT_DRAWN = frozenset({"blank"})  # nothing to compare: such images get another answer
@@ -69,6 +71,7 @@ class PhotoPairs:
             other = int(rng.choice(alike)) if alike else None
             yield from self._turned(number, other, rng)
             yield from self._on_a_page(number, other, rng)
+            yield from self._in_a_drawing(number, other, rng)
             yield self._moved(number, rng)
 
     def _labelled(self, kind: str, pairs: Sequence[Pair]) -> Iterator[SignedPair]:
@@ -97,6 +100,25 @@ class PhotoPairs:
         if other is not None:
             stranger = page.under(self.photos.image(other).resize(photo.size))
             yield SignedPair(signed(laid), signed(stranger), False, "on a page", group)
+
+    def _in_a_drawing(self, number: int, other: int | None, rng: Rng) -> Iterator[SignedPair]:
+        """In a document, a chat, a slide: against another photo in its place, against itself, and the whole compressed
+        anew."""
+        photo, group = self.photos.image(number), self._group(number)
+        kind = FRAMES[int(rng.integers(len(FRAMES)))]
+        drawing = draw(kind, int(rng.integers(2**31)), int(rng.integers(2**31)), self.seed)
+        share = float(rng.uniform(*SHARES))
+        place = rng.random(2)
+        page = _pasted(drawing, photo, share, place)
+        size = round(page.width * COPY_SIDE), round(page.height * COPY_SIDE)
+        reduced = compressed(page.resize(size, Image.Resampling.BICUBIC), COPY_QUALITY)
+        yield SignedPair(signed(page), signed(reduced), True, "in a drawing", group)
+        if share > LEAST_FOUND:
+            yield SignedPair(signed(photo), signed(reduced), True, "in a drawing", group)
+        if other is not None:
+            stranger = _pasted(drawing, self.photos.image(other).resize(photo.size), share, place)
+            yield SignedPair(signed(page), signed(stranger), False, "in a drawing", group)
+            yield SignedPair(signed(self.photos.image(other)), signed(reduced), False, "in a drawing", group)
 
     def _moved(self, number: int, rng: Rng) -> SignedPair:
         """Two overlapping parts of one photo."""
@@ -133,6 +155,20 @@ class _Page:
         page = Image.new("RGB", self.size, self.colour)
         page.paste(photo, self.place)
         return page
+
+
+def _pasted(drawing: Image.Image, photo: Image.Image, share: float, place: NDArray[np.float64]) -> Image.Image:
+    """A photo laid on a part of a drawing: a share of its area, if there is room, at a place of (0–1, 0–1)."""
+    scale = (share * drawing.width * drawing.height / (photo.width * photo.height)) ** 0.5
+    scale = min(scale, drawing.width / photo.width, drawing.height / photo.height)
+    small = photo.resize(
+        (max(8, int(photo.width * scale)), max(8, int(photo.height * scale))), Image.Resampling.BICUBIC
+    )
+    free = np.array([drawing.width - small.width, drawing.height - small.height]).clip(0)
+    left, top = (int(value) for value in place * free)
+    page = drawing.convert("RGB")
+    page.paste(small, (left, top))
+    return page
 
 
 def compressed(image: Image.Image, quality: int) -> Image.Image:
