@@ -27,6 +27,9 @@ from phototriage.images.pixels import resize
 from phototriage.models import embedder as served
 from phototriage.models.loading import load_model
 from phototriage.settings import Settings
+from phototriage.verification import signature
+from phototriage.verification.signature_cache import SignatureCache
+from phototriage.verification.verifier import Verifier
 from training.data.batches import to_pixels
 from training.data.photos import Photos
 from training.embedder.discriminant_head import fit_head
@@ -94,6 +97,27 @@ class Embedding:
         return duplicates.similarities(left, right, self.layout_rescoring)
 
 
+class Verified:
+    """What is served: one picture is laid over the other, and the embeddings aren't asked."""
+
+    def __init__(self, name: str, verifier: Verifier) -> None:
+        self.name = name
+        self.own_threshold: float | None = verifier.config.threshold
+        self._verifier, self._decoded = verifier, SignatureCache()
+
+    def describe(self, images: Images) -> Codes:
+        """(n,) of encoded signatures."""
+        codes = np.empty(len(images), object)
+        codes[:] = [signature.encode(image) for image in images]
+        return codes
+
+    def similarities(self, left: Codes, right: Codes) -> Similarities:
+        """The probability that verification gives."""
+        pairs = zip(left, right, strict=True)
+        verdicts = [self._verifier.verify(self._decoded(a), self._decoded(b)) for a, b in pairs]
+        return np.array([verdict.probability for verdict in verdicts])
+
+
 class BackboneMean(nn.Module):
     """A backbone's last maps, averaged over the image: no training of ours."""
 
@@ -118,8 +142,18 @@ def in_torch(network: nn.Module) -> Callable[[NDArray[np.uint8]], NDArray[np.flo
     return embed
 
 
+def served_models(folder: Path) -> list[Peer]:
+    """A model folder, as it is served: verified, where it can, and by its embeddings alone. Raises as `exported`."""
+    model, alone = load_model(folder, Settings()), exported(folder)
+    if not isinstance(model, served.Embedder) or model.verifier is None:
+        return [alone]
+    verified = Verified(model.name, model.verifier)
+    alone.name = f"{model.name}, embeddings alone"
+    return [verified, alone]
+
+
 def exported(folder: Path) -> Embedding:
-    """A model folder, run as it is served. Raises ModelFolderError, also for another kind than an embedder."""
+    """A model folder's embeddings. Raises ModelFolderError, also for another kind than an embedder."""
     model = load_model(folder, Settings())
     decision = model.manifest.decision
     if not isinstance(model, served.Embedder) or decision is None:

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from benchmarks.duplicate_pairs import SetName, add_sources, labelled_set, load_all, published_backbone
-from benchmarks.duplicate_peers import NAMES, Codes, Peer, exported, peers
+from benchmarks.duplicate_peers import NAMES, Codes, Peer, peers, served_models
 from benchmarks.duplicate_report import Report, Result, markdown
 from benchmarks.duplicate_scores import Column, Part, Truth, differences, headline, kinds, tuned_threshold
 from benchmarks.duplicates_picture import save_picture
@@ -144,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         path.parent.mkdir(parents=True, exist_ok=True)  # now, and not after the minutes that all else takes
     torch.manual_seed(given.seed)
     try:
-        models = [exported(folder) for folder in given.model]
+        models = [model for folder in given.model for model in served_models(folder)]
         photos = load_all(given.houses, given.caltech)
         _tell("peers")
         others, missing = peers(given.peers, photos, given.seed)

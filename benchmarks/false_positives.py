@@ -2,7 +2,9 @@
 
     python -m benchmarks.false_positives --data cats_dogs.tar --model exported_models/near_duplicates
 
-Prints the count per million pairs, at the manifest's threshold, and each pair that is called. Pairs that
+Prints the count per million pairs, as `phototriage duplicates` decides (candidates by similarity, then verification,
+or the manifest's threshold for a model that doesn't verify), and each pair that is called. `--random N` also verifies N
+pairs drawn from all, as /v1/duplicates would if it were asked about them. Pairs that
 `training.data.near_identical` takes for the same picture don't count; they are listed. A picture of the pairs that
 count, to look at, goes to runs/: in a large set some do show the same scene, which only looking can tell.
 """
@@ -12,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -23,11 +24,17 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from benchmarks.duplicate_peers import Embedding, exported
 from phototriage.common.errors import PhototriageError
-from phototriage.duplicates.layout_rescoring import LayoutRescoring
+from phototriage.common.progress import Progress
+from phototriage.duplicates.nomination import nominate
 from phototriage.duplicates.pairs import NearPairs, near_pairs
-from phototriage.images.pixels import ImageLimits, decode
+from phototriage.images.pixels import ImageLimits
+from phototriage.models.embedder import Embedder
+from phototriage.models.loading import load_embedder
+from phototriage.settings import Settings
+from phototriage.triage.comparison import decision_of
+from phototriage.triage.pipeline import embedder_input
+from phototriage.triage.verified_pairs import verified_pairs
 from training.data.dataset import Dataset
 from training.data.loading import load
 from training.loop.compute import hardware
@@ -49,14 +56,8 @@ class Called(NamedTuple):
     pairs: int
 
 
-def call(
-    embeddings: NDArray[np.float32],
-    groups: NDArray[np.int64],
-    threshold: float,
-    rescoring: LayoutRescoring | None = None,
-) -> Called:
-    """embeddings (N, D); groups (N,): the same number for pictures known to be the same."""
-    near = near_pairs(embeddings, threshold, rescoring)
+def call(near: NearPairs, groups: NDArray[np.int64]) -> Called:
+    """groups (N,): the same number for pictures known to be the same."""
     order = np.argsort(-near.similarity, kind="stable")
     same = groups[near.first[order]] == groups[near.second[order]]
     sizes = np.unique(groups, return_counts=True)[1].astype(np.int64)
@@ -69,19 +70,50 @@ def _rows(near: NearPairs, rows: NDArray[np.int64]) -> NearPairs:
     return NearPairs(near.first[rows], near.second[rows], near.similarity[rows])
 
 
-def embed_all(folder: Path, data: Dataset) -> tuple[NDArray[np.float32], Embedding]:
-    """Embeddings (N, D) of all images of a set, as served, and the model that gave them."""
-    model = exported(folder)
-    found = []
-    began = time.monotonic()
+class Embedded(NamedTuple):
+    """Embeddings (N, D) of all images of a set, as served, and their signatures, if the model verifies."""
+
+    vectors: NDArray[np.float32]
+    signatures: list[bytes]
+
+
+def embed_all(model: Embedder, data: Dataset) -> Embedded:
+    vectors, signatures = [], []
+    progress = Progress(len(data))
     for start in range(0, len(data), BATCH):
         rows = range(start, min(start + BATCH, len(data)))
-        found.append(model.describe([decode(data.read(row), ImageLimits()) for row in rows]))
-        print(
-            f"{rows.stop:,} of {len(data):,}, {time.monotonic() - began:.0f} s", file=sys.stderr, end="\r", flush=True
-        )
-    print(file=sys.stderr)
-    return np.concatenate(found), model
+        inputs = [embedder_input(model, data.read(row), ImageLimits()) for row in rows]
+        vectors.append(model.embed(np.stack([each.pixels for each in inputs])))
+        signatures += [each.signature for each in inputs if each.signature is not None]
+        progress.step(len(rows))
+    return Embedded(np.concatenate(vectors), signatures)
+
+
+def called_by(model: Embedder, embedded: Embedded, threads: int) -> NearPairs:
+    """The pairs that `phototriage duplicates` calls."""
+    rescoring, threshold = model.manifest.layout_rescoring, decision_of(model).threshold
+    if model.verifier is None:
+        return near_pairs(embedded.vectors, threshold, rescoring)
+    nominated = nominate(embedded.vectors, rescoring)
+    print(f"{len(nominated.first):,} pairs are candidates", file=sys.stderr)
+    progress = Progress(None, title="verifying pairs: ")
+    found = verified_pairs(
+        model,
+        embedded.vectors,
+        embedded.signatures,
+        (nominated.first, nominated.second),
+        model.verifier.config.threshold,
+        threads,
+        progress.step,
+    )
+    return found.pairs
+
+
+def random_pairs(groups: NDArray[np.int64], count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """At most so many pairs of different pictures, drawn from all."""
+    drawn = np.random.default_rng(0).integers(0, len(groups), (2, count))
+    different = groups[drawn[0]] != groups[drawn[1]]
+    return drawn[0][different], drawn[1][different]
 
 
 def montage(data: Dataset, pairs: NearPairs, most: int = MAX_PAIRS) -> Image.Image:
@@ -115,25 +147,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--model", type=Path, required=True, help="folder of an exported embedder")
     parser.add_argument("--to", type=Path, default=RUNS / "false_positives.png", help="the picture of called pairs")
     parser.add_argument("--pictured", type=int, default=MAX_PAIRS, help="pairs in the picture, the most similar first")
+    parser.add_argument("--random", type=int, default=0, help="random pairs to verify besides")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     given = parser.parse_args(arguments)
     try:
         data = load(given.data, labelled=False)
-        embeddings, model = embed_all(given.model, data)
+        settings = Settings(provider="cpu")
+        model = load_embedder(given.model, settings)
+        embedded = embed_all(model, data)
     except PhototriageError as error:
         print(f"error: {error.detail}", file=sys.stderr)
         return 1
     names = {record.group: place for place, record in enumerate(data.records)}
     groups = np.array([names[record.group] for record in data.records], np.int64)
-    threshold = model.own_threshold
-    assert threshold is not None
-    found = call(embeddings, groups, threshold, model.layout_rescoring)
+    config = model.manifest.verification
+    bound = f"a similarity of {decision_of(model).threshold}"
+    if config is not None:
+        bound = f"a probability of {config.threshold}, verified"
+    found = call(called_by(model, embedded, settings.threads), groups)
     figure = rate(len(found.different.first), found.pairs, MILLION)
     print(
         f"{data.name}: {len(found.different.first):,} of {found.pairs:,} pairs of different photos called duplicates, "
-        f"at {threshold}: {figure.value:.3f} per million ({figure.low:.3f} to {figure.high:.3f}, pairs as independent)"
+        f"from {bound} on: {figure.value:.3f} per million ({figure.low:.3f} to {figure.high:.3f}, pairs as independent)"
     )
     print(f"{len(data):,} photos; {hardware(torch.device('cpu'))}; onnxruntime {onnxruntime.__version__}")
+    if given.random and model.verifier is not None:
+        first, second = random_pairs(groups, given.random)
+        same = verified_pairs(
+            model,
+            embedded.vectors,
+            embedded.signatures,
+            (first, second),
+            config.threshold if config else 1,
+            1,
+            lambda _: None,
+        )
+        print(f"of {len(first):,} random pairs, asked about one by one, {len(same.pairs.first)} are called duplicates")
     print("\n".join(["called, and counted:", *listed(data, found.different)]))
     print("\n".join(["called, and known to be the same picture:", *listed(data, found.same)]))
     if len(found.different.first):
@@ -141,7 +190,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         montage(data, found.different, given.pictured).save(given.to)
         print(f"to look at: {given.to}")
     if given.json:
-        record = {"per_million": figure._asdict(), "called": len(found.different.first), "threshold": threshold}
+        record = {
+            "per_million": figure._asdict(),
+            "called": len(found.different.first),
+            "version": model.manifest.version,
+        }
         given.json.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     return 0
 

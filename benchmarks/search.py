@@ -23,6 +23,8 @@ from benchmarks.false_positives import embed_all
 from phototriage.duplicates import layout
 from phototriage.duplicates.layout_rescoring import LayoutRescoring
 from phototriage.duplicates.pairs import NearPairs, near_pairs, near_pairs_of_many
+from phototriage.models.loading import load_embedder
+from phototriage.settings import Settings
 from training.data.loading import load
 from training.loop.compute import hardware
 
@@ -69,13 +71,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--counts", type=int, nargs="+", default=[10_000, 30_000, 100_000])
     parser.add_argument("--rounds", type=int, default=1)
     given = parser.parse_args(arguments)
-    embeddings, model = embed_all(given.model, load(given.data, labelled=False))
+    model = load_embedder(given.model, Settings(provider="cpu"))
+    embeddings = embed_all(model, load(given.data, labelled=False)).vectors
+    rescoring = model.manifest.layout_rescoring
     width = embeddings.shape[1]
-    parts = (width,) if model.layout_rescoring is None else (width - layout.DIMENSION, layout.DIMENSION)
+    parts = (width,) if rescoring is None else (width - layout.DIMENSION, layout.DIMENSION)
     print(f"{hardware(torch.device('cpu'))}, rounds: {given.rounds}; pairs of a similarity of {THRESHOLD} or more\n")
     print("| embeddings | pairs | exact, s | candidates, s | found by candidates |\n| --- | --- | --- | --- | --- |")
     for count in given.counts:
-        exact, graph, share, pairs = compare(many(embeddings, parts, count), model.layout_rescoring, given.rounds)
+        exact, graph, share, pairs = compare(many(embeddings, parts, count), rescoring, given.rounds)
         print(f"| {count:,} | {pairs:,} | {exact:.1f} | {graph:.1f} | {share:.4f} |", flush=True)
     return 0
 
