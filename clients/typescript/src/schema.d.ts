@@ -417,13 +417,115 @@ export interface components {
              */
             score: number;
         };
+        /**
+         * DuplicateEvidence
+         * @description What laying image A over image B showed. Places are (row, column) in pixels of the upright image, counted from
+         *     its top left corner.
+         */
+        DuplicateEvidence: {
+            /**
+             * Affine
+             * @description (row, column, 1) in A to (row, column) in B
+             */
+            affine: [
+                [
+                    number,
+                    number,
+                    number
+                ],
+                [
+                    number,
+                    number,
+                    number
+                ]
+            ];
+            /**
+             * Brightness
+             * @description What is added to them, of 255
+             */
+            brightness: number;
+            /**
+             * Contrast
+             * @description What grey levels of A are multiplied by to give those of B
+             */
+            contrast: number;
+            /**
+             * Correlation
+             * @description Median of the local correlations, once A is laid over B
+             */
+            correlation: number;
+            /**
+             * Disagreement
+             * @description Share of what shows anything where the two don't agree
+             */
+            disagreement: number;
+            /**
+             * Matched Points
+             * @description Points of both that one transform brings together; 0 where they were laid over as a whole
+             */
+            matched_points: number;
+            /**
+             * Mirrored
+             * @description Whether A is mirrored, left for right, before it is turned
+             */
+            mirrored: boolean;
+            /**
+             * Region Of A
+             * @description Corners of the part of A that lies in B
+             */
+            region_of_a: [
+                number,
+                number
+            ][];
+            /**
+             * Region Of B
+             * @description The same corners in B
+             */
+            region_of_b: [
+                number,
+                number
+            ][];
+            /**
+             * Scale
+             * @description What lengths in A are multiplied by to give those in B
+             */
+            scale: number;
+            /**
+             * Share Of A
+             * @description How much of A's area lies in B
+             */
+            share_of_a: number;
+            /**
+             * Share Of B
+             * @description How much of B's area lies in A
+             */
+            share_of_b: number;
+            /**
+             * Turn
+             * @description By how many degrees A is turned clockwise, in (-180, 180]
+             */
+            turn: number;
+            /**
+             * Words
+             * @description What was done to A to make B, such as `mirrored, resized to 52 %`
+             */
+            words: string;
+        };
         /** DuplicatesResponse */
         DuplicatesResponse: {
+            /**
+             * Decision
+             * @description `too_little_content`: an image is next to plain, so there is nothing to compare
+             * @enum {string}
+             */
+            decision: "duplicate" | "not_duplicate" | "too_little_content";
+            /** @description Only where the pair was verified, and a part of one lies in the other */
+            evidence?: components["schemas"]["DuplicateEvidence"];
             /** @description With explain=true only */
             explanation?: components["schemas"]["Explanation"];
             /**
              * Is Duplicate
-             * @description Whether the similarity reaches the threshold
+             * @description Whether `decision` is `duplicate`
              */
             is_duplicate: boolean;
             /**
@@ -431,6 +533,11 @@ export interface components {
              * @description The similarity less the threshold
              */
             margin: number;
+            /**
+             * Min Probability
+             * @description From which on a verified pair are duplicates; only where it was verified
+             */
+            min_probability?: number;
             model: components["schemas"]["ModelName"];
             /**
              * Probability
@@ -438,17 +545,30 @@ export interface components {
              */
             probability: number;
             /**
+             * Reason
+             * @description The decision's reason in words
+             */
+            reason: string;
+            /**
              * Similarity
              * @description Cosine of the two embeddings, raised where their layouts agree
              */
             similarity: number;
-            /** Threshold */
+            /**
+             * Threshold
+             * @description Of the similarity, where it decides alone
+             */
             threshold: number;
             /**
              * Threshold Source
              * @enum {string}
              */
             threshold_source: "tuned" | "request";
+            /**
+             * Verified
+             * @description Whether one image was laid over the other, which decides then; else the similarity decides alone: where a threshold of it was asked for, or an embedding came without a signature, or the model can't verify
+             */
+            verified: boolean;
         };
         /** EmbedResponse */
         EmbedResponse: {
@@ -466,6 +586,12 @@ export interface components {
             /** Model */
             model: string;
             /**
+             * Signature
+             * @description A small grey copy of the photo, in base64, by which /v1/duplicates verifies that two photos are one; without it they are compared by the values alone
+             * @default null
+             */
+            signature?: string | null;
+            /**
              * Values
              * @description Little-endian float32 values in base64
              */
@@ -479,6 +605,11 @@ export interface components {
             a: components["schemas"]["SaliencyMask"] | null;
             /** @description null where an embedding was sent */
             b: components["schemas"]["SaliencyMask"] | null;
+            /**
+             * Picture Png
+             * @description Both images side by side, with matched points and the parts that they have in common, as PNG in base64; an image that came as an embedding is drawn from its signature, grey; null if it has none
+             */
+            picture_png: string | null;
         };
         /**
          * FeatOutConfig
@@ -714,7 +845,14 @@ export interface components {
             name: string;
             /** Outputs */
             outputs: components["schemas"]["Output"][];
+            /**
+             * Same Embeddings As
+             * @description Other versions, whose embeddings are the same values
+             */
+            same_embeddings_as: string[];
             training: components["schemas"]["Training"];
+            /** @description How it is verified that two images are duplicates, and what that was fitted to */
+            verification: components["schemas"]["VerificationConfig"] | null;
             /** Version */
             version: string;
         };
@@ -747,6 +885,23 @@ export interface components {
             role: "logits" | "gradient" | "embedding" | "latent" | "reconstruction_error";
             /** Shape */
             shape: (number | string)[];
+        };
+        /**
+         * PairKind
+         * @description Held-out pairs of one kind: how many are copies and how many not, the share of copies that is missed, and the
+         *     share of others that is called duplicates.
+         */
+        PairKind: {
+            /** Copies */
+            copies: number;
+            /** False */
+            false: number;
+            /** Kind */
+            kind: string;
+            /** Missed */
+            missed: number;
+            /** Others */
+            others: number;
         };
         /**
          * Problem
@@ -997,6 +1152,29 @@ export interface components {
             recall: components["schemas"]["Measured"];
             /** Sha256 */
             sha256: string;
+        };
+        /**
+         * VerificationConfig
+         * @description How pairs of photos are verified. The probability is of being duplicates among pairs of which a share `prior` is,
+         *     as among those that it was fitted to; from `threshold` on they are.
+         */
+        VerificationConfig: {
+            /** Calibration Error */
+            calibration_error: number;
+            /** Data */
+            data: string;
+            /** Features */
+            features: string[];
+            /** Held Out */
+            held_out: components["schemas"]["PairKind"][];
+            /** Pairs */
+            pairs: number;
+            /** Prior */
+            prior: number;
+            /** Sha256 */
+            sha256: string;
+            /** Threshold */
+            threshold: number;
         };
     };
     responses: never;
@@ -1345,9 +1523,11 @@ export interface operations {
             query?: {
                 /** @description Name of a model; without it the default of its kind answers */
                 model?: string;
-                /** @description Similarity from which on two images are duplicates; without it the tuned one */
+                /** @description Similarity from which on two images are duplicates: it alone decides then, nothing is verified */
                 threshold?: number;
-                /** @description Whether to show what in each image makes the two similar */
+                /** @description Probability from which on a verified pair are duplicates; without it the tuned one */
+                min_probability?: number;
+                /** @description Whether to show both images side by side with what they have in common: as PNG if Accept prefers that, else in `explanation` */
                 explain?: boolean;
             };
             header?: never;
@@ -1372,6 +1552,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["DuplicatesResponse"];
+                    "image/png": Blob;
                 };
             };
             /** @description The request is malformed (`malformed_request`) */
