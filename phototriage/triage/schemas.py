@@ -220,7 +220,7 @@ class DuplicateEvidence(_Answer):
     """What laying image A over image B showed. Places are (row, column) in pixels of the upright image, counted from
     its top left corner."""
 
-    words: str = Field(description="What was done to A to make B, such as `mirrored, resized to 52 %`")
+    words: str = Field(description="What was done to A to make B, such as `mirrored, resized to 52%`")
     matched_points: int = Field(
         ge=0, description="Points of both that one transform brings together; 0 where they were laid over as a whole"
     )

@@ -114,7 +114,8 @@ def requests_of_every_method() -> list[httpx.Request]:
             lambda: client.embed(RED, model="m"),
             lambda: client.saliency(RED, method="gradient", target="t", model="m"),
             lambda: client.saliency_png(RED, method="gradient", target="t", model="m"),
-            lambda: client.duplicates(RED, KEPT, model="m", threshold=0.5, explain=True),
+            lambda: client.duplicates(RED, KEPT, model="m", threshold=0.5, min_probability=0.25, explain=True),
+            lambda: client.duplicates_png(RED, KEPT, model="m", threshold=0.5, min_probability=0.25),
             lambda: client.triage(RED, include=["classify", "embed"], target="t", **shared),
             lambda: client.triage_batch([RED], include=["classify"], target="t", **shared),
             client.models,
@@ -197,7 +198,12 @@ def test_what_is_sent_is_what_was_asked() -> None:
         "method": "featout",
         "target": "t",
     }
-    assert dict(sent["/v1/duplicates"].url.params) == {"model": "m", "threshold": "0.5", "explain": "true"}
+    assert dict(sent["/v1/duplicates"].url.params) == {
+        "model": "m",
+        "threshold": "0.5",
+        "min_probability": "0.25",
+        "explain": "true",
+    }
     assert sent["/v1/classify"].content == RED
     assert b'name="embedding_b"\r\nContent-Type: application/json\r\n\r\n{"model":"m"' in sent["/v1/duplicates"].content
 
@@ -234,6 +240,39 @@ def test_an_embedding_is_kept_as_json(whole: bool) -> None:
     assert embedding == KEPT
     assert embedding.floats() == [1.0]
     assert embedding.vector().tolist() == [1.0]
+
+
+def test_an_embedding_keeps_its_signature_and_an_old_one_has_none() -> None:
+    signed = KEPT.model_copy(update={"signature": "AQID"})
+    assert Embedding.from_json(signed.to_json()) == signed
+    assert json.loads(signed.to_json())["signature"] == "AQID"
+    old = '{"model":"m","version":"v","dimension":1,"values":"AACAPw=="}'
+    assert Embedding.from_json(old).signature is None
+    assert Embedding.from_json(old).to_json() == old
+
+
+def test_a_picture_is_asked_for_by_accept() -> None:
+    png = b"\x89PNG\r\n\x1a\n of the pair"
+    sent: list[httpx.Request] = []
+
+    def take(request: httpx.Request) -> httpx.Response:
+        sent.append(request)
+        return httpx.Response(200, content=png)
+
+    async def take_in_loop() -> bytes:
+        async with AsyncClient(transport=httpx.MockTransport(take)) as client:
+            return await client.duplicates_png(RED, KEPT)
+
+    with Client(transport=httpx.MockTransport(take)) as client:
+        assert client.duplicates_png(RED, KEPT) == png
+    assert asyncio.run(take_in_loop()) == png
+    assert [(each.headers["accept"], each.url.query) for each in sent] == [("image/png", b"explain=true")] * 2
+
+
+def test_an_explanation_has_its_picture_as_bytes() -> None:
+    drawn = answers.Explanation(picture_png="iVBORw==", a=None, b=None)
+    assert drawn.picture == b"\x89PNG"
+    assert drawn.model_copy(update={"picture_png": None}).picture is None
 
 
 @pytest.mark.parametrize(("values", "message"), [("AACA", "3 bytes"), ("é", "not base64")])

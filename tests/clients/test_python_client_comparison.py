@@ -109,6 +109,21 @@ def test_an_embedding_that_is_not_this_models_is_refused(served: Embedder, compa
             comparer.compare(own, foreign)
 
 
+def test_versions_that_embed_alike_are_compared(tmp_path: Path) -> None:
+    write_embedder(tmp_path / "tiny", same_embeddings_as=("1" * 16,))
+    models = load_models(Settings(models_directory=tmp_path, threads=1, provider="cpu"))
+    (told,) = responses.list_models(models).models
+    comparer = Comparer(ModelInfo.model_validate_json(told.model_dump_json()))
+    vector = unit(np.ones((1, 3), np.float32))[0]
+    own = kept(models.embedder(), vector)
+    older = own.model_copy(update={"version": "1" * 16, "signature": "AQID"})
+    answer = comparer.compare(own, older)
+    assert (answer.decision, answer.verified, answer.model.version) == ("duplicate", False, own.version)
+    assert answer.reason == "The similarity of the embeddings is 1.000, at least the threshold 0.900; not verified."
+    with pytest.raises(ValueError, match="embed the image again"):
+        comparer.compare(own, own.model_copy(update={"version": "2" * 16}))
+
+
 def test_nothing_stacks_to_nothing(comparer: Comparer) -> None:
     assert comparer.stack([]).shape == (0, comparer.dimension)
 

@@ -507,7 +507,7 @@ export interface components {
             turn: number;
             /**
              * Words
-             * @description What was done to A to make B, such as `mirrored, resized to 52 %`
+             * @description What was done to A to make B, such as `mirrored, resized to 52%`
              */
             words: string;
         };

@@ -13,6 +13,8 @@ from phototriage_client.manifests import ModelInfo
 
 Method = Literal["gradient", "featout"]
 Part = Literal["classify", "difficulty", "saliency", "embed"]
+PairDecision = Literal["duplicate", "not_duplicate", "too_little_content"]
+Point = tuple[float, float]  # (row, column)
 
 
 class _Answer(BaseModel):
@@ -114,18 +116,64 @@ class SaliencyMask(_Mask):
 
 
 class Explanation(_Answer):
+    picture_png: str | None = Field(
+        description="Both images side by side, with matched points and the parts that they have in common, as PNG in "
+        "base64; None where an embedding without a signature was sent",
+        json_schema_extra={"contentEncoding": "base64"},
+    )
     a: SaliencyMask | None = Field(description="None where an embedding was sent")
     b: SaliencyMask | None = Field(description="None where an embedding was sent")
+
+    @property
+    def picture(self) -> bytes | None:
+        """The picture as the content of a PNG file."""
+        return None if self.picture_png is None else base64.b64decode(self.picture_png)
+
+
+class DuplicateEvidence(_Answer):
+    """What laying image A over image B showed. Places are (row, column) in pixels of the upright image."""
+
+    words: str = Field(description="What was done to A to make B, such as `mirrored, resized to 52%`")
+    matched_points: int = Field(
+        description="Points of both that one transform brings together; 0 where they were laid over as a whole"
+    )
+    scale: float = Field(description="What lengths in A are multiplied by to give those in B")
+    turn: float = Field(description="By how many degrees A is turned clockwise, in (-180, 180]")
+    mirrored: bool = Field(description="Whether A is mirrored, left for right, before it is turned")
+    affine: tuple[tuple[float, float, float], tuple[float, float, float]] = Field(
+        description="(row, column, 1) in A to (row, column) in B"
+    )
+    share_of_a: float = Field(description="How much of A's area lies in B, 0 to 1")
+    share_of_b: float = Field(description="How much of B's area lies in A, 0 to 1")
+    region_of_a: list[Point] = Field(description="Corners of the part of A that lies in B")
+    region_of_b: list[Point] = Field(description="The same corners in B")
+    correlation: float = Field(description="Median of the local correlations, once A is laid over B")
+    disagreement: float = Field(description="Share of what shows anything where the two don't agree, 0 to 1")
+    contrast: float = Field(description="What grey levels of A are multiplied by to give those of B")
+    brightness: float = Field(description="What is added to them, of 255")
 
 
 class DuplicatesResponse(_Answer):
     model: ModelName
-    is_duplicate: bool = Field(description="Whether the similarity reaches the threshold")
+    is_duplicate: bool = Field(description="Whether `decision` is `duplicate`")
+    decision: PairDecision = Field(
+        description="`too_little_content`: an image is next to plain, so there is nothing to compare"
+    )
+    reason: str = Field(description="The decision's reason in words")
+    verified: bool = Field(
+        description="Whether one image was laid over the other, which decides then; else the similarity decides alone"
+    )
     similarity: float = Field(description="Cosine of the two embeddings, raised where their layouts agree")
-    threshold: float
+    threshold: float = Field(description="Of the similarity, where it decides alone")
     threshold_source: Literal["tuned", "request"]
     probability: float = Field(description="Of being duplicates, among pairs of which the model's prior share are")
+    min_probability: float | None = Field(
+        default=None, description="From which on a verified pair are duplicates; None where it was not verified"
+    )
     margin: float = Field(description="The similarity less the threshold")
+    evidence: DuplicateEvidence | None = Field(
+        default=None, description="None where the pair was not verified, or no part of one was found in the other"
+    )
     explanation: Explanation | None = Field(default=None, description="With explain=True only")
 
 

@@ -109,16 +109,27 @@ def triage_batch(pictures: Sequence[Picture], options: TriageOptions) -> Call[an
 
 
 def duplicates(
-    a: Side, b: Side, model: str | None = None, threshold: float | None = None, explain: bool = False
+    a: Side,
+    b: Side,
+    model: str | None = None,
+    threshold: float | None = None,
+    min_probability: float | None = None,
+    explain: bool = False,
 ) -> Call[answers.DuplicatesResponse]:
-    form = [
-        _part(f"image_{name}", side)
-        if isinstance(side, Picture)
-        else (f"embedding_{name}", (None, side.to_json().encode(), JSON))
-        for name, side in (("a", a), ("b", b))
-    ]
-    query = _query(model=model, threshold=threshold, explain="true" if explain else None)
-    return Call("POST", "/v1/duplicates", json_of(answers.DuplicatesResponse), query, form=form)
+    explained = "true" if explain else None
+    query = _query(model=model, threshold=threshold, min_probability=min_probability, explain=explained)
+    return Call("POST", "/v1/duplicates", json_of(answers.DuplicatesResponse), query, form=_pair(a, b))
+
+
+def duplicates_png(
+    a: Side,
+    b: Side,
+    model: str | None = None,
+    threshold: float | None = None,
+    min_probability: float | None = None,
+) -> Call[bytes]:
+    query = _query(model=model, threshold=threshold, min_probability=min_probability, explain="true")
+    return Call("POST", "/v1/duplicates", png_of, query, form=_pair(a, b), accept=PNG)
 
 
 def models() -> Call[answers.ModelsResponse]:
@@ -146,6 +157,15 @@ def _of_one(
     path: str, picture: Picture, read: Callable[[httpx.Response], T], accept: str = JSON, **query: str | float | None
 ) -> Call[T]:
     return Call("POST", path, read, _query(**query), picture.content, accept=accept)
+
+
+def _pair(a: Side, b: Side) -> list[FormPart]:
+    return [
+        _part(f"image_{name}", side)
+        if isinstance(side, Picture)
+        else (f"embedding_{name}", (None, side.to_json().encode(), JSON))
+        for name, side in (("a", a), ("b", b))
+    ]
 
 
 def _part(name: str, picture: Picture) -> FormPart:

@@ -93,10 +93,30 @@ class Client:
         *,
         model: str | None = None,
         threshold: float | None = None,
+        min_probability: float | None = None,
         explain: bool = False,
     ) -> answers.DuplicatesResponse:
-        """Are these two one photo? An embedding of `embed` takes an image's place."""
-        return self._ask(calls.duplicates(_side(a), _side(b), model, threshold, explain))
+        """Are these two one photo? An embedding of `embed` takes an image's place.
+
+        The server lays one over the other, and they are duplicates from a probability of `min_probability` on, or the
+        tuned one. With a `threshold` of the similarity, that decides alone, as it does where an embedding has no
+        signature."""
+        sides = _side(a), _side(b)
+        return self._ask(calls.duplicates(*sides, model, threshold, min_probability, explain))
+
+    def duplicates_png(
+        self,
+        a: ImageSource | Embedding,
+        b: ImageSource | Embedding,
+        *,
+        model: str | None = None,
+        threshold: float | None = None,
+        min_probability: float | None = None,
+    ) -> bytes:
+        """What the two have in common, drawn: both side by side, as the content of a PNG file. An embedding is drawn
+        from its signature, grey; without one it is refused."""
+        sides = _side(a), _side(b)
+        return self._ask(calls.duplicates_png(*sides, model, threshold, min_probability))
 
     def saliency(
         self,

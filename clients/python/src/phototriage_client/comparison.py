@@ -20,7 +20,10 @@ EVEN = LAYOUT // 2
 
 
 class Comparer:
-    """What `Client.duplicates` says of two embeddings, to rounding, for one version of an embedder.
+    """Compares embeddings of one version of an embedder by their similarity alone: it does not verify.
+
+    It says, to rounding, what the server says of two embeddings without signatures. Where both have one, ask
+    `Client.duplicates`, which lays one image over the other; the similarity tells which pairs are worth it.
 
     For kept embeddings by the thousand: `stack` them once, and ask for `similarities`.
     """
@@ -35,6 +38,7 @@ class Comparer:
         self._numpy = np
         self._decision = model.decision
         self.model = ModelName(name=model.name, version=model.version)
+        self._versions = {model.version, *model.same_embeddings_as}
         shape = next(output.shape for output in model.outputs if output.role == "embedding")
         self._seen = int(shape[1])
         self.dimension = self._seen + (LAYOUT if self._decision.second_look else 0)
@@ -67,12 +71,18 @@ class Comparer:
         return math.exp(exponent) / (1 + math.exp(exponent))
 
     def compare(self, a: Embedding, b: Embedding, threshold: float | None = None) -> DuplicatesResponse:
-        """Raises ValueError as `stack` does."""
+        """By the similarity, so `verified` is False; signatures are passed over. Raises ValueError as `stack` does."""
         similarity = float(self.similarities(self.stack([a]), self.stack([b]))[0])
         limit = self.threshold if threshold is None else threshold
+        reaches = similarity >= limit
+        side = "at least" if reaches else "below"
         return DuplicatesResponse(
             model=self.model,
-            is_duplicate=similarity >= limit,
+            is_duplicate=reaches,
+            decision="duplicate" if reaches else "not_duplicate",
+            reason=f"The similarity of the embeddings is {similarity:.3f}, {side} the threshold {limit:.3f}; "
+            "not verified.",
+            verified=False,
             similarity=similarity,
             threshold=limit,
             threshold_source="tuned" if threshold is None else "request",
@@ -81,7 +91,7 @@ class Comparer:
         )
 
     def _checked(self, embedding: Embedding) -> NDArray[np.float32]:
-        if (embedding.model, embedding.version) != (self.model.name, self.model.version):
+        if embedding.model != self.model.name or embedding.version not in self._versions:
             raise ValueError(
                 f"the embedding is of {embedding.model!r}, version {embedding.version!r}, and this compares those of "
                 f"{self.model.name!r}, version {self.model.version!r}: embed the image again"

@@ -31,10 +31,16 @@ class Embedding(BaseModel):
     values: str = Field(
         description="Little-endian float32 values in base64", json_schema_extra={"contentEncoding": "base64"}
     )
+    signature: str | None = Field(
+        default=None,
+        description="A small grey copy of the photo, in base64, by which the server verifies that two photos are one; "
+        "without it they are compared by the values alone",
+        json_schema_extra={"contentEncoding": "base64"},
+    )
 
     def to_json(self) -> str:
         """To be kept, and read by `from_json`, by this or another client."""
-        return self.model_dump_json()
+        return self.model_dump_json(exclude_none=True)  # as it came
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:

@@ -130,6 +130,30 @@ class Decision(_Part):
     tuning: Tuning
 
 
+class PairKind(_Part):
+    """Held-out pairs of one kind: the share of copies that verification misses, and that of others which it calls
+    duplicates."""
+
+    kind: str
+    copies: int
+    others: int
+    missed: float
+    false: float
+
+
+class VerificationConfig(_Part):
+    """From which probability on a verified pair are duplicates, what that was fitted to, and how good it is."""
+
+    threshold: float
+    prior: float
+    features: tuple[str, ...]
+    pairs: int
+    data: str
+    sha256: str
+    calibration_error: float
+    held_out: tuple[PairKind, ...]
+
+
 class Metric(_Part):
     """A measured figure and its 95 % interval."""
 
@@ -175,6 +199,8 @@ class ModelInfo(_Part):
     featout: FeatOutConfig | None
     difficulty: DifficultyConfig | None
     decision: Decision | None
+    verification: VerificationConfig | None
+    same_embeddings_as: tuple[str, ...]
     metrics: tuple[Metric, ...]
     data: Data
     training: Training
