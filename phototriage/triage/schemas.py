@@ -248,8 +248,9 @@ class DuplicatesResponse(_Answer):
     )
     reason: str = Field(description="The decision's reason in words")
     verified: bool = Field(
-        description="Whether one image was laid over the other, which decides then; else the similarity decides alone: "
-        "where a threshold of it was asked for, or an embedding came without a signature, or the model can't verify"
+        description="Whether one image was laid over the other (or found too plain for it), which decides then; else "
+        "the similarity decides alone: where a threshold of it was asked for, or an embedding came without a "
+        "signature, or the model can't verify"
     )
     similarity: float = Field(ge=-1, le=1, description="Cosine of the two embeddings, raised where their layouts agree")
     threshold: float = Field(ge=-1, le=1, description="Of the similarity, where it decides alone")

@@ -136,6 +136,8 @@ def test_duplicates_of_images_and_of_kept_embeddings(client: Any) -> None:
     assert (changed.is_duplicate, changed.threshold_source) == (True, "request")
     assert changed.explanation.a is None
     assert changed.explanation.b.png.startswith(b"\x89PNG")
+    assert changed.explanation.picture is None  # the tiny embedder gives no signatures
+    assert client.duplicates(RED, GREEN, explain=True).explanation.picture == client.duplicates_png(RED, GREEN)
 
 
 def test_triage(client: Any) -> None:
@@ -286,7 +288,8 @@ def test_the_code_of_its_readme_runs(server: Server, tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     assert lines[0].startswith("red 1.0 ")
-    assert lines[2] == "False"
+    assert lines[2].startswith("False The similarity of the embeddings is ")
+    assert (tmp_path / "pair.png").read_bytes().startswith(b"\x89PNG")
     assert lines[3].startswith("unsupported_image 415 ")
     assert {line.split()[0] + " " + line.split()[1] for line in lines[4:6]} == {
         "photos/a.png blue",

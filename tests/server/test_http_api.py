@@ -149,6 +149,9 @@ def test_duplicates_of_two_images(client: AsgiClient, models: Models) -> None:
     assert answer == {
         "model": {"name": "tiny_embedder", "version": models.embedder().manifest.version},
         "is_duplicate": False,
+        "decision": "not_duplicate",
+        "reason": "The similarity of the embeddings is 0.333, below the threshold 0.900; not verified.",
+        "verified": False,
         "similarity": pytest.approx(1 / 3),
         "threshold": 0.9,
         "threshold_source": "tuned",
@@ -179,8 +182,8 @@ def test_embeddings_stand_for_images(client: AsgiClient) -> None:
 
 def test_duplicates_explained(client: AsgiClient) -> None:
     answer = pair(client, "?explain=true", image_a=RED, embedding_b=embedding_of(client, BLACK)).json()
-    assert set(answer["explanation"]) == {"a", "b"}
-    assert answer["explanation"]["b"] is None
+    assert set(answer["explanation"]) == {"picture_png", "a", "b"}
+    assert answer["explanation"]["picture_png"] is answer["explanation"]["b"] is None
     mask = answer["explanation"]["a"]
     assert (mask["width"], mask["height"]) == (30, 20)
     with Image.open(io.BytesIO(base64.b64decode(mask["mask_png"]))) as image:
@@ -226,8 +229,8 @@ def test_duplicates_takes_no_raw_body(client: AsgiClient) -> None:
 
 
 def test_an_embedding_over_its_limit(client: AsgiClient) -> None:
-    response = pair(client, image_a=RED, embedding_b=b" " * 64_001)
-    assert "embedding_b has more than 64000 bytes" in assert_problem(response, 413, "too_large")["detail"]
+    response = pair(client, image_a=RED, embedding_b=b" " * 96_001)
+    assert "embedding_b has more than 96000 bytes" in assert_problem(response, 413, "too_large")["detail"]
 
 
 def test_where_no_embedder_is_served(tmp_path: Path) -> None:

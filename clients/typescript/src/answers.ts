@@ -6,6 +6,8 @@ type QueryOf<Name extends keyof operations> = NonNullable<operations[Name]["para
 export type ClassifyQuery = QueryOf<"classify">;
 export type DifficultyQuery = QueryOf<"difficulty">;
 export type DuplicatesQuery = QueryOf<"duplicates">;
+/** Of the picture of a pair. */
+export type PictureQuery = Omit<DuplicatesQuery, "explain">;
 export type EmbedQuery = QueryOf<"embed">;
 export type SaliencyQuery = QueryOf<"saliency">;
 
@@ -16,12 +18,15 @@ export type TriageQuery<P extends Part = Part> = Omit<QueryOf<"triage">, "includ
 
 export type ClassifyResponse = Schemas["ClassifyResponse"];
 export type DifficultyResponse = Schemas["DifficultyResponse"];
+export type DuplicateEvidence = Schemas["DuplicateEvidence"];
 export type DuplicatesResponse = Schemas["DuplicatesResponse"];
 export type EmbedResponse = Schemas["EmbedResponse"];
 export type Embedding = Schemas["Embedding"];
+export type Explanation = Schemas["Explanation"];
 export type Health = Schemas["Health"];
 export type ModelInfo = Schemas["ModelInfo"];
 export type ModelsResponse = Schemas["ModelsResponse"];
+export type PairDecision = DuplicatesResponse["decision"];
 export type Problem = Schemas["Problem"];
 export type ReloadResponse = Schemas["ReloadResponse"];
 export type SaliencyResponse = Schemas["SaliencyResponse"];

@@ -13,6 +13,7 @@ import type {
   Health,
   ModelsResponse,
   Part,
+  PictureQuery,
   ReloadResponse,
   SaliencyResponse,
   SaliencyQuery,
@@ -112,7 +113,10 @@ export class Client {
     return this.#call(options, (by) => this.#http.POST("/v1/embed", { params: { query }, ...sent, ...by }));
   }
 
-  /** Are these two the same photo, if cropped, framed, recoloured or compressed anew? */
+  /**
+   * Are these two the same photo, if cropped, framed, recoloured or compressed anew? The server lays one over the other,
+   * and `verified` is true; with a `threshold`, or an embedding without a signature, their similarity decides alone.
+   */
   async duplicates(
     a: Image | Embedding,
     b: Image | Embedding,
@@ -121,6 +125,22 @@ export class Client {
   ): Promise<DuplicatesResponse> {
     const body = form<"duplicates">(pairForm(a, b));
     return this.#call(options, (by) => this.#http.POST("/v1/duplicates", { params: { query }, body, ...by }));
+  }
+
+  /**
+   * What the two have in common, drawn: both side by side, as PNG. An embedding is drawn from its signature, grey, and
+   * refused without one.
+   */
+  async duplicatesPng(
+    a: Image | Embedding,
+    b: Image | Embedding,
+    query: PictureQuery = {},
+    options: CallOptions = {},
+  ): Promise<Blob> {
+    const body = form<"duplicates">(pairForm(a, b));
+    const sent = { body, headers: { Accept: "image/png" }, parseAs: "blob" as const };
+    const params = { query: { ...query, explain: true } };
+    return this.#call(options, (by) => this.#http.POST("/v1/duplicates", { params, ...sent, ...by }));
   }
 
   /** All of these at once, from one decode. What `include` names is there in the answer. */

@@ -566,7 +566,7 @@ export interface components {
             threshold_source: "tuned" | "request";
             /**
              * Verified
-             * @description Whether one image was laid over the other, which decides then; else the similarity decides alone: where a threshold of it was asked for, or an embedding came without a signature, or the model can't verify
+             * @description Whether one image was laid over the other (or found too plain for it), which decides then; else the similarity decides alone: where a threshold of it was asked for, or an embedding came without a signature, or the model can't verify
              */
             verified: boolean;
         };

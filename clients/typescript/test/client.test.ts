@@ -78,13 +78,30 @@ test("sends a batch as files in their order, by their names", async () => {
 
 test("sends an embedding in place of an image as JSON", async () => {
   const { client, sent } = faked([json({})]);
-  await client.duplicates(EMBEDDING, IMAGE, { threshold: 0.5, explain: true });
+  await client.duplicates(EMBEDDING, IMAGE, { threshold: 0.5, min_probability: 0.25, explain: true });
   const form = sent[0]?.form;
   assert.deepEqual([...(form?.keys() ?? [])], ["embedding_a", "image_b"]);
   const kept = form?.get("embedding_a") as File;
   assert.equal(kept.type, "application/json");
   assert.deepEqual(JSON.parse(await kept.text()), EMBEDDING);
-  assert.equal(sent[0]?.url.search, "?threshold=0.5&explain=true");
+  assert.equal(sent[0]?.url.search, "?threshold=0.5&min_probability=0.25&explain=true");
+});
+
+test("keeps an embedding's signature, and sends none for one that has none", async () => {
+  const { client, sent } = faked([json({})]);
+  const signed: Embedding = { ...EMBEDDING, signature: "AQID" };
+  await client.duplicates(signed, EMBEDDING);
+  const texts = ["embedding_a", "embedding_b"].map((name) => (sent[0]?.form?.get(name) as File).text());
+  assert.deepEqual((await Promise.all(texts)).map((text) => JSON.parse(text) as unknown), [signed, EMBEDDING]);
+});
+
+test("asks for the picture of a pair by Accept", async () => {
+  const { client, sent } = faked([() => new Response(IMAGE, { headers: { "Content-Type": "image/png" } })]);
+  const picture = await client.duplicatesPng(EMBEDDING, IMAGE, { min_probability: 0.5 });
+  assert.equal(sent[0]?.headers.get("Accept"), "image/png");
+  assert.equal(sent[0]?.url.search, "?min_probability=0.5&explain=true");
+  assert.deepEqual([...(sent[0]?.form?.keys() ?? [])], ["embedding_a", "image_b"]);
+  assert.deepEqual(new Uint8Array(await picture.arrayBuffer()), IMAGE);
 });
 
 test("asks for the mask alone by Accept", async () => {

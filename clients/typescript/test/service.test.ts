@@ -84,11 +84,21 @@ test("compares photos and kept embeddings", async () => {
   const { embedding } = await client.embed(RED);
   const same = await client.duplicates(JSON.parse(JSON.stringify(embedding)), RED, { explain: true });
   assert.deepEqual([same.is_duplicate, same.threshold_source], [true, "tuned"]);
+  assert.deepEqual([same.decision, same.verified, same.evidence], ["duplicate", false, undefined]); // it can't verify
+  assert.match(same.reason, /^The similarity of the embeddings is 1\.000, at least/);
+  assert.equal(same.explanation?.picture_png, null); // nor does it give signatures
   assert.equal(same.explanation?.a, null);
   assert.equal(same.explanation?.b?.width, 16);
   const other = await client.duplicates(RED, GREEN, { threshold: 0.5 });
   assert.deepEqual([other.is_duplicate, other.threshold_source], [false, "request"]);
   assert.equal((await refused(client.duplicates({ ...embedding, version: "0" }, RED))).code, "foreign_embedding");
+});
+
+test("draws two photos side by side, as JSON and as a picture", async () => {
+  const { explanation } = await client.duplicates(RED, GREEN, { explain: true });
+  const picture = await client.duplicatesPng(RED, GREEN);
+  assert.equal(picture.type, "image/png");
+  assert.equal(Buffer.from(await picture.arrayBuffer()).toString("base64"), explanation?.picture_png);
 });
 
 test("triages one photo", async () => {
