@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -42,12 +42,11 @@ def measure(pairs: Sequence[SignedPair], step: Callable[[int], None], processes:
     chunks = [pairs[start : start + CHUNK] for start in range(0, len(pairs), CHUNK)]
     rows: list[Floats] = []
     with ExitStack() as stack:
+        done: Iterable[list[Floats]] = map(_features_of, chunks)
         if processes > 1:
             context = multiprocessing.get_context("spawn")  # OpenCV's threads don't survive a fork
-            run = stack.enter_context(ProcessPoolExecutor(processes, context)).map
-        else:
-            run = map
-        for features in run(_features_of, chunks):
+            done = stack.enter_context(ProcessPoolExecutor(processes, context)).map(_features_of, chunks)
+        for features in done:
             rows += features
             step(len(features))
     return Measured(
