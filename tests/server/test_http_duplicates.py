@@ -109,7 +109,7 @@ def test_kept_embeddings_give_the_answer_of_their_images(client: AsgiClient, oth
     kept_a, kept_b = (json.dumps(embedding_of(client, each)) for each in (PHOTO, other))
     expected = answer(client, image_a=PHOTO, image_b=other)
     for parts in ({"embedding_a": kept_a, "embedding_b": kept_b}, {"embedding_a": kept_a, "image_b": other}):
-        found = answer(client, **parts)
+        found = answer(client, "", **parts)
         for name in ("similarity", "margin"):  # a batch of two may round otherwise than two of one
             assert found.pop(name) == pytest.approx(expected[name], abs=1e-5)
         assert found == {name: value for name, value in expected.items() if name not in ("similarity", "margin")}
@@ -161,7 +161,7 @@ def test_plain_images_have_nothing_to_compare(client: AsgiClient) -> None:
         ({"image_a": GREY, "image_b": PHOTO}, "Image A is"),
         ({"image_a": PHOTO, "image_b": GREY}, "Image B is"),
     ):
-        found = answer(client, **parts)
+        found = answer(client, "", **parts)
         assert (found["is_duplicate"], found["decision"]) == (False, "too_little_content")
         assert found["reason"] == f"{words} next to plain: there is nothing to compare."
         assert "evidence" not in found
