@@ -96,7 +96,7 @@ def called_by(model: Embedder, embedded: Embedded, threads: int) -> NearPairs:
         return near_pairs(embedded.vectors, threshold, rescoring)
     nominated = nominate(embedded.vectors, rescoring)
     print(f"{len(nominated.first):,} pairs are candidates", file=sys.stderr)
-    progress = Progress(None, title="verifying pairs: ")
+    progress = Progress(None, title="verified: ", unit="pairs")
     found = verified_pairs(
         model,
         embedded.vectors,

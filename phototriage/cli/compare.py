@@ -105,7 +105,7 @@ def write_answers(pairs: Path, output: Path, model: Embedder, thresholds: Thresh
     distinct = list(dict.fromkeys(path for pair in files for path in pair))
     embedded = embed_files(model, distinct, limits, Progress(len(distinct)))
     places = {path: place for place, path in enumerate(embedded.paths)}
-    progress, answers = Progress(len(files), title="comparing: "), []
+    progress, answers = Progress(len(files), title="compared: ", unit="pairs"), []
     for pair in files:
         answers.append(_answer(model, thresholds, embedded, places, pair))
         progress.step(1)

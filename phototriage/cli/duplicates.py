@@ -111,7 +111,7 @@ def _duplicate_pairs(model: Embedder, embedded: Embedded, thresholds: Thresholds
         (nominated.first, nominated.second),
         least,
         threads,
-        Progress(None, title="verifying pairs: ").step,
+        Progress(None, title="verified: ", unit="pairs").step,
     )
     if found.left_out:
         tell(f"{found.left_out} images look so much alike that not all of their pairs were verified")

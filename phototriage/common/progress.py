@@ -11,12 +11,14 @@ LINE_SECONDS = 2.0
 
 class Progress:
     """Counts images and prints how many of `total` are done, images/s and the time that is left; without a total, which
-    isn't always known, the first two. `title` comes before each line."""
+    isn't always known, the first two. `title` comes before each line; `unit` is what is counted, if not images."""
 
-    def __init__(self, total: int | None, clock: Callable[[], float] = monotonic, *, title: str = "") -> None:
+    def __init__(
+        self, total: int | None, clock: Callable[[], float] = monotonic, *, title: str = "", unit: str = "images"
+    ) -> None:
         self._total = total
         self._clock = clock
-        self._title = title
+        self._title, self._unit = title, unit
         self._began = self._printed = clock()
         self._done = self._skipped = self._errors = 0
 
@@ -35,13 +37,13 @@ class Progress:
             return
         self._printed = now
         rate = (self._done - self._skipped) / max(now - self._began, 1e-9)
-        told = [f"{rate:.1f} images/s"]
+        told = [f"{rate:.1f} {self._unit}/s"]
         if self._errors:
             told.append(f"{self._errors} errors")
         if self._total is not None:
             told.append(f"{duration((self._total - self._done) / rate)} left")
         of = "" if self._total is None else f" of {self._total}"
-        print(f"{self._title}{self._done}{of} images, {', '.join(told)}", file=sys.stderr, flush=True)
+        print(f"{self._title}{self._done}{of} {self._unit}, {', '.join(told)}", file=sys.stderr, flush=True)
 
 
 def duration(seconds: float) -> str:

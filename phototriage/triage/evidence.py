@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from phototriage.triage.schemas import DuplicateEvidence
 from phototriage.verification.placement import placement_of
 from phototriage.verification.signature import Signature
@@ -38,7 +40,8 @@ def reason_of(verdict: Verdict, least: float, found: DuplicateEvidence | None) -
         one = {(True, False): "Image A is", (False, True): "Image B is", (True, True): "Both images are"}
         return f"{one[verdict.plain]} next to plain: there is nothing to compare."
     side = "at least" if verdict.decision == "duplicate" else "below"
-    chance = f"the probability is {verdict.probability:.3f}, {side} {least:.3f}"
+    # Rounded down, so that no probability below a bound looks as if it reached it.
+    chance = f"the probability is {math.floor(verdict.probability * 1000) / 1000:.3f}, {side} {least:.3f}"
     if found is None:
         return f"No part of one image was found in the other: {chance}."
     how = f"{found.matched_points} matched points" if found.matched_points else "the images as a whole"
