@@ -143,10 +143,15 @@ def test_layout_rescoring_is_another_version_and_a_part_of_the_embedding() -> No
     assert (embedder().layout_rescoring, looking.layout_rescoring) == (None, LayoutRescoring())
 
 
-def test_a_shipped_manifest_from_before_there_was_difficulty_still_verifies() -> None:
+def test_a_shipped_manifest_has_the_version_that_it_had_before_it_verified() -> None:
     folder = Path(__file__).parents[2] / "exported_models" / "near_duplicates"
-    assert read(folder).difficulty is None
-    assert "difficulty" not in json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    fields = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    for later in ("difficulty", "verification", "same_embeddings_as"):
+        del fields[later]
+    del fields["files"]["verification.npz"]
+    before = Manifest.model_validate(fields)
+    assert before.compute_version() == "029b1782e24fb7be"
+    assert before.compute_version() in read(folder).same_embeddings_as
 
 
 @pytest.mark.parametrize(
