@@ -304,7 +304,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--queries", type=int, default=1000, help="of each kind")
     parser.add_argument("--folder", type=Path, default=RUNS / "index_search", help="of indexes and embeddings")
     given = parser.parse_args(arguments)
-    model = IndexedModel.of(read(given.model))
+    model = IndexedModel.of(read(given.model)).unverified()
     views = views_of(given.model, given.data, given.folder / "views.npz")
     rng = np.random.default_rng(3)
     planted = views.second[rng.permutation(len(views.second))[: given.queries]]

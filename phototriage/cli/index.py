@@ -10,8 +10,8 @@ import numpy as np
 
 from phototriage.cli.exit_status import DONE, FILE_FAILED, refuse, tell
 from phototriage.common.errors import ModelFolderError, PhototriageError
-from phototriage.index.folder import model_of
-from phototriage.index.image_index import ImageIndex
+from phototriage.index.folder import IndexedModel, model_of
+from phototriage.index.image_index import ImageIndex, Neighbour
 from phototriage.models.model_set import load_models
 from phototriage.runtime.providers import ProviderUnavailable
 from phototriage.scoring.image_files import read_file, reason
@@ -68,15 +68,23 @@ def _query(options: argparse.Namespace, settings: Settings) -> int:
         for path in options.files:
             try:
                 content = read_file(path, settings.image_limits)
-                pixels = embedder_input(model, content, settings.image_limits).pixels
+                pixels, signature = embedder_input(model, content, settings.image_limits)
             except (PhototriageError, OSError) as error:
                 status = FILE_FAILED
                 tell(f"{path}: {reason(problem_of_failure(error))}")
                 continue
-            (neighbours,) = index.query(model.embed(pixels[np.newaxis]), options.count)
-            nearest = [
-                {"image": image, "similarity": value, "is_duplicate": value >= index_model.threshold}
-                for image, value in neighbours
-            ]
+            signatures = [signature] if index.model.verifies and signature is not None else None
+            (neighbours,) = index.query(model.embed(pixels[np.newaxis]), options.count, signatures=signatures)
+            nearest = [_answer(index.model, neighbour) for neighbour in neighbours]
             print(json.dumps({"file": str(path), "nearest": nearest}, ensure_ascii=False), flush=True)
     return status
+
+
+def _answer(model: IndexedModel, found: Neighbour) -> dict[str, object]:
+    return {
+        "image": found.name,
+        "similarity": found.similarity,
+        "probability": found.probability,
+        "verified": found.probability is not None,
+        "is_duplicate": model.is_duplicate(found.similarity, found.probability),
+    }

@@ -35,6 +35,7 @@ def compacted(rows: Rows, groups: Groups, segments: Sequence[Segment]) -> Conten
         replaced=np.empty(0, np.int64),
         batches=tuple(_batches(segments)),
         answers=chain.from_iterable(segment.answer_bytes() for segment in segments),
+        signatures=map(rows.signature, living.tolist()) if rows.is_signed else None,
     )
 
 

@@ -22,7 +22,11 @@ LENGTH_TOLERANCE = 1e-4  # of each part, whose length is 1; a model's are 1 with
 
 
 class IndexedModel(BaseModel):
-    """The model of an index's embeddings, and the similarity from which on two of them are duplicates."""
+    """The model of an index's embeddings, and the similarity from which on two of them are duplicates; in an index that
+    verifies, the probability from which on two photos are, in place of that.
+
+    same_embeddings_as: earlier versions of the model whose indexes it may open; not kept.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True)
 
@@ -31,6 +35,8 @@ class IndexedModel(BaseModel):
     parts: tuple[int, ...] = Field(min_length=1)  # columns of each part, as the manifest's `embedding_parts`
     threshold: float
     layout_rescoring: LayoutRescoring | None = RESCORING_FIELD
+    min_probability: float | None = Field(default=None, exclude_if=lambda value: value is None)
+    same_embeddings_as: tuple[str, ...] = Field(default=(), exclude=True)
 
     @model_validator(mode="after")
     def _has_its_layout(self) -> Self:
@@ -50,7 +56,25 @@ class IndexedModel(BaseModel):
             parts=manifest.embedding_parts,
             threshold=manifest.decision.threshold if threshold is None else threshold,
             layout_rescoring=manifest.layout_rescoring,
+            min_probability=None if manifest.verification is None else manifest.verification.threshold,
+            same_embeddings_as=manifest.same_embeddings_as,
         )
+
+    def unverified(self) -> Self:
+        """The same, of an index where similarities alone decide."""
+        return self.model_copy(update={"min_probability": None})
+
+    @property
+    def verifies(self) -> bool:
+        """Whether signatures are kept, and verification decides."""
+        return self.min_probability is not None
+
+    def is_duplicate(self, similarity: float, probability: float | None) -> bool:
+        """Whether a pair is, by verification where the index has it; `probability`: None for a pair that wasn't worth
+        verifying."""
+        if self.min_probability is None:
+            return similarity >= self.threshold
+        return probability is not None and probability >= self.min_probability
 
     @property
     def dimension(self) -> int:
@@ -127,17 +151,24 @@ def _read(folder: Path) -> Description:
 
 
 def _check_same(folder: Path, model: IndexedModel, requested: IndexedModel) -> None:
-    if (model.name, model.version) != (requested.name, requested.version):
+    is_same = model.version in (requested.version, *requested.same_embeddings_as)
+    if model.name != requested.name or not is_same:
         raise IndexFolderError(
             f"The index {folder} is of model {model.name!r}, version {model.version!r}, and {requested.name!r}, "
             f"version {requested.version!r}, was asked for; embeddings of two versions can't be compared. Name a new "
             "folder, and score the images again to fill it."
         )
-    if model != requested:
-        raise IndexFolderError(
-            f"The index {folder} was begun with the threshold {model.threshold}, and {requested.threshold} was asked "
-            "for; its groups keep to the first. Ask for that, or name a new folder."
-        )
+    # What decides in an index that was begun without verification, or with it, stays what it was.
+    names = ["threshold", "layout_rescoring", "parts"]
+    if model.verifies and requested.verifies:
+        names.append("min_probability")
+    for name in names:
+        begun_with, asked_for = getattr(model, name), getattr(requested, name)
+        if begun_with != asked_for:
+            raise IndexFolderError(
+                f"The index {folder} was begun with the {name.replace('_', ' ')} {begun_with}, and {asked_for} was "
+                "asked for; its groups keep to the first. Ask for that, or name a new folder."
+            )
 
 
 def _is_in_use(folder: Path) -> bool:

@@ -125,9 +125,16 @@ class Graph:
         """int64 (Q, n): rows that may be similar to each of `vectors` (Q, D); −1 where there are fewer."""
         return np.concatenate([self._candidates_of(number, vectors) for number in self._part_numbers], axis=1)
 
+    def layout_candidates(self, layouts: Floats) -> Indices:
+        """int64 (Q, n): rows whose layout may agree with each of `layouts` (Q, d); −1 where there are fewer. For a
+        graph whose last part is the layout."""
+        return self._candidates_by(len(self._parts) - 1, layouts)
+
     def _candidates_of(self, number: int, vectors: Floats) -> Indices:
+        return self._candidates_by(number, np.ascontiguousarray(vectors[:, slice(*self._parts[number].columns)]))
+
+    def _candidates_by(self, number: int, values: Floats) -> Indices:
         part, index = self._parts[number], self._indexes[number]
-        values = np.ascontiguousarray(vectors[:, slice(*part.columns)])
         if not part.mirrored:
             return self._nearest(index, part, values)
         rows = self._nearest(index, part, np.concatenate([values, _mirrored(values)]))

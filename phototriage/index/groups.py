@@ -14,7 +14,8 @@ Similarities = NDArray[np.float64]
 
 class Groups:
     """Incremental complete linkage: an image joins a group if its similarity to every member reaches the threshold, or
-    else founds one. A group's label is the name of the image that founded it, and never changes.
+    else founds one. Where pairs are verified, their probability takes the similarity's place. A group's label is the
+    name of the image that founded it, and never changes.
 
     The groups depend on the order of the images, since earlier images found them.
     """
@@ -54,8 +55,9 @@ class Groups:
         """Find the group of the next row, append the row to it, and return the group's number.
 
         near_rows, similarity: rows (n,) whose similarity (n,) to it is at least the threshold. compare: computes its
-        similarity to other rows, where `near_rows` may be incomplete. Of several groups that it could join, it joins
-        the one whose least similar member is the most similar to it, and of equal ones the oldest.
+        similarity to other rows, where `near_rows` may be incomplete; not to all, if one is too far or they are too
+        many. Of several groups that it could join, it joins the one whose least similar member is the most similar to
+        it, and of equal ones the oldest.
         """
         best: tuple[float, int] | None = None
         near_groups = np.array([self.group_of[row] for row in near_rows.tolist()], np.int64)

@@ -2,7 +2,7 @@
 
 LanceDB (Apache-2.0) is optional: `pip install -e .[batch]`. It finds candidates by an approximate search, and their
 similarities are computed exactly. Any number of machines may add and query at once, so a query sees the images that
-were added before it.
+were added before it. Nothing is verified here: a table holds no signatures, and similarities alone decide.
 """
 
 from __future__ import annotations
@@ -46,13 +46,16 @@ class LanceIndex:
         if find_spec("lancedb") is None:
             raise IndexFolderError("LanceDB isn't installed. Install it: pip install 'phototriage[batch]'")
         database = import_module("lancedb").connect(place, storage_options=dict(storage_options or {}))
+        model = model.unverified()
         schema = _schema(model)
         if TABLE in database.list_tables().tables:
             table = database.open_table(TABLE)
         else:
             table = database.create_table(TABLE, schema=schema, exist_ok=True)
         description = (table.schema.metadata or {}).get(MADE_BY)
-        if description != schema.metadata[MADE_BY]:
+        versions = (model.version, *model.same_embeddings_as)
+        same = [model.model_copy(update={"version": version}).model_dump_json().encode() for version in versions]
+        if description not in same:
             raise IndexFolderError(
                 f"The index {place} is of {_describe_model(description)}, and {model.name!r}, version "
                 f"{model.version!r}, threshold {model.threshold}, was asked for; embeddings of two versions can't be "

@@ -10,6 +10,8 @@ from tempfile import TemporaryFile
 import numpy as np
 from numpy.typing import NDArray
 
+from phototriage.verification.kept_signatures import KeptSignatures, SignatureFile
+
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
 
@@ -20,11 +22,13 @@ class Rows:
     """Rows are numbered from 0, and a row's number never changes. When a name gets another vector, its old row is dead.
 
     Memory: about 200 bytes a row, for its name. Vectors that wait for their commit are in unnamed files in the folder
-    `spill`, which vanish with the process, or in memory without it.
+    `spill`, which vanish with the process, or in memory without it. Signatures, where there are some, are on disk.
     """
 
-    def __init__(self, dimension: int, spill: Path | None = None) -> None:
+    def __init__(self, dimension: int, spill: Path | None = None, signed: bool = False) -> None:
+        """signed: rows have signatures."""
         self.dimension, self._spill = dimension, spill
+        self._signatures = KeptSignatures(spill) if signed else None
         self.names: list[str] = []
         self.row_of: dict[str, int] = {}
         self.died_at: dict[int, int] = {}  # by dead row: how many rows there were when it died
@@ -36,17 +40,24 @@ class Rows:
     def __len__(self) -> int:
         return self._count
 
-    def append_segment(self, names: Sequence[str], vectors: Floats, replaced: Indices) -> None:
-        """Append a segment's rows, names (n) and vectors (n, D); the rows `replaced` are dead."""
+    def append_segment(
+        self, names: Sequence[str], vectors: Floats, replaced: Indices, signatures: SignatureFile | None = None
+    ) -> None:
+        """Append a segment's rows, names (n), vectors (n, D) and perhaps signatures (n); the rows `replaced` are
+        dead."""
+        if self._signatures is not None and signatures is not None:
+            self._signatures.append_file(signatures)
         self.replace_arrays([*self._arrays, vectors])
         self.names += names
         self.row_of.update(zip(names, range(self._count, self._count + len(names)), strict=True))
         self.died_at.update(dict.fromkeys(replaced.tolist(), 0))
         self._count += len(names)
 
-    def add(self, name: str, vector: Floats) -> int:
+    def add(self, name: str, vector: Floats, signature: bytes | None = None) -> int:
         """Append a row, `vector` (D,), and return its number. An earlier row of that name is dead from now on."""
         row = self._count
+        if self._signatures is not None and signature is not None:
+            self._signatures.add(signature)
         if not self._filled or self._filled == BLOCK:
             self._arrays.append(self._new_array())
             self._starts.append(row)
@@ -59,6 +70,22 @@ class Rows:
         self.names.append(name)
         self._count += 1
         return row
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether rows have signatures."""
+        return self._signatures is not None
+
+    def signature(self, row: int) -> bytes:
+        """Raises ValueError where rows have none."""
+        if self._signatures is None:
+            raise ValueError("these rows have no signatures")
+        return self._signatures[row]
+
+    def replace_signatures(self, files: Sequence[SignatureFile]) -> None:
+        """As `replace_arrays`."""
+        if self._signatures is not None:
+            self._signatures.replace_files(files)
 
     def replace_arrays(self, arrays: Sequence[Floats]) -> None:
         """Read all vectors from these arrays (n, D) from now on; they hold the same rows in the same order."""

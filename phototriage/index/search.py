@@ -57,10 +57,12 @@ class NeighbourRows(NamedTuple):
 
 
 class Neighbour(NamedTuple):
-    """An image of an index, and how similar it is to a query."""
+    """An image of an index, how similar it is to a query, and, if the two were verified, the probability of their
+    being duplicates."""
 
     name: str
     similarity: float
+    probability: float | None = None
 
 
 class CandidateGraph(Protocol):

@@ -18,11 +18,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from phototriage.common.atomic_writes import PART, atomic_folder
 from phototriage.common.errors import IndexFolderError
 from phototriage.model_folder.manifest import sha256_of
+from phototriage.verification import kept_signatures
+from phototriage.verification.kept_signatures import SignatureFile
 
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
 
 RECORD, VECTORS, GROUPS, REPLACED = "segment.json", "vectors.npy", "groups.npy", "replaced.npy"
+SIGNATURES, SIGNATURE_ENDS = "signatures.bin", "signature_ends.npy"  # where images are verified
 NAMES, GROUP_LABELS, ANSWERS = "names.json", "founded.json", "answers.jsonl"
 ROWS_AT_ONCE = 4096
 BYTES_AT_ONCE = 1 << 20
@@ -58,7 +61,8 @@ class Content:
 
     names, groups: of its rows. blocks: their vectors (rows, D), in blocks. group_labels: of the groups that were
     founded in it, each as text, or as a row's place in the segment whose name it is. replaced: rows that its batches
-    made dead. answers: the batches' answers, in their order, as lines of JSON.
+    made dead. answers: the batches' answers, in their order, as lines of JSON. signatures: of its rows, or None in an
+    index that doesn't verify.
     """
 
     first_row: int
@@ -70,11 +74,12 @@ class Content:
     replaced: Indices
     batches: tuple[BatchRecord, ...]
     answers: Iterable[bytes]
+    signatures: Iterable[bytes] | None = None
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A segment that was read; `vectors` (rows, D) are mapped, not loaded. Else as in `Content`."""
+    """A segment that was read; `vectors` (rows, D) and signatures are mapped, not loaded. Else as in `Content`."""
 
     path: Path
     record: Record
@@ -83,6 +88,7 @@ class Segment:
     groups: Indices
     group_labels: list[int | str]
     replaced: Indices
+    signatures: SignatureFile | None
 
     @property
     def span(self) -> tuple[int, int]:
@@ -114,6 +120,8 @@ def write(generation: Path, span: tuple[int, int], content: Content) -> Path:
     with atomic_folder(folder) as temporary:
         shape = (len(content.names), content.dimension)
         _write_vectors(temporary / VECTORS, shape, content.blocks)
+        if content.signatures is not None:
+            kept_signatures.write(content.signatures, temporary / SIGNATURES, temporary / SIGNATURE_ENDS)
         np.save(temporary / GROUPS, content.groups)
         np.save(temporary / REPLACED, content.replaced)
         (temporary / NAMES).write_text(json.dumps(list(content.names)), encoding="ascii")
@@ -150,11 +158,13 @@ def read(folder: Path) -> Segment:
         vectors: Floats = np.load(folder / VECTORS, mmap_mode="r") if record.rows else np.load(folder / VECTORS)
         names, group_labels = (json.loads((folder / name).read_bytes()) for name in (NAMES, GROUP_LABELS))
         groups, replaced = (np.load(folder / name) for name in (GROUPS, REPLACED))
+        has_signatures = SIGNATURES in record.files
+        signatures = kept_signatures.read(folder / SIGNATURES, folder / SIGNATURE_ENDS) if has_signatures else None
     except (OSError, ValueError, ValidationError) as error:
         raise IndexFolderError(
             f"{folder} can't be read: {error}. Restore the folder from a copy, or start a new index."
         ) from error
-    return Segment(folder, record, names, vectors.view(np.ndarray), groups, group_labels, replaced)
+    return Segment(folder, record, names, vectors.view(np.ndarray), groups, group_labels, replaced, signatures)
 
 
 def folders(generation: Path) -> list[Path]:
@@ -208,6 +218,7 @@ def merge(generation: Path, segments: Sequence[Segment]) -> Path:
     group_labels: list[int | str] = []
     batches: list[BatchRecord] = []
     rows, size = 0, 0
+    signature_files = [segment.signatures for segment in segments if segment.signatures is not None]
     for segment in segments:
         group_labels += [label + rows if isinstance(label, int) else label for label in segment.group_labels]
         batches += [shifted(batch, size) for batch in segment.record.batches]
@@ -223,6 +234,7 @@ def merge(generation: Path, segments: Sequence[Segment]) -> Path:
         replaced=np.concatenate([segment.replaced for segment in segments]),
         batches=tuple(batches),
         answers=chain.from_iterable(segment.answer_bytes() for segment in segments),
+        signatures=chain.from_iterable(signature_files) if signature_files else None,
     )
     return write(generation, (segments[0].span[0], segments[-1].span[1]), content)
 

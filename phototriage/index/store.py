@@ -18,9 +18,11 @@ from phototriage.index.compaction import compacted
 from phototriage.index.folder import Description, lock, open_description
 from phototriage.index.graph import Graph
 from phototriage.index.groups import Groups
+from phototriage.index.pair_verifier import PairVerifier
 from phototriage.index.rows import Rows
 from phototriage.index.search import NeighbourRows, Queries, SearchCriteria, search
 from phototriage.index.segment import Content, Segment
+from phototriage.verification.verifier import Verifier
 
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
@@ -41,9 +43,16 @@ class Store:
     segments: list[Segment]
 
     def __init__(
-        self, folder: Path, requested: Description, read_only: bool, threads: int, report: Callable[[str], None]
+        self,
+        folder: Path,
+        requested: Description,
+        read_only: bool,
+        threads: int,
+        report: Callable[[str], None],
+        verifier: Verifier | None = None,
     ) -> None:
-        """Raises IndexFolderError."""
+        """`verifier`: of an index that verifies, to add to it, and to verify what is asked for. Raises
+        IndexFolderError."""
         self.folder, self.read_only = folder, read_only
         self._threads, self._report = threads, report
         self._lock: IO[str] | None = None
@@ -56,6 +65,7 @@ class Store:
         try:
             self._description = open_description(folder, requested, read_only)
             self.model = self._description.model
+            self.verifier = self._pair_verifier(requested, verifier)
             if not read_only:
                 self._remove_leftovers()
             self._read()
@@ -73,6 +83,25 @@ class Store:
             self._lock.close()
             self._lock = None
         self.read_only = True
+
+    def _pair_verifier(self, requested: Description, verifier: Verifier | None) -> PairVerifier | None:
+        if self.model.min_probability is None:
+            if requested.model.verifies:
+                self._report(
+                    f"{self.folder}: it was begun without verification, so similarities alone decide. To have its "
+                    "duplicates verified, name a new folder, and score the images again to fill it"
+                )
+            return None
+        return None if verifier is None else PairVerifier(verifier, self.model.min_probability, self._threads)
+
+    def require_verifier(self) -> PairVerifier:
+        """What verifies. Raises IndexFolderError if there is none."""
+        if self.verifier is None:
+            raise IndexFolderError(
+                f"The index {self.folder} verifies its duplicates, and it was opened without a verifier. Open it with "
+                f"the embedder {self.model.name!r}, which has one."
+            )
+        return self.verifier
 
     @property
     def batches(self) -> int:
@@ -148,6 +177,7 @@ class Store:
 
     def _map_committed(self) -> None:
         self.rows.replace_arrays([segment.vectors for segment in self.segments])
+        self.rows.replace_signatures([each.signatures for each in self.segments if each.signatures is not None])
         self._mark_committed()
 
     def rebuild(self) -> None:
@@ -190,11 +220,16 @@ class Store:
                 # Another process may have merged what was being read.
                 if not self.read_only or attempt == READ_ATTEMPTS:
                     raise
-        self.rows, self.groups = Rows(self.model.dimension, self.folder), Groups()
+        self.rows, self.groups = Rows(self.model.dimension, self.folder, self.model.verifies), Groups()
         for segment in self.segments:
+            if (segment.signatures is not None) != self.model.verifies:
+                raise IndexFolderError(
+                    f"{segment.path} doesn't fit the index: one has signatures, and the other has none. Restore the "
+                    "folder from a copy, or start a new index."
+                )
             labels = (segment.names[label] if isinstance(label, int) else label for label in segment.group_labels)
             self.groups.append_segment(segment.groups.tolist(), labels)
-            self.rows.append_segment(segment.names, segment.vectors, segment.replaced)
+            self.rows.append_segment(segment.names, segment.vectors, segment.replaced, segment.signatures)
         for row in self.rows.died_at:
             self.groups.remove(row)
         self._mark_committed()

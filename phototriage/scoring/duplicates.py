@@ -21,6 +21,7 @@ from phototriage.model_folder import manifest
 from phototriage.scoring.schema import NAME, NEAR_DUPLICATES, schema_of
 from phototriage.scoring.scorer import Capabilities, ScoringFailed
 from phototriage.settings import Settings
+from phototriage.verification.verifier import read as read_verifier
 
 Key = Callable[[str], str]
 
@@ -32,18 +33,22 @@ class NearDuplicates:
         """`run` names the batch in the index; `key` maps an image's name to its key in the index."""
         self._batch: Batch = index.begin(run)
         self._model, self._key = model, key
+        self._verifies = index.model.verifies
 
     def add(self, table: pa.Table) -> pa.Table:
         """The table with the column, which is null in rows without an embedding."""
         embedded = table.filter(table.column("embed").is_valid())
         keys = [self._key(name) for name in embedded.column(NAME).to_pylist()]
-        matches = zip(keys, self._batch.add(keys, _vectors(embedded, self._model.dimension)), strict=True)
+        signatures = _signatures(embedded) if self._verifies else None
+        found = self._batch.add(keys, _vectors(embedded, self._model.dimension), signatures)
+        matches = zip(keys, found, strict=True)
         model = {"name": self._model.name, "version": self._model.version}
         rows: list[dict[str, Any] | None] = []
         for is_embedded in table.column("embed").is_valid().to_pylist():
             if is_embedded:
                 key, match = next(matches)
-                rows.append({"model": model, "image": key, "threshold": self._model.threshold, **match._asdict()})
+                answer = {"verified": match.verified, **match._asdict()}
+                rows.append({"model": model, "image": key, "threshold": self._model.threshold, **answer})
             else:
                 rows.append(None)
         column = pa.array(rows, schema_of((), near_duplicates=True).field(NEAR_DUPLICATES).type)
@@ -62,8 +67,10 @@ def open_index(
 
     Raises IndexFolderError, ModelFolderError, ScoringFailed.
     """
-    model = IndexedModel.of(embedder_of(settings, capabilities))
-    with ImageIndex.open(folder, model, report=lambda text: print(f"phototriage: {text}", file=sys.stderr)) as index:
+    embedder = embedder_of(settings, capabilities)
+    model, verification = IndexedModel.of(embedder), embedder.verification
+    verifier = None if verification is None else read_verifier(verification, settings.models_directory / embedder.name)
+    with ImageIndex.open(folder, model, verifier=verifier, report=_tell) as index:
         yield index, model
 
 
@@ -74,6 +81,16 @@ def embedder_of(settings: Settings, capabilities: Capabilities) -> manifest.Mani
     if embedder.version != capabilities.versions[embedder.name]:
         raise ScoringFailed(f"{embedder.name} was replaced while images were scored. Start anew with --restart.")
     return embedder
+
+
+def _tell(message: str) -> None:
+    print(f"phototriage: {message}", file=sys.stderr)
+
+
+def _signatures(table: pa.Table) -> list[bytes]:
+    """Encoded signatures (N) of a table's rows, all of which have one."""
+    found: list[bytes] = pc.struct_field(table.column("embed"), ["embedding", "signature"]).to_pylist()
+    return found
 
 
 def _vectors(table: pa.Table, dimension: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:

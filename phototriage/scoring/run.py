@@ -31,6 +31,7 @@ from phototriage.scoring.scorer import Capabilities, Shard
 from phototriage.settings import Settings
 from phototriage.triage.pipeline import TriageRequest
 
+PART_FORMAT = "2"  # of an unfinished run's parts, all of which have the same columns
 SHARD_SIZE = 64  # images of a part file, at most; a killed run scores up to so many again for each worker
 SHARD_BYTES = 64 << 20  # of images of a compressed archive in memory, from which on a shard is full
 SHARDS_A_WORKER = 8  # at least, so that the last shards don't keep one worker busy for long
@@ -209,6 +210,7 @@ def _description(task: Task, settings: Settings, capabilities: Capabilities) -> 
     is_local = "://" not in task.source
     description = {
         "format": FORMAT,
+        "part_format": PART_FORMAT,
         "source": os.path.realpath(task.source) if is_local else task.source,
         "column": task.column,
         "question": asdict(replace(task.request, include=capabilities.parts)),

@@ -1,8 +1,8 @@
 """The schema of scores: a Parquet file's columns, and the API bodies that its rows stand for.
 
-A row holds what POST /v1/triage answers about the image, field by field, or the problem that it answers instead. Two
-fields differ from JSON, and hold bytes and numbers instead of base64: `saliency.mask_png` and `embed.embedding.values`.
-`body_of` turns a row back into the body.
+A row holds what POST /v1/triage answers about the image, field by field, or the problem that it answers instead. Some
+fields differ from JSON, and hold bytes and numbers instead of base64: `saliency.mask_png`, `embed.embedding.values` and
+`embed.embedding.signature`. `body_of` turns a row back into the body.
 """
 
 from __future__ import annotations
@@ -79,6 +79,7 @@ _PARTS: Mapping[Part, pa.DataType] = {
                     "version": pa.string(),
                     "dimension": pa.int32(),
                     "values": pa.list_(pa.float32()),
+                    "signature": pa.binary(),  # null where the model doesn't verify
                 }
             ),
         }
@@ -91,10 +92,14 @@ _NEAR_DUPLICATES = pa.struct(
     {
         "model": _MODEL,
         "image": pa.string(),  # this image's key in the index: its path or URL, or its name if no index is kept
-        "nearest": pa.string(),  # the key of the most similar earlier image
+        # The key of the most similar earlier image, or of the most similar one of those that verification finds to be
+        # duplicates.
+        "nearest": pa.string(),
         "similarity": pa.float64(),
+        "probability": pa.float64(),  # null where the two were not verified
+        "verified": pa.bool_(),
         "is_duplicate": pa.bool_(),
-        "threshold": pa.float64(),
+        "threshold": pa.float64(),  # of the similarity, where it decides alone
         "group": pa.string(),  # the key of its first image; every two images of a group are duplicates
     }
 )
@@ -120,6 +125,8 @@ def row_of(name: str, answer: TriageResponse | Problem) -> Row:
     if answer.embed is not None:
         values = base64.b64decode(answer.embed.embedding.values)
         row["embed"]["embedding"]["values"] = np.frombuffer(values, LITTLE_ENDIAN)
+        signature = answer.embed.embedding.signature
+        row["embed"]["embedding"]["signature"] = None if signature is None else base64.b64decode(signature)
     return {NAME: name, **row}
 
 
@@ -129,15 +136,19 @@ def body_of(row: Row) -> Row:
         return dict(row[ERROR])
     body: Row = {part: row[part] for part in _PARTS if row.get(part) is not None}
     if "saliency" in body:
-        encoded = base64.b64encode(body["saliency"]["mask_png"]).decode("ascii")
         fields = {name: value for name, value in body["saliency"].items() if value is not None}
-        body["saliency"] = {**fields, "mask_png": encoded}
+        body["saliency"] = {**fields, "mask_png": _base64(body["saliency"]["mask_png"])}
     if "embed" in body:
-        embedding = body["embed"]["embedding"]
-        values = np.array(embedding["values"], LITTLE_ENDIAN).tobytes()
-        encoded = base64.b64encode(values).decode("ascii")
-        body["embed"] = {**body["embed"], "embedding": {**embedding, "values": encoded}}
+        embedding = {name: value for name, value in body["embed"]["embedding"].items() if value is not None}
+        embedding["values"] = _base64(np.array(embedding["values"], LITTLE_ENDIAN).tobytes())
+        if "signature" in embedding:
+            embedding["signature"] = _base64(embedding["signature"])
+        body["embed"] = {**body["embed"], "embedding": embedding}
     return body
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode("ascii")
 
 
 def with_metadata(schema: pa.Schema, metadata: Mapping[str, str]) -> pa.Schema:
