@@ -24,7 +24,7 @@ Indices = NDArray[np.int64]
 
 # Of the nearest so many, by similarity and again by turned layout. A similarity has to exceed by BEYOND what the image
 # has in common with its neighbours of lower ranks, or to reach the threshold at which it would decide alone.
-NEAREST, BEYOND, TURNED = 5, 0.08, 0.9
+NEAREST, BEYOND, TURNED = 3, 0.08, 0.9
 NEIGHBOURS = LAST  # of an image, that have to be known
 LAYOUT = slice(-layout.DIMENSION, None)  # columns
 TOLERANCE = 1e-4  # by which a float32 agreement may be too small

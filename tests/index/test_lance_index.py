@@ -63,6 +63,14 @@ def test_another_version_is_refused(tmp_path: Path) -> None:
             LanceIndex.open(str(tmp_path), PLAIN.model_copy(update=other))
 
 
+def test_a_model_that_verifies_is_compared_by_similarity_and_by_versions_of_the_same_embeddings(tmp_path: Path) -> None:
+    LanceIndex.open(str(tmp_path), PLAIN).add(["a"], turned(0))
+    later = {"version": "2", "same_embeddings_as": ("1",), "min_probability": 0.5}
+    index = LanceIndex.open(str(tmp_path), PLAIN.model_copy(update=later))
+    assert not index.model.verifies
+    assert index.query(turned(0))[0] == [Neighbour("a", 1.0)]
+
+
 def test_what_was_added_after_the_index_was_built_is_found_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lance_index, "MIN_INDEXED_ROWS", 260)
     vectors = families(4, 330, WITH_LAYOUT.parts)

@@ -13,7 +13,9 @@ from phototriage.index import segment as index_segment
 from phototriage.index.segment import BatchRecord, Content, Segment
 
 
-def write(place: Path, number: int, first_row: int, rows: int, replaced: tuple[int, ...] = ()) -> Segment:
+def write(
+    place: Path, number: int, first_row: int, rows: int, replaced: tuple[int, ...] = (), signed: bool = False
+) -> Segment:
     """One batch of that number; its answers are its own number, twice."""
     answer = json.dumps([number]).encode() + b"\n"
     content = Content(
@@ -26,6 +28,7 @@ def write(place: Path, number: int, first_row: int, rows: int, replaced: tuple[i
         replaced=np.array(replaced, np.int64),
         batches=(BatchRecord(id=str(number), start=0, stop=2 * len(answer)),),
         answers=[answer, answer],
+        signatures=[f"signature {number} {place}".encode() for place in range(rows)] if signed else None,
     )
     return index_segment.read(index_segment.write(place, (number, number), content))
 
@@ -75,3 +78,16 @@ def test_segments_are_merged_when_there_are_several_of_like_size(tmp_path: Path)
     assert list(index_segment.segments_to_merge([large, *small])) == small
     assert list(index_segment.segments_to_merge([large, *small[:7]])) == []
     assert list(index_segment.segments_to_merge([])) == []
+
+
+def test_signatures_are_kept_beside_the_vectors_and_merged_with_them(tmp_path: Path) -> None:
+    segments = [write(tmp_path, 1, 0, 2, signed=True), write(tmp_path, 2, 2, 0, signed=True)]
+    assert set(segments[0].record.files) >= {"signatures.bin", "signature_ends.npy"}
+    segments.append(write(tmp_path, 3, 2, 1, signed=True))
+    merged = index_segment.read(index_segment.merge(tmp_path, segments))
+    assert merged.signatures is not None
+    assert list(merged.signatures) == [b"signature 1 0", b"signature 1 1", b"signature 3 0"]
+    unsigned = [write(tmp_path / "plain", number, 2 * number - 2, 2) for number in (1, 2)]
+    plain = index_segment.read(index_segment.merge(tmp_path / "plain", unsigned))
+    assert plain.signatures is None
+    assert not [name for name in plain.record.files if name.startswith("signature")]
