@@ -1,7 +1,7 @@
 """What a kept signature costs and what it is worth: grey copies of several sides, kept as about 1 to 8 KB.
 
     python -m benchmarks.signature_size --houses house_photos.tar --caltech caltech101.tar
-        [--photos 24] [--drawn 8] [--json FILE]
+        [--photos 30] [--drawn 8] [--json FILE]
 
 For each side, JPEG's quality is the one at which the median signature of a sample is nearest to so many bytes, and what
 isn't within a fifth of them is left out. A setting's decision is fitted to its own evidence, by cross-validation
@@ -221,7 +221,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.signature_size", description=__doc__.split("\n")[0])
     parser.add_argument("--houses", type=Path, required=True, help="house_photos, folder or tar")
     parser.add_argument("--caltech", type=Path, required=True, help="caltech101, folder or tar")
-    parser.add_argument("--photos", type=int, default=24, help="of rooms, and of objects")
+    parser.add_argument("--photos", type=int, default=30, help="of rooms, and of objects")
     parser.add_argument("--drawn", type=int, default=8, help="images of each kind of drawing")
     parser.add_argument("--json", type=Path, help="also write all figures to this file")
     given = parser.parse_args(arguments)
