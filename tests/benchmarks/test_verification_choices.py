@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import local_features, signature_size, verification_sets
+from benchmarks import local_detectors, local_features, signature_size, verification_sets
 from benchmarks.signature_size import Setting, kept_as
 from phototriage.verification import registration, signature
 from tests.benchmarks.kinds.photos import write_sources
@@ -56,7 +56,7 @@ def test_signatures_of_two_sides(
 def test_points_beside_none(
     arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    every, missing = local_features.detectors(None)
+    every, missing = local_detectors.detectors(None)
     monkeypatch.setattr(local_features, "detectors", lambda attention: (every[:2], missing))
     assert local_features.main(arguments) == 0
     printed = capsys.readouterr().out

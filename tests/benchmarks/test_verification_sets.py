@@ -7,10 +7,10 @@ from PIL import Image
 from benchmarks import verification_sets
 from benchmarks.kinds.image_set import ImageSet
 from benchmarks.verification_sets import DRAWN, counts, cross_validated, drawn_sets, groups_of, qualities
+from phototriage.verification.evidence import FEATURES
+from phototriage.verification.trees import Trees
 from training.drawings.kinds import TEMPLATES
-from training.verification.fit import Measured
-
-FEATURES = len(verification_sets.FEATURES)
+from training.verification.fit import Measured, fit
 
 
 def images(count: int) -> ImageSet:
@@ -46,13 +46,17 @@ def test_drawn_pairs_are_of_one_template() -> None:
 def test_pairs_are_judged_by_trees_that_saw_no_pair_of_their_photo(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     same = rng.random(300) < 0.5
-    features = rng.normal(size=(300, FEATURES))
+    features = rng.normal(size=(300, len(FEATURES)))
     features[:, 0] += 6 * same
     groups = np.array([f"{number // 10}" for number in range(300)])
     measured = Measured(features, same, np.array(["a", "b"] * 150), groups)
-    fitted = []
-    fit = verification_sets.fit
-    monkeypatch.setattr(verification_sets, "fit", lambda known: fitted.append(set(known.groups)) or fit(known))
+    fitted: list[set[str]] = []
+
+    def noted(known: Measured) -> Trees:
+        fitted.append(set(known.groups))
+        return fit(known)
+
+    monkeypatch.setattr(verification_sets, "fit", noted)
     scores = cross_validated(measured)
     assert len(fitted) == verification_sets.FOLDS
     assert all(sum(group not in known for known in fitted) == 1 for group in groups)

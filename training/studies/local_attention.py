@@ -112,7 +112,7 @@ def train(network: LocalAttention, maps: Tensor, labels: Tensor) -> float:
         chosen = known[torch.randint(len(known), (BATCH,))]
         loss = F.cross_entropy(logits(maps[chosen]), labels[chosen])
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimiser.step()
     with torch.no_grad():
         right = logits(maps[held]).argmax(1) == labels[held]
