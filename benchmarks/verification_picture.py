@@ -18,7 +18,7 @@ from training.reposts.chains import Step, repost
 
 STEPS = (
     Step("crop", 0.4, 3),
-    Step("hue", 0.3, 5),
+    Step("hue", 0.2, 5),
     Step("text_watermark", 0.3, 4),
     Step("rotation", 0.2, 6),
 )
@@ -33,9 +33,9 @@ def encoded(image: Image.Image) -> bytes:
 
 def main(to: Path = Path("docs/verification.jpg")) -> None:
     photo = Image.fromarray(data.coffee())
-    page = Image.new("RGB", (700, 900), (246, 244, 238))
-    copy = repost(photo, STEPS).transpose(Image.Transpose.ROTATE_270).resize((330, 470))
-    page.paste(copy, (240, 160))
+    page = Image.new("RGB", (520, 720), (246, 244, 238))
+    copy = repost(photo, STEPS).transpose(Image.Transpose.ROTATE_270)
+    page.paste(copy.resize((360, round(360 * copy.height / copy.width))), (90, 110))
     sides = Side("image_a", "image", encoded(photo)), Side("image_b", "image", encoded(page))
     drawn = Image.open(io.BytesIO(picture(load_models(Settings(provider="cpu")), *sides)))
     drawn.convert("RGB").resize((WIDTH, round(drawn.height * WIDTH / drawn.width))).save(
