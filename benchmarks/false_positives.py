@@ -182,7 +182,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             1,
             lambda _: None,
         )
-        print(f"of {len(first):,} random pairs, asked about one by one, {len(same.pairs.first)} are called duplicates")
+        count = int((groups[same.pairs.first] != groups[same.pairs.second]).sum())  # equal images come unasked
+        print(f"of {len(first):,} random pairs, asked about one by one, {count} are called duplicates")
     print("\n".join(["called, and counted:", *listed(data, found.different)]))
     print("\n".join(["called, and known to be the same picture:", *listed(data, found.same)]))
     if len(found.different.first):
