@@ -32,7 +32,7 @@ def encoded(image: Image.Image) -> bytes:
 
 
 def main(to: Path = Path("docs/verification.jpg")) -> None:
-    photo = Image.fromarray(data.coffee())
+    photo = Image.fromarray(data.coffee())  # type: ignore[no-untyped-call, unused-ignore]
     page = Image.new("RGB", (520, 720), (246, 244, 238))
     copy = repost(photo, STEPS).transpose(Image.Transpose.ROTATE_270)
     page.paste(copy.resize((360, round(360 * copy.height / copy.width))), (90, 110))
