@@ -104,7 +104,8 @@ def modules(bento: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[d
             for route in ("classify", "difficulty", "embed", "saliency"):
                 answer = client.post(f"/v1/{route}", content=RED, headers={"content-type": "image/png"})
                 assert answer.status_code == 200, answer.text
-            photos = {"image_a": RED, "image_b": RED}
+            photo = (ROOT / "docs" / "cat.jpg").read_bytes()
+            photos = {"image_a": photo, "image_b": photo}
             assert client.post("/v1/duplicates", files=photos).json()["is_duplicate"] is True
             assert client.get("/metrics").status_code == 200
         (folder / "tell").touch()
