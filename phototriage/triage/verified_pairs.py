@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import combinations
 from typing import NamedTuple
 
@@ -59,7 +60,7 @@ def verified_pairs(
         if len(missing) > MOST_OF_A_COMPONENT:
             left_out += len(members)
         else:
-            comparison.compare(missing)
+            comparison.compare(missing, screened=False)
     same = _with_equal_ones(comparison, own)
     first, second = (np.array(side, np.int64) for side in (zip(*same, strict=True) if same else ((), ())))
     similar = similarities(vectors[first], vectors[second], model.manifest.layout_rescoring)
@@ -105,18 +106,21 @@ class _Comparison:
     def same(self) -> list[Pair]:
         return [pair for pair, is_same in self.answers.items() if is_same]
 
-    def compare(self, pairs: Sequence[Pair]) -> None:
+    def compare(self, pairs: Sequence[Pair], screened: bool = True) -> None:
+        """`screened`: refuse most at a first look, where few are copies."""
         chunks = [pairs[start : start + CHUNK] for start in range(0, len(pairs), CHUNK)]
         with ThreadPoolExecutor(self._threads) as pool:
-            for chunk, answers in zip(chunks, pool.map(self._answers, chunks), strict=True):
+            for chunk, answers in zip(chunks, pool.map(partial(self._answers, screened=screened), chunks), strict=True):
                 self.answers.update(zip(chunk, answers, strict=True))
                 self._step(len(chunk))
 
-    def _answers(self, pairs: Sequence[Pair]) -> list[bool]:
-        return [self.are_same(*pair) for pair in pairs]
+    def _answers(self, pairs: Sequence[Pair], screened: bool) -> list[bool]:
+        return [self.are_same(*pair, screened) for pair in pairs]
 
-    def are_same(self, a: int, b: int) -> bool:
+    def are_same(self, a: int, b: int, screened: bool) -> bool:
         sides = self._decoded(self._signatures[a]), self._decoded(self._signatures[b])
+        if screened:
+            return self._verifier.are_same(*sides, self._least)
         return self._verifier.verify(*sides, self._least).decision == "duplicate"
 
 
@@ -130,6 +134,8 @@ def _with_equal_ones(comparison: _Comparison, own: Indices) -> list[Pair]:
         (min(left, right), max(left, right)) for a, b in comparison.same for left in equal[a] for right in equal[b]
     }
     for first, places in equal.items():
-        if len(places) > 1 and comparison.are_same(first, first):  # not where there is nothing to compare
+        if len(places) > 1 and comparison.are_same(
+            first, first, screened=False
+        ):  # not where there is nothing to compare
             found.update(combinations(places, 2))
     return sorted(found)

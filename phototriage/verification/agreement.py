@@ -147,7 +147,7 @@ def light_of(overlay: Overlay) -> Light:
 
 def fine(overlay: Overlay) -> Agreement:
     """At the resolution of the coarser image, in windows of a twentieth of its side."""
-    return _agreement(overlay.laid, overlay.under, overlay.overlap, _fine_window(overlay), FINE)
+    return _compared(overlay, overlay.overlap, _fine_window(overlay), FINE)
 
 
 def inner(overlay: Overlay) -> Agreement | None:
@@ -155,12 +155,12 @@ def inner(overlay: Overlay) -> Agreement | None:
     where neither has such borders."""
     if overlay.inner is None:
         return None
-    return _agreement(overlay.laid, overlay.under, overlay.inner, _fine_window(overlay), FINE)
+    return _compared(overlay, overlay.inner, _fine_window(overlay), FINE)
 
 
 def detail(overlay: Overlay) -> Agreement:
     """In small windows, where there is much contrast: such as the letters of a text."""
-    return _agreement(overlay.laid, overlay.under, overlay.overlap, DETAIL_WINDOW, DETAIL)
+    return _compared(overlay, overlay.overlap, DETAIL_WINDOW, DETAIL)
 
 
 def whole(overlay: Overlay) -> float:
@@ -169,31 +169,6 @@ def whole(overlay: Overlay) -> float:
     laid, under = laid - laid.mean(), under - under.mean()
     lengths = float((laid * laid).sum()) * float((under * under).sum())
     return float((laid * under).sum()) / math.sqrt(lengths + 1)
-
-
-def coarse(overlay: Overlay) -> Agreement:
-    """At COARSE_SIDE pixels, where noise and blur hardly count."""
-    height, width = overlay.laid.shape
-    share = COARSE_SIDE / max(height, width)
-    size = max(4, round(width * share)), max(4, round(height * share))
-    weight = cv2.resize(overlay.overlap.astype(np.float32), size, interpolation=cv2.INTER_AREA)
-    greys = []
-    for grey in (overlay.laid, overlay.under):
-        reduced = cv2.resize(grey * overlay.overlap, size, interpolation=cv2.INTER_AREA)
-        blurred: Grey = cv2.GaussianBlur(reduced / np.maximum(weight, 1e-3), (0, 0), 0.8).astype(np.float32, copy=False)
-        greys.append(blurred)
-    return _agreement(greys[0], greys[1], weight > 0.95, COARSE_WINDOW, COARSE)
-
-
-def disagreeing(overlay: Overlay) -> Mask:
-    """bool (h, w): where the overlay shows anything, and disagrees, at the scale of `fine`."""
-    local = _correlation(overlay.laid, overlay.under, overlay.overlap, _fine_window(overlay), FINE)
-    return local.shows & (local.correlation < FINE.disagreement)
-
-
-def _fine_window(overlay: Overlay) -> int:
-    larger: int = max(overlay.laid.shape)
-    return max(LEAST_WINDOW, round(larger / FINE_WINDOWS) | 1)
 
 
 class _Local(NamedTuple):
@@ -205,6 +180,52 @@ class _Local(NamedTuple):
     variance_right: Grey
     shows: Mask
     filled: Mask
+
+
+class Glance(NamedTuple):
+    """What tells one hypothesis from another, at the scale of `coarse`: the same numbers as there, and what the rest
+    takes to compute."""
+
+    median: float
+    disagreement: float
+    local: _Local
+
+
+def glance(overlay: Overlay) -> Glance:
+    local = _coarsely(overlay)
+    values = local.correlation[local.shows]
+    if len(values) < LEAST_PLACES:
+        return Glance(0.0, 1.0, local)
+    return Glance(_quantiles(values, 0.5)[0], float((values < COARSE.disagreement).mean()), local)
+
+
+def coarse(glanced: Glance) -> Agreement:
+    """At COARSE_SIDE pixels, where noise and blur hardly count."""
+    return _agreement(glanced.local, COARSE_WINDOW, COARSE)
+
+
+def _coarsely(overlay: Overlay) -> _Local:
+    height, width = overlay.laid.shape
+    share = COARSE_SIDE / max(height, width)
+    size = max(4, round(width * share)), max(4, round(height * share))
+    weight = cv2.resize(overlay.overlap.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    greys = []
+    for grey in (overlay.laid, overlay.under):
+        reduced = cv2.resize(grey * overlay.overlap, size, interpolation=cv2.INTER_AREA)
+        blurred: Grey = cv2.GaussianBlur(reduced / np.maximum(weight, 1e-3), (0, 0), 0.8).astype(np.float32, copy=False)
+        greys.append(blurred)
+    return _correlation(greys[0], greys[1], weight > 0.95, COARSE_WINDOW, COARSE)
+
+
+def disagreeing(overlay: Overlay) -> Mask:
+    """bool (h, w): where the overlay shows anything, and disagrees, at the scale of `fine`."""
+    local = _correlation(overlay.laid, overlay.under, overlay.overlap, _fine_window(overlay), FINE)
+    return local.shows & (local.correlation < FINE.disagreement)
+
+
+def _fine_window(overlay: Overlay) -> int:
+    larger: int = max(overlay.laid.shape)
+    return max(LEAST_WINDOW, round(larger / FINE_WINDOWS) | 1)
 
 
 def _correlation(left: Grey, right: Grey, overlap: Mask, window: int, scale: Scale) -> _Local:
@@ -223,8 +244,11 @@ def _correlation(left: Grey, right: Grey, overlap: Mask, window: int, scale: Sca
     return _Local(correlation, variance_left, variance_right, shows, filled)
 
 
-def _agreement(left: Grey, right: Grey, overlap: Mask, window: int, scale: Scale) -> Agreement:
-    local = _correlation(left, right, overlap, window, scale)
+def _compared(overlay: Overlay, overlap: Mask, window: int, scale: Scale) -> Agreement:
+    return _agreement(_correlation(overlay.laid, overlay.under, overlap, window, scale), window, scale)
+
+
+def _agreement(local: _Local, window: int, scale: Scale) -> Agreement:
     values = local.correlation[local.shows]
     places, area = len(values), max(1, int(local.filled.sum()))
     if places < LEAST_PLACES:

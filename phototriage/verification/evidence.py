@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phototriage.verification import agreement
-from phototriage.verification.agreement import Agreement, Overlay, lay_over
+from phototriage.verification.agreement import Agreement, Glance, Overlay, lay_over
 from phototriage.verification.containment import containments
 from phototriage.verification.hypothesis import Hypothesis
 from phototriage.verification.refinement import refined
@@ -68,7 +68,7 @@ class _Tried:
 
     hypothesis: Hypothesis
     overlay: Overlay
-    coarse: Agreement
+    coarse: Glance
 
     @property
     def worth(self) -> float:
@@ -117,7 +117,7 @@ def _try(a: Signature, b: Signature, hypotheses: Iterator[Hypothesis]) -> list[_
     for hypothesis in hypotheses:
         overlay = lay_over(a, b, hypothesis)
         if overlay is not None:
-            tried.append(_Tried(hypothesis, overlay, agreement.coarse(overlay)))
+            tried.append(_Tried(hypothesis, overlay, agreement.glance(overlay)))
     return tried
 
 
@@ -131,6 +131,6 @@ def _evidence(tried: _Tried) -> Evidence:
         fine=fine,
         inner=agreement.inner(overlay) or fine,
         detail=agreement.detail(overlay),
-        coarse=tried.coarse,
+        coarse=agreement.coarse(tried.coarse),
         whole=agreement.whole(overlay),
     )

@@ -15,10 +15,13 @@ from phototriage.verification.signature import Signature
 
 RATIO = 0.9
 LEAST_INLIERS = 4  # an affine transform has six numbers, and three points give them
-TOLERANCE = 4.0  # pixels of the grey copy
+TOLERANCE = 4.0  # pixels of the grey copy that shows the photo larger
+REDUCED = 0.7  # a scale, up to which A counts as larger
 TRIALS, CONFIDENCE = 500, 0.99
 THUMBNAIL = 32
 LEAST_CONTENT = 0.02  # of an image's area, inside plain borders
+
+Points = NDArray[np.float32]
 
 _MIRROR = np.array([[-1.0, 0, 1], [0, 1, 0], [0, 0, 1]])  # of the unit square
 _QUARTER_TURN = np.array([[0.0, 1, 0], [-1, 0, 1], [0, 0, 1]])  # counter-clockwise, as np.rot90
@@ -31,9 +34,19 @@ def by_points(a: Signature, b: Signature, mirrored: bool) -> Hypothesis | None:
     pairs = matches(left, b.keypoints.descriptors, RATIO)
     if len(pairs) < LEAST_INLIERS:
         return None
+    found = _agreed(a.keypoints.points, b.keypoints.points, pairs, mirrored)
+    if found is None or found.scale > REDUCED:
+        return found
+    # A few pixels of B are many of a larger A: there, so many points agree on a wrong transform too.
+    back = _agreed(b.keypoints.points, a.keypoints.points, pairs[:, ::-1], mirrored)
+    return None if back is None else back.inverse()
+
+
+def _agreed(left: Points, right: Points, pairs: NDArray[np.int64], mirrored: bool) -> Hypothesis | None:
+    """From left to right, within TOLERANCE there."""
     affine, marks = cv2.estimateAffine2D(
-        a.keypoints.points[pairs[:, 0]],
-        b.keypoints.points[pairs[:, 1]],
+        left[pairs[:, 0]],
+        right[pairs[:, 1]],
         method=cv2.RANSAC,
         ransacReprojThreshold=TOLERANCE,
         maxIters=TRIALS,

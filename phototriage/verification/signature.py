@@ -17,7 +17,8 @@ from phototriage.images.box import Box
 from phototriage.images.input_config import InputConfig
 from phototriage.images.pixels import resize
 from phototriage.images.upright import Upright, whole
-from phototriage.verification import keypoints
+from phototriage.verification import corners, keypoints
+from phototriage.verification.corners import Corners
 from phototriage.verification.keypoints import Keypoints
 
 SIDE = 192  # of the grey copy, at most
@@ -49,6 +50,16 @@ class Signature:
     def keypoints(self) -> Keypoints:
         """Found when they are first asked for: this takes most of a signature's time."""
         return keypoints.find(self.grey)
+
+    @cached_property
+    def corners(self) -> Corners:
+        """Of a first look."""
+        return corners.find(self.grey)
+
+    @cached_property
+    def mirrored_corners(self) -> Corners:
+        """Of the mirrored image."""
+        return corners.find(np.ascontiguousarray(self.grey[:, ::-1]))
 
     @cached_property
     def content(self) -> float:

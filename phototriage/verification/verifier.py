@@ -14,6 +14,7 @@ from phototriage.common.atomic_writes import atomic_file
 from phototriage.common.errors import ModelFolderError
 from phototriage.verification.config import FILE_NAME, VerificationConfig
 from phototriage.verification.evidence import FEATURES, Evidence, verify
+from phototriage.verification.screening import may_be_same
 from phototriage.verification.signature import Signature
 from phototriage.verification.trees import Trees
 
@@ -48,6 +49,12 @@ class Verifier:
         probability = self.probability(evidence)
         limit = self.config.threshold if least is None else least
         return Verdict("duplicate" if probability >= limit else "not_duplicate", probability, evidence)
+
+    def are_same(self, a: Signature, b: Signature, least: float) -> bool:
+        """Whether `verify` calls them duplicates; most of those that aren't are refused by a first look, which also
+        loses a few copies."""
+        plain = a.is_plain or b.is_plain
+        return not plain and may_be_same(a, b) and self.verify(a, b, least).decision == "duplicate"
 
     def probability(self, evidence: Evidence | None) -> float:
         """Of being duplicates; 0 without evidence."""
