@@ -13,7 +13,7 @@ from skimage import data  # type: ignore[import-not-found, import-untyped, unuse
 
 from phototriage.models.model_set import load_models
 from phototriage.settings import Settings
-from phototriage.triage.comparison import Side, picture
+from phototriage.triage.comparison import Side, drawn
 from training.reposts.chains import Step, repost
 
 STEPS = (
@@ -37,8 +37,8 @@ def main(to: Path = Path("docs/verification.jpg")) -> None:
     copy = repost(photo, STEPS).transpose(Image.Transpose.ROTATE_270)
     page.paste(copy.resize((360, round(360 * copy.height / copy.width))), (90, 110))
     sides = Side("image_a", "image", encoded(photo)), Side("image_b", "image", encoded(page))
-    drawn = Image.open(io.BytesIO(picture(load_models(Settings(provider="cpu")), *sides)))
-    drawn.convert("RGB").resize((WIDTH, round(drawn.height * WIDTH / drawn.width))).save(
+    shown = Image.open(io.BytesIO(drawn(load_models(Settings(provider="cpu")), *sides).png))
+    shown.convert("RGB").resize((WIDTH, round(shown.height * WIDTH / shown.width))).save(
         to, quality=QUALITY, optimize=True
     )
 

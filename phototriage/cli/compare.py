@@ -76,11 +76,12 @@ def compare_two(
             return FILE_FAILED
     try:
         a, b = sides
-        answer = comparison.duplicates(models, a, b, model, thresholds, limits=limits)
-        if output is not None:
-            content = comparison.picture(models, a, b, model, thresholds, limits=limits)
+        if output is None:
+            answer = comparison.duplicates(models, a, b, model, thresholds, limits=limits)
+        else:
+            answer, png = comparison.drawn(models, a, b, model, thresholds, limits=limits)
             with atomic_file(output) as part:
-                part.write_bytes(content)
+                part.write_bytes(png)
     except UnknownModel:
         raise
     except PhototriageError as error:

@@ -26,7 +26,7 @@ class Rule(NamedTuple):
     """When a pair is nominated; measured by `python -m benchmarks.candidates`."""
 
     nearest: int = 8  # neighbours of each image at most, by similarity, and as many by turned layout
-    beyond: float = 0.10  # similarity, less what both have in common with others, at least
+    beyond: float = 0.12  # similarity, less what both have in common with others, at least
     similar: float = 0.95  # or the similarity alone: many copies of one image are what they have in common
     turned: float = 0.9  # or the agreement of one's layout with the other's, turned
 

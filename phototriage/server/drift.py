@@ -7,7 +7,8 @@ from functools import cache
 from prometheus_client import Counter, Histogram
 
 from phototriage.common.metrics import CONFIDENCE, DIFFICULTY, DUPLICATES, LABELS, SIMILARITY
-from phototriage.triage.schemas import ClassifyResponse, DifficultyResponse, DuplicatesResponse, TriageResponse
+from phototriage.triage.comparison_schemas import DuplicatesResponse
+from phototriage.triage.schemas import ClassifyResponse, DifficultyResponse, TriageResponse
 
 
 def count_label(answer: ClassifyResponse) -> None:

@@ -30,12 +30,12 @@ from phototriage.server.uploads import read_image, read_images, read_pair
 from phototriage.settings import Settings
 from phototriage.triage import comparison, pipeline, responses
 from phototriage.triage.comparison import Thresholds
+from phototriage.triage.comparison_schemas import DuplicatesQuery
 from phototriage.triage.pipeline import PipelineOutputs, Plan, TriageRequest
 from phototriage.triage.schemas import (
     BatchResponse,
     ClassifyQuery,
     DifficultyQuery,
-    DuplicatesQuery,
     Health,
     ModelQuery,
     ReloadResponse,
@@ -183,7 +183,8 @@ class HttpApi:
 
         def work() -> Response:
             if as_png:
-                png = comparison.picture(models, *sides, query.model, thresholds, limits, deadline.at)
+                answer, png = comparison.drawn(models, *sides, query.model, thresholds, limits, deadline.at)
+                drift.count_pair(answer)
                 return Response(png, headers={"Vary": "Accept"}, media_type=PNG)
             answer = comparison.duplicates(models, *sides, query.model, thresholds, query.explain, limits, deadline.at)
             drift.count_pair(answer)

@@ -13,15 +13,8 @@ from phototriage.common.errors import (
 )
 from phototriage.server.routes import OPERATIONS, Errors, Operation
 from phototriage.server.uploads import EMBEDDING_PARTS, IMAGE_PARTS, IMAGES_PART, PART
-from phototriage.triage.schemas import (
-    BatchItem,
-    DuplicatesResponse,
-    Embedding,
-    Problem,
-    SaliencyResponse,
-    TriageResponse,
-    schema_of,
-)
+from phototriage.triage.comparison_schemas import DuplicatesResponse
+from phototriage.triage.schemas import BatchItem, Embedding, Problem, SaliencyResponse, TriageResponse, schema_of
 
 API_VERSION = "1"  # fields may be added to answers; what is renamed or removed makes a version 2
 

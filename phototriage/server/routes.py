@@ -22,14 +22,13 @@ from phototriage.common.errors import (
     UnknownModel,
     UnsupportedImage,
 )
+from phototriage.triage.comparison_schemas import DuplicatesQuery, DuplicatesResponse
 from phototriage.triage.schemas import (
     BatchResponse,
     ClassifyQuery,
     ClassifyResponse,
     DifficultyQuery,
     DifficultyResponse,
-    DuplicatesQuery,
-    DuplicatesResponse,
     EmbedResponse,
     Health,
     ModelQuery,

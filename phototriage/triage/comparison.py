@@ -6,7 +6,7 @@ import base64
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +24,11 @@ from phototriage.models.model_set import Models
 from phototriage.runtime.batching import NO_DEADLINE
 from phototriage.saliency.masks import gradient_mask, smooth_map
 from phototriage.triage import embedding
+from phototriage.triage.comparison_schemas import DuplicatesResponse, Explanation, SaliencyMask
 from phototriage.triage.embedding import EmbeddedImage
 from phototriage.triage.evidence import evidence_response, reason_of, reason_of_similarity
 from phototriage.triage.pipeline import DEFAULT_LIMITS
 from phototriage.triage.responses import mask_png, name_of
-from phototriage.triage.schemas import DuplicatesResponse, Explanation, SaliencyMask
 from phototriage.verification.picture import draw, png
 from phototriage.verification.signature import Signature, signature_of
 from phototriage.verification.verifier import Verdict
@@ -65,6 +65,13 @@ class Judged:
 
     answer: DuplicatesResponse
     verdict: Verdict | None
+
+
+class Drawn(NamedTuple):
+    """The answer about a pair, and as PNG both images side by side, with matched points and common parts."""
+
+    answer: DuplicatesResponse
+    png: bytes
 
 
 @dataclass(frozen=True)
@@ -106,7 +113,7 @@ def duplicates(
     )
 
 
-def picture(
+def drawn(
     models: Models,
     a: Side,
     b: Side,
@@ -114,11 +121,12 @@ def picture(
     thresholds: Thresholds = TUNED,
     limits: ImageLimits = DEFAULT_LIMITS,
     deadline: float = NO_DEADLINE,
-) -> bytes:
-    """What verification saw, as PNG: both images side by side, with matched points and common parts. A side that came
-    as an embedding is shown by its signature. Errors as of `duplicates`."""
+) -> Drawn:
+    """As `duplicates`, with a picture of what verification saw. A side that came as an embedding is shown by its
+    signature. Errors as of `duplicates`."""
     pair = _read(models.embedder(model), (a, b), limits, deadline)
-    return _png(pair, judge(pair.embedder, pair.images[0], pair.images[1], thresholds))
+    judged = judge(pair.embedder, pair.images[0], pair.images[1], thresholds)
+    return Drawn(judged.answer, _png(pair, judged))
 
 
 def judge(model: Embedder, a: EmbeddedImage, b: EmbeddedImage, thresholds: Thresholds = TUNED) -> Judged:

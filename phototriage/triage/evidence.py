@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from phototriage.triage.schemas import DuplicateEvidence
+from phototriage.triage.comparison_schemas import DuplicateEvidence
 from phototriage.verification.placement import placement_of
 from phototriage.verification.signature import Signature
 from phototriage.verification.verifier import Verdict

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -11,17 +11,16 @@ from phototriage.images.input_config import InputConfig
 from phototriage.model_folder.manifest import Data, Decision, Metric, Output, Training
 from phototriage.saliency.featout_config import FeatOutConfig
 from phototriage.verification.config import VerificationConfig
-from phototriage.verification.verifier import PairDecision
 
 Method = Literal["gradient", "featout"]
 Part = Literal["classify", "difficulty", "saliency", "embed"]
 
 
-class _Query(BaseModel):
+class Query(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class ModelQuery(_Query):
+class ModelQuery(Query):
     model: str | None = Field(default=None, description="Name of a model; without it the default of its kind answers")
 
 
@@ -42,29 +41,7 @@ class DifficultyQuery(ModelQuery):
     )
 
 
-class DuplicatesQuery(ModelQuery):
-    threshold: float | None = Field(
-        default=None,
-        ge=-1,
-        le=1,
-        allow_inf_nan=False,
-        description="Similarity from which on two images are duplicates: it alone decides then, nothing is verified",
-    )
-    min_probability: float | None = Field(
-        default=None,
-        ge=0,
-        le=1,
-        allow_inf_nan=False,
-        description="Probability from which on a verified pair are duplicates; without it the tuned one",
-    )
-    explain: bool = Field(
-        default=False,
-        description="Whether to show both images side by side with what they have in common: as PNG if Accept prefers "
-        "that, else in `explanation`",
-    )
-
-
-class TriageQuery(_Query):
+class TriageQuery(Query):
     include: tuple[Part, ...] | None = Field(
         default=None,
         min_length=1,
@@ -91,30 +68,30 @@ class TriageQuery(_Query):
         return value
 
 
-class _Answer(BaseModel):
+class Answer(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class ModelName(_Answer):
+class ModelName(Answer):
     """Which model answered. A changed file, label or threshold makes a new version."""
 
     name: str
     version: str
 
 
-class LabelProbability(_Answer):
+class LabelProbability(Answer):
     label: str
     probability: float = Field(ge=0, le=1)
 
 
-class ClassifyResponse(_Answer):
+class ClassifyResponse(Answer):
     model: ModelName
     label: str = Field(description="The most probable label")
     confidence: float = Field(ge=0, le=1, description="Its probability")
     probabilities: list[LabelProbability] = Field(description="The most probable first")
 
 
-class DifficultyReason(_Answer):
+class DifficultyReason(Answer):
     """Why an image is hard: a kind of reason that it is in the hardest tenth of held-out images by, or a label that the
     classifier doesn't share."""
 
@@ -124,7 +101,7 @@ class DifficultyReason(_Answer):
     percentile: float = Field(ge=0, le=100, description="Of the kind, among held-out images")
 
 
-class DifficultyResponse(_Answer):
+class DifficultyResponse(Answer):
     model: ModelName = Field(description="The classifier; its manifest names the autoencoder")
     score: float = Field(ge=0, le=1, description="Probability that a reference network that hasn't seen the image errs")
     percentile: float = Field(ge=0, le=100, description="Of the score, among held-out images")
@@ -133,7 +110,7 @@ class DifficultyResponse(_Answer):
     components: dict[str, float] = Field(description="Every signal, the higher the harder")
 
 
-class SaliencyPatch(_Answer):
+class SaliencyPatch(Answer):
     """A part that FeatOut removes, in pixels of the upright image."""
 
     row: float
@@ -142,7 +119,7 @@ class SaliencyPatch(_Answer):
     intensity: float = Field(ge=0, le=1, description="Of the smoothed map at the centre, over its maximum")
 
 
-class SaliencySummary(_Answer):
+class SaliencySummary(Answer):
     """How the smoothed gradient is spread over the model's input."""
 
     entropy: float = Field(ge=0, le=1, description="Of the map as a distribution, over that of an even one")
@@ -150,7 +127,7 @@ class SaliencySummary(_Answer):
     top_tenth_share: float = Field(ge=0, le=1, description="What the strongest tenth of the pixels holds")
 
 
-class SaliencyResponse(_Answer):
+class SaliencyResponse(Answer):
     model: ModelName
     target: str
     method: Method
@@ -164,7 +141,7 @@ class SaliencyResponse(_Answer):
     )
 
 
-class Embedding(_Answer):
+class Embedding(Answer):
     """An image as a point on the unit sphere, by one version of one model; no other can compare it."""
 
     model: str
@@ -181,12 +158,12 @@ class Embedding(_Answer):
     )
 
 
-class EmbedResponse(_Answer):
+class EmbedResponse(Answer):
     model: ModelName
     embedding: Embedding = Field(description="To be sent to /v1/duplicates in place of the image")
 
 
-class TriageResponse(_Answer):
+class TriageResponse(Answer):
     """The parts that were asked for, from one decode."""
 
     classify: ClassifyResponse | None = None
@@ -195,80 +172,7 @@ class TriageResponse(_Answer):
     embed: EmbedResponse | None = None
 
 
-class SaliencyMask(_Answer):
-    """What in one image the embeddings' cosine hangs on: the gradient of it, as /v1/saliency shows a label's."""
-
-    mask_png: str = Field(description="8-bit grey PNG in base64", json_schema_extra={"contentEncoding": "base64"})
-    width: int = Field(ge=1, description="Of the upright image and of the mask, in pixels")
-    height: int = Field(ge=1, description="Of the upright image and of the mask, in pixels")
-
-
-class Explanation(_Answer):
-    picture_png: str | None = Field(
-        description="Both images side by side, with matched points and the parts that they have in common, as PNG in "
-        "base64; an image that came as an embedding is drawn from its signature, grey; null if it has none",
-        json_schema_extra={"contentEncoding": "base64"},
-    )
-    a: SaliencyMask | None = Field(description="null where an embedding was sent")
-    b: SaliencyMask | None = Field(description="null where an embedding was sent")
-
-
-Point = Annotated[tuple[float, float], Field(description="(row, column)")]
-
-
-class DuplicateEvidence(_Answer):
-    """What laying image A over image B showed. Places are (row, column) in pixels of the upright image, counted from
-    its top left corner."""
-
-    words: str = Field(description="What was done to A to make B, such as `mirrored, resized to 52%`")
-    matched_points: int = Field(
-        ge=0, description="Points of both that one transform brings together; 0 where they were laid over as a whole"
-    )
-    scale: float = Field(description="What lengths in A are multiplied by to give those in B")
-    turn: float = Field(description="By how many degrees A is turned clockwise, in (-180, 180]")
-    mirrored: bool = Field(description="Whether A is mirrored, left for right, before it is turned")
-    affine: tuple[tuple[float, float, float], tuple[float, float, float]] = Field(
-        description="(row, column, 1) in A to (row, column) in B"
-    )
-    share_of_a: float = Field(ge=0, le=1, description="How much of A's area lies in B")
-    share_of_b: float = Field(ge=0, le=1, description="How much of B's area lies in A")
-    region_of_a: list[Point] = Field(description="Corners of the part of A that lies in B")
-    region_of_b: list[Point] = Field(description="The same corners in B")
-    correlation: float = Field(ge=-1, le=1, description="Median of the local correlations, once A is laid over B")
-    disagreement: float = Field(ge=0, le=1, description="Share of what shows anything where the two don't agree")
-    contrast: float = Field(description="What grey levels of A are multiplied by to give those of B")
-    brightness: float = Field(description="What is added to them, of 255")
-
-
-class DuplicatesResponse(_Answer):
-    model: ModelName
-    is_duplicate: bool = Field(description="Whether `decision` is `duplicate`")
-    decision: PairDecision = Field(
-        description="`too_little_content`: an image is next to plain, so there is nothing to compare"
-    )
-    reason: str = Field(description="The decision's reason in words")
-    verified: bool = Field(
-        description="Whether one image was laid over the other (or found too plain for it), which decides then; else "
-        "the similarity decides alone: where a threshold of it was asked for, or an embedding came without a "
-        "signature, or the model can't verify"
-    )
-    similarity: float = Field(ge=-1, le=1, description="Cosine of the two embeddings, raised where their layouts agree")
-    threshold: float = Field(ge=-1, le=1, description="Of the similarity, where it decides alone")
-    threshold_source: Literal["tuned", "request"]
-    probability: float = Field(
-        ge=0, le=1, description="Of being duplicates, among pairs of which the model's prior share are"
-    )
-    min_probability: float | None = Field(
-        default=None, description="From which on a verified pair are duplicates; only where it was verified"
-    )
-    margin: float = Field(description="The similarity less the threshold")
-    evidence: DuplicateEvidence | None = Field(
-        default=None, description="Only where the pair was verified, and a part of one lies in the other"
-    )
-    explanation: Explanation | None = Field(default=None, description="With explain=true only")
-
-
-class ModelInfo(_Answer):
+class ModelInfo(Answer):
     """A manifest, without its file format's own fields."""
 
     name: str
@@ -292,11 +196,11 @@ class ModelInfo(_Answer):
     training: Training
 
 
-class ModelsResponse(_Answer):
+class ModelsResponse(Answer):
     models: list[ModelInfo]
 
 
-class TakenUp(_Answer):
+class TakenUp(Answer):
     """A model that is served from now on."""
 
     name: str
@@ -304,25 +208,25 @@ class TakenUp(_Answer):
     replaced: str | None = Field(description="The version that it takes the place of; null for a new model")
 
 
-class Refused(_Answer):
+class Refused(Answer):
     """A model folder that isn't served; if it has an older version, that one is."""
 
     name: str | None = Field(description="null where the models don't fit together, and all old ones stay")
     detail: str
 
 
-class ReloadResponse(_Answer):
+class ReloadResponse(Answer):
     taken_up: list[TakenUp]
     removed: list[str] = Field(description="Models whose folder is gone")
     refused: list[Refused]
     models: list[ModelName] = Field(description="All that are served now")
 
 
-class Health(_Answer):
+class Health(Answer):
     status: Literal["alive", "ready"]
 
 
-class Problem(_Answer):
+class Problem(Answer):
     """RFC 9457. `code` is stable, `detail` names the value, the limit and the remedy."""
 
     type: str = "about:blank"
@@ -332,7 +236,7 @@ class Problem(_Answer):
     detail: str
 
 
-class BatchItem(_Answer):
+class BatchItem(Answer):
     """An image's answers, or why there are none."""
 
     index: int = Field(ge=0, description="Place among the images sent, from 0 on")
@@ -344,7 +248,7 @@ class BatchItem(_Answer):
     error: Problem | None = Field(default=None, description="In place of all parts")
 
 
-class BatchResponse(_Answer):
+class BatchResponse(Answer):
     results: list[BatchItem] = Field(description="In the order of the images sent")
 
 

@@ -203,6 +203,16 @@ def test_accept_chooses_the_picture(client: AsgiClient) -> None:
     assert asked.headers["content-type"] == "application/json"
 
 
+def test_a_picture_counts_as_an_answer(client: AsgiClient) -> None:
+    def counted() -> float:
+        lines = client.get("/metrics").text.splitlines()
+        return sum(float(line.split()[-1]) for line in lines if line.startswith("phototriage_duplicates_total{"))
+
+    before = counted()
+    ask(client, "?explain=true", PNG, image_a=PHOTO, image_b=CROP)
+    assert counted() == before + 1
+
+
 def test_an_embedding_is_drawn_from_its_signature_and_not_without_one(client: AsgiClient) -> None:
     kept = json.dumps(embedding_of(client, CROP))
     drawn = ask(client, "?explain=true", PNG, image_a=PHOTO, embedding_b=kept)

@@ -13,7 +13,8 @@ from phototriage.models.model_set import Models
 from phototriage.server import openapi
 from phototriage.server.http_api import HttpApi
 from phototriage.settings import Settings
-from phototriage.triage.schemas import ClassifyQuery, DuplicatesQuery, ModelQuery, SaliencyQuery
+from phototriage.triage.comparison_schemas import DuplicatesQuery
+from phototriage.triage.schemas import ClassifyQuery, ModelQuery, SaliencyQuery
 from tests.asgi_client import AsgiClient
 from tests.hostile_files import bad_files
 from tests.tiny_models import solid

@@ -25,8 +25,8 @@ from phototriage.images.pixels import ImageLimits
 from phototriage.models.model_set import Models
 from phototriage.triage import pipeline
 from phototriage.triage.comparison import Side, Thresholds, duplicates
+from phototriage.triage.comparison_schemas import SaliencyMask
 from phototriage.triage.responses import name_of
-from phototriage.triage.schemas import SaliencyMask
 from tests.tiny_models import PEAK, solid
 
 RED, BLACK, GREEN = solid((255, 0, 0)), solid((0, 0, 0)), solid((0, 255, 0))
