@@ -36,5 +36,6 @@ class VerificationConfig(_Part):
     pairs: int = Field(ge=2)  # that it was fitted to
     data: str = Field(pattern=r"^[^/\\]+$")  # base name of the photos, never a path
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    command: str | None = None  # that fitted it; of before there was this field, none
     calibration_error: Share  # on held-out pairs: mean difference of probability and share, in ten groups
     held_out: tuple[PairKind, ...]

@@ -140,6 +140,7 @@ def _verification_lines(manifest: Manifest) -> list[str]:
             for kind in config.held_out
         ),
         "",
+        *([] if config.command is None else ["```", config.command, "```", ""]),
     ]
 
 

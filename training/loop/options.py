@@ -22,7 +22,7 @@ from training.loop.loop import LoopSettings
 from training.loop.run_folder import RUNS, package_versions
 
 # Options that don't decide what comes out, with how many values each takes.
-LOCAL = {"--runs": 1, "--workers": 1, "--device": 1, "--restart": 0, "--skip-test": 0}
+LOCAL = {"--runs": 1, "--models": 1, "--workers": 1, "--device": 1, "--restart": 0, "--skip-test": 0}
 
 
 class TrainingOptions(BaseModel, ABC):

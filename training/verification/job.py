@@ -38,6 +38,7 @@ from training.data.splits import group_names
 from training.export.card import rewrite_card, with_verification
 from training.export.model_folder import MODELS
 from training.loop.command import exit_status, print_skipped
+from training.loop.options import recorded_command
 from training.loop.run_folder import RUNS
 from training.pairs.metrics import best_threshold
 from training.pairs.thresholds import parse_aim
@@ -156,6 +157,7 @@ def fit_verification(given: argparse.Namespace) -> Manifest:
         pairs=len(train.same),
         data=photos.name,
         sha256=photos.sha256,
+        command=given.command,
         calibration_error=round(calibration_error(probabilities, val.same), 5),
         held_out=held_out(probabilities, val, threshold),
     )
@@ -192,7 +194,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--quick", action="store_true", help="one set of drawings: minutes less")
     add("--models", type=Path, default=MODELS)
     add("--runs", type=Path, default=RUNS)
-    return parser.parse_args(arguments)
+    given = parser.parse_args(arguments)
+    given.command = recorded_command(parser.prog, sys.argv[1:] if arguments is None else arguments, given.data)
+    return given
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1161,6 +1161,11 @@ export interface components {
         VerificationConfig: {
             /** Calibration Error */
             calibration_error: number;
+            /**
+             * Command
+             * @default null
+             */
+            command?: string | null;
             /** Data */
             data: string;
             /** Features */

@@ -65,6 +65,10 @@ def test_the_embedder_verifies_and_its_embeddings_stay_valid(
     assert config is not None
     assert model.manifest.version != before.version
     assert model.manifest.same_embeddings_as == (before.version,)
+    assert config.command is not None
+    assert config.command.startswith("python -m training.verification --data ")
+    assert "--models" not in config.command  # nor other folders of this machine
+    assert str(models.parent) not in config.command
     assert {kind.kind for kind in config.held_out} == {
         *("everyday", "hard", "turned", "on a page", "in a drawing", "moved", "logo", "receipt")
     }
