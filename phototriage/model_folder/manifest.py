@@ -244,6 +244,8 @@ class Manifest(_Part):
         parts = ("decision", "difficulty", "verification", "same_embeddings_as")
         absent = {"version", *(name for name in parts if getattr(self, name) in (None, ()))}
         fields = self.model_dump(mode="json", exclude=absent)
+        if self.verification is not None and self.verification.command is None:
+            del fields["verification"]["command"]
         if self.decision is not None and self.layout_rescoring is None:
             del fields["decision"]["second_look"]
         canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
