@@ -150,6 +150,7 @@ class VerificationConfig(_Part):
     pairs: int
     data: str
     sha256: str
+    command: str | None = None
     calibration_error: float
     held_out: tuple[PairKind, ...]
 
