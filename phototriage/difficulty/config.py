@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from phototriage.difficulty.depths import DEPTH_SIGNALS
 from phototriage.difficulty.signals import SIGNALS
 
 FILE_NAME = "difficulty.npz"
@@ -43,9 +44,11 @@ class Formula(_Part):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        unknown = sorted(set(self.weights) - set(SIGNALS))
+        unknown = sorted(set(self.weights) - {*SIGNALS, *DEPTH_SIGNALS})
         if unknown or not self.weights:
-            raise ValueError(f"there are no signals {', '.join(unknown)}: weights are of {', '.join(SIGNALS)}")
+            raise ValueError(
+                f"there are no signals {', '.join(unknown)}: weights are of {', '.join((*SIGNALS, *DEPTH_SIGNALS))}"
+            )
         for knot, next_knot in pairwise(self.knots):
             if knot[0] >= next_knot[0] or knot[1] >= next_knot[1]:
                 raise ValueError(f"the knots {knot} and {next_knot} don't ascend")
@@ -63,8 +66,26 @@ class ReferenceNetworks(_Part):
     mistakes: Share  # share of mistakes on the images that the score was fitted on
 
 
+class Answers(_Part):
+    """Three questions about an image: is the classifier wrong (`error`), would good models of other features be wrong
+    (`hard`), is it none of the classes (`foreign`)? Each formula gives a probability. `inner` and `last` name the
+    tensors of the classifier's graph that signals of its features are made of."""
+
+    inner: str = Field(min_length=1)
+    last: str = Field(min_length=1)
+    error: Formula
+    hard: Formula
+    foreign: Formula
+    mistakes: int = Field(ge=0)  # of the classifier, on the images that `error` was fitted on
+    judges: int = Field(ge=1)  # models whose mistakes `hard` was fitted to
+    hard_share: Share  # of mistakes that they make
+    foreign_images: int = Field(ge=1)  # that `foreign` was fitted on
+    foreign_share: float = Field(gt=0, lt=1)  # that is taken for their share among all images
+
+
 class DifficultyConfig(_Part):
-    """The score is the probability that a reference network makes a mistake."""
+    """The score is the probability that a reference network makes a mistake; with `answers`, that the answer can't be
+    trusted: 1 − (1 − error) (1 − foreign)."""
 
     autoencoder: str = Field(min_length=1)
     autoencoder_version: str = Field(min_length=1)
@@ -77,3 +98,4 @@ class DifficultyConfig(_Part):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     group_by: str | None  # how its images were grouped before they were split
     images: int = Field(ge=2)  # held-out ones, that it was fitted on and that percentiles refer to
+    answers: Answers | None = None  # by features at two depths, where they were fitted

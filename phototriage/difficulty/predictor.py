@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from phototriage.common.errors import ModelFolderError
 from phototriage.difficulty.config import FILE_NAME, MAX_DEVIATIONS, OUTER_SLOPE, DifficultyConfig, Formula
+from phototriage.difficulty.depths import DEPTH_KINDS, DEPTH_SIGNALS, DepthMap, depth_signals
 from phototriage.difficulty.signals import KINDS, SIGNALS, Floats, Kind, LatentMap, SignalInputs, signals, softmax
 
 ReasonKind = Literal["ambiguous", "unusual", "low_quality", "likely_mislabelled"]
@@ -37,6 +38,16 @@ class Reason:
 
 
 @dataclass(frozen=True)
+class AnswerProbabilities:
+    """That the classifier is wrong about an image, that good models of other features are, and that it is none of the
+    classes."""
+
+    p_error: float
+    p_hard: float
+    p_foreign: float
+
+
+@dataclass(frozen=True)
 class DifficultyPrediction:
     """The prediction for one image. kinds: the percentile of each kind of reason, also of those that are not given."""
 
@@ -47,34 +58,37 @@ class DifficultyPrediction:
     components: dict[str, float]
     kinds: dict[ReasonKind, float]
     label_doubt: float | None  # the probability of all labels but the caller's
+    answers: AnswerProbabilities | None = None
 
 
 @dataclass(frozen=True)
 class Difficulty:
     """A fitted difficulty predictor. scales: STEPS ascending quantiles, among held-out images, of the score, of each
-    signal and of each kind of reason, float32 (STEPS,)."""
+    signal and of each kind of reason, float32 (STEPS,). depths: where the config has answers."""
 
     config: DifficultyConfig
     latent_map: LatentMap
     scales: Mapping[str, NDArray[np.float32]]
+    depths: DepthMap | None = None
 
     def predict(self, inputs: SignalInputs, labels: Sequence[int | None] | None = None) -> list[DifficultyPrediction]:
         """The predictions for N images. labels: the caller's, as indices of classes; None where there is none."""
-        values = signals(inputs, self.latent_map)
-        scores = self._formula.score(values)
-        percentiles = {name: self.percentile(name, values[name]) for name in SIGNALS}
+        values = self.signals(inputs)
+        answers = self._answers(values)
+        scores = self.scores(values)
+        percentiles = {name: self.percentile(name, found) for name, found in values.items()}
         kinds = {kind: self.percentile(kind, strongest(percentiles, kind)) for kind in KINDS}
         score_percentiles = self.percentile(SCORE, scores)
         doubts = doubt_of_labels(inputs.logits, labels)
         doubt_percentiles = self.percentile(MISLABELLED, doubts)
         predictions = []
         for row in range(len(scores)):
-            components = {name: float(values[name][row]) for name in SIGNALS}
+            components = {name: float(found[row]) for name, found in values.items()}
             by_kind: dict[ReasonKind, float] = {kind: float(kinds[kind][row]) for kind in KINDS}
             reasons = []
-            for kind, names in KINDS.items():
+            for kind in KINDS:
                 if by_kind[kind] >= REASON_FROM:
-                    signal = max(names, key=lambda name: float(percentiles[name][row]))
+                    signal = max(_signals_of(kind, percentiles), key=lambda name: float(percentiles[name][row]))
                     reasons.append(Reason(kind, signal, components[signal], by_kind[kind]))
             has_label = bool(np.isfinite(doubts[row]))
             if has_label:
@@ -92,9 +106,36 @@ class Difficulty:
                     components=components,
                     kinds=by_kind,
                     label_doubt=float(doubts[row]) if has_label else None,
+                    answers=None if answers is None else AnswerProbabilities(*(float(each[row]) for each in answers)),
                 )
             )
         return predictions
+
+    def signals(self, inputs: SignalInputs) -> dict[str, Floats]:
+        """Each signal (N,) by name; of features too, where the config has answers. Raises ValueError where features are
+        missing."""
+        found = signals(inputs, self.latent_map)
+        if self.depths is not None:
+            if inputs.features is None:
+                raise ValueError("answers by features need features")
+            found |= depth_signals(inputs.features, inputs.logits.argmax(1), self.depths)
+        return found
+
+    def scores(self, values: Mapping[str, Floats]) -> Floats:
+        """The scores (N,) of images with these signals (N,)."""
+        answers = self._answers(values)
+        if answers is None:
+            return self._formula.score(values)
+        error, _, foreign = answers
+        scores: Floats = 1 - (1 - error) * (1 - foreign)
+        return scores
+
+    def _answers(self, values: Mapping[str, Floats]) -> tuple[Floats, Floats, Floats] | None:
+        """Of an error, a hard image, a foreign one: probabilities (N,) each."""
+        if self._answer_formulas is None:
+            return None
+        error, hard, foreign = (formula.score(values) for formula in self._answer_formulas)
+        return error, hard, foreign
 
     def percentile(self, name: str, values: Floats) -> Floats:
         """The percentile (N,), 0 to 100, of each of `values` (N,) on the scale `name`; for ties the middle one. On a
@@ -109,6 +150,15 @@ class Difficulty:
     @cached_property
     def _formula(self) -> CompiledFormula:
         return CompiledFormula(self.config.formula)
+
+    @cached_property
+    def _answer_formulas(self) -> list[CompiledFormula] | None:
+        answers = self.config.answers
+        return (
+            None
+            if answers is None
+            else [CompiledFormula(each) for each in (answers.error, answers.hard, answers.foreign)]
+        )
 
     @cached_property
     def _steps(self) -> Mapping[str, list[float]]:
@@ -157,8 +207,13 @@ def standardised(values: Floats, mean: float | Floats, deviation: float | Floats
 
 def strongest(percentiles: Mapping[str, Floats], kind: Kind) -> Floats:
     """The greatest percentile (N,) of the kind's signals, from percentiles (N,) by signal."""
-    greatest: Floats = np.max([percentiles[name] for name in KINDS[kind]], axis=0)
+    greatest: Floats = np.max([percentiles[name] for name in _signals_of(kind, percentiles)], axis=0)
     return greatest
+
+
+def _signals_of(kind: Kind, found: Mapping[str, Floats]) -> list[str]:
+    """Those of the kind that were found."""
+    return [name for name in (*KINDS[kind], *DEPTH_KINDS[kind]) if name in found]
 
 
 def doubt_of_labels(logits: NDArray[np.floating], labels: Sequence[int | None] | None) -> Floats:
@@ -173,21 +228,26 @@ def doubt_of_labels(logits: NDArray[np.floating], labels: Sequence[int | None] |
 
 
 def fit_scales(
-    config: DifficultyConfig, inputs: SignalInputs, latent_map: LatentMap, labels: Sequence[int]
+    config: DifficultyConfig,
+    inputs: SignalInputs,
+    latent_map: LatentMap,
+    labels: Sequence[int],
+    depths: DepthMap | None = None,
 ) -> Difficulty:
     """The predictor with the scales of held-out images, N of them, with their labels as indices of classes."""
 
     def scale(values: Floats) -> NDArray[np.float32]:
         return np.quantile(values, np.linspace(0, 1, STEPS)).astype(np.float32)
 
-    values_by_signal = signals(inputs, latent_map)
-    scales = {name: scale(values_by_signal[name]) for name in SIGNALS}
-    scales[SCORE] = scale(score(config.formula, values_by_signal))
+    unscaled = Difficulty(config, latent_map, {}, depths)
+    values_by_signal = unscaled.signals(inputs)
+    scales = {name: scale(values) for name, values in values_by_signal.items()}
+    scales[SCORE] = scale(unscaled.scores(values_by_signal))
     scales[MISLABELLED] = scale(doubt_of_labels(inputs.logits, labels))
-    unfinished = Difficulty(config, latent_map, scales)
-    percentiles = {name: unfinished.percentile(name, values_by_signal[name]) for name in SIGNALS}
+    unfinished = Difficulty(config, latent_map, scales, depths)
+    percentiles = {name: unfinished.percentile(name, values) for name, values in values_by_signal.items()}
     scales |= {kind: scale(strongest(percentiles, kind)) for kind in KINDS}
-    return Difficulty(config, latent_map, scales)
+    return Difficulty(config, latent_map, scales, depths)
 
 
 def write(difficulty: Difficulty, folder: Path) -> Path:
@@ -195,7 +255,9 @@ def write(difficulty: Difficulty, folder: Path) -> Path:
     path = folder / FILE_NAME
     temporary = path.with_name(path.name + ".part")
     with temporary.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **difficulty.latent_map._asdict(), **difficulty.scales)
+        depths = {} if difficulty.depths is None else difficulty.depths._asdict()
+        arrays = difficulty.latent_map._asdict() | depths | dict(difficulty.scales)
+        np.savez_compressed(file, allow_pickle=False, **arrays)
     temporary.replace(path)
     return path
 
@@ -206,7 +268,9 @@ def read(config: DifficultyConfig, folder: Path, classes: int, latent: int) -> D
     try:
         with np.load(folder / FILE_NAME, allow_pickle=False) as file:
             latent_map = LatentMap(*(file[name] for name in LatentMap._fields))
-            scales = {name: file[name] for name in SCALES}
+            answered = config.answers is not None
+            depths = DepthMap(*(file[name] for name in DepthMap._fields)) if answered else None
+            scales = {name: file[name] for name in (*SCALES, *(DEPTH_SIGNALS if answered else ()))}
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise ModelFolderError(f"{folder.name}/{FILE_NAME} can't be read: {error}. {_REMEDY}") from error
     shapes = tuple(part.shape for part in latent_map)
@@ -215,10 +279,14 @@ def read(config: DifficultyConfig, folder: Path, classes: int, latent: int) -> D
             f"{folder.name}/{FILE_NAME} has centres and readout of shapes {shapes[0]}, {shapes[1]}; the models have "
             f"{classes} classes and {latent} numbers in the latent. {_REMEDY}"
         )
+    if depths is not None and not depths.fits(classes):
+        raise ModelFolderError(
+            f"{folder.name}/{FILE_NAME} has arrays of features that don't belong together. {_REMEDY}"
+        )
     for name, scale in scales.items():
         if scale.shape != (STEPS,) or not np.isfinite(scale).all() or (np.diff(scale) < 0).any():
             raise ModelFolderError(f"{folder.name}/{FILE_NAME}: {name} is no scale of {STEPS} steps. {_REMEDY}")
-    return Difficulty(config, latent_map, scales)
+    return Difficulty(config, latent_map, scales, depths)
 
 
 _REMEDY = "Fit the score again: python -m training.difficulty"

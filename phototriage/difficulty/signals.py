@@ -26,10 +26,18 @@ MIN_SHARE = 1e-4  # to which latent values are clipped, away from 0 and from 1
 EPSILON = 1e-12  # distances and sums below it count as zero
 
 
+class Features(NamedTuple):
+    """A classifier's features of N images: `inner` (N, C), means over maps before its last layers; `last` (N, D), what
+    the logits are made of."""
+
+    inner: NDArray[np.floating]
+    last: NDArray[np.floating]
+
+
 class SignalInputs(NamedTuple):
     """The models' outputs for N images: logits (N, K) of the classifier; latent (N, D) in [0, 1], l1 (N,) and
     dissimilarity (N,) of the autoencoder; pixels uint8 (N, H, W, C) of the classifier's input; smallest_side (N,) of
-    the images themselves, in pixels."""
+    the images themselves, in pixels; features, if the classifier gives them."""
 
     logits: NDArray[np.floating]
     latent: NDArray[np.floating]
@@ -37,6 +45,7 @@ class SignalInputs(NamedTuple):
     dissimilarity: NDArray[np.floating]
     pixels: NDArray[np.uint8]
     smallest_side: NDArray[np.integer]
+    features: Features | None = None
 
 
 class LatentMap(NamedTuple):

@@ -246,6 +246,8 @@ class Manifest(_Part):
         fields = self.model_dump(mode="json", exclude=absent)
         if self.verification is not None and self.verification.command is None:
             del fields["verification"]["command"]
+        if self.difficulty is not None and self.difficulty.answers is None:
+            del fields["difficulty"]["answers"]
         if self.decision is not None and self.layout_rescoring is None:
             del fields["decision"]["second_look"]
         canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=True)

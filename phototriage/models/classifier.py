@@ -9,11 +9,13 @@ import numpy as np
 import onnx
 
 from phototriage.common.errors import UnknownLabel
+from phototriage.difficulty.signals import Features
 from phototriage.model_folder.manifest import Manifest
 from phototriage.models.embedder import Embedder
 from phototriage.models.embedder_tail import EmbedderTail
 from phototriage.models.explained_graph import ExplainedGraph
 from phototriage.runtime.batching import NO_DEADLINE
+from phototriage.runtime.feature_tensors import FeatureTensors, with_features
 from phototriage.runtime.sessions import Floats, Images
 from phototriage.runtime.shared_stages import part
 from phototriage.settings import Settings
@@ -23,12 +25,14 @@ SHARED_TOLERANCE = 1e-3  # of an embedding's values; on a CPU 1e-6
 
 
 class ClassifierOutputs(NamedTuple):
-    """Of N images, float32: logits (N, K); the gradient (N, H, W, C), where it is asked for; and the tensor that the
-    embedder's tail goes on from, where the classifier shares its first stages with one."""
+    """Of N images, float32: logits (N, K); the gradient (N, H, W, C), where it is asked for; the tensor that the
+    embedder's tail goes on from, where the classifier shares its first stages with one; and features, where its
+    difficulty is answered by them."""
 
     logits: Floats
     gradient: Floats | None
-    shared: Floats | None
+    shared: Floats | None = None
+    features: Features | None = None
 
 
 class SharedStages(NamedTuple):
@@ -66,6 +70,12 @@ class Classifier(ExplainedGraph):
     ) -> None:
         """digests: of the forward graph, by which it is found what is shared with another embedder."""
         further = [] if shared is None else [shared.tensor]
+        answers = None if manifest.difficulty is None else manifest.difficulty.answers
+        self._has_features = answers is not None
+        if answers is not None:
+            tensors = FeatureTensors(answers.inner, answers.last)
+            (forward, names), (whole, _) = with_features(forward, tensors), with_features(whole, tensors)
+            further += names
         if further:
             forward = part(forward, [manifest.output("logits").name, *further])
             whole = part(whole, [*(each.name for each in whole.graph.output), *further])
@@ -101,10 +111,14 @@ class Classifier(ExplainedGraph):
     def run(self, images: Images, output_weights: Floats | None, deadline: float = NO_DEADLINE) -> ClassifierOutputs:
         """All that one pass gives: as `explain`, or without weights as `forward`."""
         if output_weights is None:
-            logits, *shared = self._forward(images, deadline=deadline)
-            return ClassifierOutputs(logits, None, shared[0] if shared else None)
-        logits, gradient, *shared = self._whole(images, output_weights, deadline=deadline)
-        return ClassifierOutputs(logits, gradient, shared[0] if shared else None)
+            logits, *further = self._forward(images, deadline=deadline)
+            return self._outputs_of(logits, None, further)
+        logits, gradient, *further = self._whole(images, output_weights, deadline=deadline)
+        return self._outputs_of(logits, gradient, further)
+
+    def _outputs_of(self, logits: Floats, gradient: Floats | None, further: list[Floats]) -> ClassifierOutputs:
+        shared = None if self._shared is None else further[0]
+        return ClassifierOutputs(logits, gradient, shared, Features(*further[-2:]) if self._has_features else None)
 
     def shares_rightly(self) -> bool:
         """Whether the tail answers what the embedder does by itself."""

@@ -36,7 +36,7 @@ def find_cut(first: Mapping[str, str], second: onnx.ModelProto) -> Cut | None:
         passed += node.op_type == "Conv"
         if len(node.output) != 1 or known.get(node.output[0]) not in names:
             continue
-        if passed >= LEAST_SHARE * convolutions > 0 and _live(second.graph, number) == {node.output[0]}:
+        if passed >= LEAST_SHARE * convolutions > 0 and alive_behind(second.graph, number) == {node.output[0]}:
             cut = Cut(names[known[node.output[0]]], node.output[0])
     return cut if cut is not None and _is_float32(second, cut.second) else None
 
@@ -82,7 +82,7 @@ def _digest(*parts: bytes) -> str:
     return digest.hexdigest()
 
 
-def _live(graph: onnx.GraphProto, last: int) -> set[str]:
+def alive_behind(graph: onnx.GraphProto, last: int) -> set[str]:
     """Of the inputs and what the nodes up to the last-th give, what those behind it read, and the outputs."""
     before = {each.name for each in graph.input} | {name for node in graph.node[: last + 1] for name in node.output}
     wanted = {name for node in graph.node[last + 1 :] for name in node.input} | {each.name for each in graph.output}

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from phototriage.difficulty.depths import DEPTH_SIGNALS
 from phototriage.difficulty.signals import SIGNALS
 from phototriage.triage.embedding import LITTLE_ENDIAN
 from phototriage.triage.schemas import Part, Problem, TriageResponse
@@ -45,7 +46,10 @@ _PARTS: Mapping[Part, pa.DataType] = {
                     {"kind": pa.string(), "signal": pa.string(), "value": pa.float64(), "percentile": pa.float64()}
                 )
             ),
-            "components": pa.struct({name: pa.float64() for name in SIGNALS}),
+            "components": pa.struct({name: pa.float64() for name in (*SIGNALS, *DEPTH_SIGNALS)}),
+            "p_error": pa.float64(),  # null, as what is of features above, where a model has no such answers
+            "p_hard": pa.float64(),
+            "p_foreign": pa.float64(),
         }
     ),
     "saliency": pa.struct(
@@ -135,6 +139,10 @@ def body_of(row: Row) -> Row:
     if row[ERROR] is not None:
         return dict(row[ERROR])
     body: Row = {part: row[part] for part in _PARTS if row.get(part) is not None}
+    if "difficulty" in body:
+        fields = {name: value for name, value in body["difficulty"].items() if value is not None}
+        components = {name: value for name, value in fields["components"].items() if value is not None}
+        body["difficulty"] = fields | {"components": components}
     if "saliency" in body:
         fields = {name: value for name, value in body["saliency"].items() if value is not None}
         body["saliency"] = {**fields, "mask_png": _base64(body["saliency"]["mask_png"])}

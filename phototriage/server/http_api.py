@@ -122,7 +122,7 @@ class HttpApi:
         def finish(plan: Plan, outputs: PipelineOutputs) -> Response:
             answer = pipeline.difficulty_part(plan, outputs)
             drift.count_difficulty(answer)
-            return _json(answer)
+            return _json(answer, exclude_none=True)
 
         return await self._answer(request, triage_request, finish)
 

@@ -37,6 +37,6 @@ def concatenated(inputs: Sequence[ModelInputs]) -> ModelInputs:
 
 def signal_inputs(classifier: Classifier, autoencoder: Autoencoder, inputs: ModelInputs) -> SignalInputs:
     """What both models give."""
-    logits = classifier.logits(inputs.classifier)
+    outputs = classifier.run(inputs.classifier, None)
     measured = autoencoder.measure(inputs.autoencoder)
-    return SignalInputs(logits, *measured, inputs.classifier, inputs.smallest_side)
+    return SignalInputs(outputs.logits, *measured, inputs.classifier, inputs.smallest_side, outputs.features)

@@ -243,7 +243,9 @@ def _classifier_parts(plan: Plan, classifier: Classifier, upright: Upright, dead
             vector = plan.tail.embed(outputs.shared, images, deadline)[0]
         if difficulty_models is not None and small is not None:
             measured = difficulty_models.autoencoder.measure(small, deadline)
-            inputs = SignalInputs(outputs.logits, *measured, images, np.array([upright.smallest_side]))
+            inputs = SignalInputs(
+                outputs.logits, *measured, images, np.array([upright.smallest_side]), outputs.features
+            )
             prediction = difficulty_models.difficulty.predict(inputs, [plan.label])[0]
     gradient = None if outputs.gradient is None else outputs.gradient[0]
     return PipelineOutputs(outputs.logits[0], gradient, prepared.geometry, prediction, vector)

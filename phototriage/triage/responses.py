@@ -69,6 +69,7 @@ def difficulty_response(classifier: Classifier, prediction: DifficultyPrediction
         review=prediction.review,
         reasons=[DifficultyReason(**vars(reason)) for reason in prediction.reasons],
         components=prediction.components,
+        **vars(prediction.answers) if prediction.answers is not None else {},
     )
 
 

@@ -103,11 +103,19 @@ class DifficultyReason(Answer):
 
 class DifficultyResponse(Answer):
     model: ModelName = Field(description="The classifier; its manifest names the autoencoder")
-    score: float = Field(ge=0, le=1, description="Probability that a reference network that hasn't seen the image errs")
+    score: float = Field(
+        ge=0,
+        le=1,
+        description="Probability that the answer can't be trusted, where the three below are there; else that a "
+        "reference network that hasn't seen the image errs",
+    )
     percentile: float = Field(ge=0, le=100, description="Of the score, among held-out images")
     review: bool = Field(description="Whether it is among the hardest, of which the manifest says how many")
     reasons: list[DifficultyReason] = Field(description="The strongest first; none for an ordinary image")
     components: dict[str, float] = Field(description="Every signal, the higher the harder")
+    p_error: float | None = Field(default=None, ge=0, le=1, description="Probability that the classifier is wrong")
+    p_hard: float | None = Field(default=None, ge=0, le=1, description="That good models of other features are wrong")
+    p_foreign: float | None = Field(default=None, ge=0, le=1, description="That the image is of none of the labels")
 
 
 class SaliencyPatch(Answer):

@@ -174,7 +174,7 @@ def test_the_command_prints_what_the_route_answers(
     path = photos / "red/a.png"
     assert main(["difficulty", str(path), str(photos / "none.png"), "--label", "blue"]) == 1
     told = capsys.readouterr()
-    expected = pipeline.difficulty(scored, RED, CLASSIFIER, "blue").model_dump()
+    expected = pipeline.difficulty(scored, RED, CLASSIFIER, "blue").model_dump(exclude_none=True)
     assert json.loads(told.out) == {"file": str(path), **expected}
     assert "none.png: No such file" in told.err
 

@@ -14,6 +14,7 @@ from phototriage.difficulty import predictor
 from phototriage.difficulty.config import DifficultyConfig, Formula, ReferenceNetworks, SignalWeight
 from phototriage.difficulty.predictor import Difficulty
 from phototriage.difficulty.signals import SIGNALS, Floats, LatentMap, SignalInputs, log_odds, signals
+from training.difficulty.answers import Answering
 from training.difficulty.metrics import auroc, mean_auroc
 from training.sources.files import DataError
 
@@ -150,27 +151,39 @@ def out_of_fold(found: Mapping[str, Floats], held_out: HeldOut, boost: float) ->
     return scores
 
 
-def fit(held_out: HeldOut, latent_map: LatentMap, workload: float, fitted_on: FittedOn) -> tuple[Difficulty, Floats]:
-    """The score, and scores (n,) of the held-out images by regressions on the other folds.
+def fit(
+    held_out: HeldOut,
+    latent_map: LatentMap,
+    workload: float,
+    fitted_on: FittedOn,
+    answering: Answering | None = None,
+) -> tuple[Difficulty, Floats]:
+    """The score, and scores (n,) of the held-out images by regressions on the other folds, of reference mistakes.
+    answering: where the score is to go by answers.
 
     Raises DataError where reference networks make no mistakes, or only such.
     """
     found = signals(held_out.seen, latent_map)
     boost = choose_boost(found, held_out)
     formula = weigh(found, held_out.wrong, boost)
-    hardest = float(np.quantile(predictor.score(formula, found), 1 - workload))
     rule = DifficultyConfig(
         autoencoder=fitted_on.autoencoder,
         autoencoder_version=fitted_on.autoencoder_version,
         formula=formula,
         doubt_boost=boost,
-        review_from=round(hardest, DIGITS),
+        review_from=0,
         workload=workload,
         reference=fitted_on.reference,
         data=fitted_on.data,
         sha256=fitted_on.sha256,
         group_by=fitted_on.group_by,
         images=len(held_out.labels),
+        answers=None if answering is None else answering.answers,
     )
-    scored = predictor.fit_scales(rule, held_out.seen, latent_map, [int(label) for label in held_out.labels])
+    depths = None if answering is None else answering.depths
+    unscaled = Difficulty(rule, latent_map, {}, depths)
+    hardest = float(np.quantile(unscaled.scores(unscaled.signals(held_out.seen)), 1 - workload))
+    rule = rule.model_copy(update={"review_from": round(hardest, DIGITS)})
+    labels = [int(label) for label in held_out.labels]
+    scored = predictor.fit_scales(rule, held_out.seen, latent_map, labels, depths)
     return scored, out_of_fold(found, held_out, boost)

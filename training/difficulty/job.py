@@ -40,6 +40,7 @@ from phototriage.triage.assessment import concatenated, model_inputs, signal_inp
 from training.data.dataset import NO_LABEL, Dataset
 from training.data.loading import load
 from training.difficulty import metrics as difficulty_metrics
+from training.difficulty.answering import Photos, answer, joined
 from training.difficulty.fit import FittedOn, HeldOut, fit, fit_latent_map
 from training.export.card import rewrite_card, with_difficulty
 from training.export.model_folder import MODELS, read_metrics
@@ -77,7 +78,7 @@ def all_signal_inputs(
     for batch in _batches(rows):
         shown = [model_inputs(classifier, autoencoder, [whole(data.image(row))]) for row in batch]
         found.append(signal_inputs(classifier, autoencoder, concatenated(shown)))
-    return SignalInputs(*(np.concatenate(column) for column in zip(*found, strict=True)))
+    return joined(found)
 
 
 def latents(autoencoder: Autoencoder, data: Dataset, rows: Sequence[int]) -> NDArray[np.float32]:
@@ -194,9 +195,15 @@ def fit_score(given: argparse.Namespace) -> tuple[Manifest, list[Metric]]:
         sha256=data.sha256,
         group_by=group_by,
     )
-    found, scores = fit(held_out, latent_map, given.workload, fitted_on)
+    photos = Photos(data, train, val, given.foreign)
+    answered = answer(photos, folder, classifier.manifest, settings, references.compute)
+    if answered is not None:
+        held_out = replace(held_out, seen=held_out.seen._replace(features=answered.features))
+    answering = None if answered is None else answered.answering
+    found, scores = fit(held_out, latent_map, given.workload, fitted_on, answering)
     measured = read_metrics(given.metrics) if given.metrics else ()
     metrics = difficulty_metrics.figures(scores, wrong, held_out.own, given.workload, data.name, "val, other folds")
+    metrics += [] if answered is None else answered.metrics
     return write_score(found, (*measured, *metrics), folder), metrics
 
 
@@ -220,6 +227,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--autoencoder", required=True, help="name of an exported autoencoder")
     add("--group-by", metavar="REGEX", help="default: as the classifier was trained")
     add("--workload", type=_share, default=0.1, help="share of images to send for review, the hardest (default: .1)")
+    add("--foreign", type=Path, metavar="FOLDER", help="images of none of the classes; drawn and mixed ones without it")
     add_reference_options(parser)
     add_compute_options(parser)
     add("--quick", action="store_true", help=f"{QUICK_EPOCHS} epochs and {QUICK_SEEDS} seeds of reference networks")

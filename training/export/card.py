@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from phototriage.common.atomic_writes import atomic_file
+from phototriage.difficulty.config import Answers
 from phototriage.duplicates import layout
 from phototriage.duplicates.layout_rescoring import LayoutRescoring
 from phototriage.model_folder.manifest import Manifest, Metric
@@ -150,7 +151,9 @@ def _difficulty_lines(manifest: Manifest) -> list[str]:
     reference = rule.reference
     return [
         DIFFICULTY,
-        f"The probability that a reference network errs: a {reference.trunk} of {reference.parameters:,} parameters on "
+        *([] if rule.answers is None else _answer_lines(rule.answers)),
+        f"{'The' if rule.answers is None else 'By small networks, the'} probability that a reference network errs: a "
+        f"{reference.trunk} of {reference.parameters:,} parameters on "
         f"{reference.size} px, {reference.epochs} epochs on half of the train images. Fitted to the mistakes of "
         f"{reference.networks} such networks on {rule.images:,} validation images of {rule.data}, of which they get "
         f"{reference.mistakes:.1%} wrong; percentiles refer to these. Autoencoder: {rule.autoencoder}, version "
@@ -161,6 +164,26 @@ def _difficulty_lines(manifest: Manifest) -> list[str]:
         *(
             f"| {name} | {w.mean:.4g} | {w.deviation:.4g} | {w.weight:+.4f} |"
             for name, w in rule.formula.weights.items()
+        ),
+        "",
+    ]
+
+
+def _answer_lines(answers: Answers) -> list[str]:
+    formulas = {"p_error": answers.error, "p_hard": answers.hard, "p_foreign": answers.foreign}
+    return [
+        "The score is the probability that the answer can't be trusted, 1 − (1 − p_error) (1 − p_foreign): that the "
+        f"classifier is wrong, fitted to its {answers.mistakes} mistakes and those of {answers.judges} linear models "
+        f"on a published backbone ({answers.hard_share:.1%} of the images), or that the image is of none of the "
+        f"labels, fitted to {answers.foreign_images} such images, which are taken for {answers.foreign_share:.0%} of "
+        "all. p_hard is the probability that those models are wrong.",
+        "",
+        "| answer | signal | mean | deviation | weight |",
+        "| --- | --- | --- | --- | --- |",
+        *(
+            f"| {answer} | {name} | {w.mean:.4g} | {w.deviation:.4g} | {w.weight:+.4f} |"
+            for answer, formula in formulas.items()
+            for name, w in formula.weights.items()
         ),
         "",
     ]

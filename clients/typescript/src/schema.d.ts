@@ -247,6 +247,31 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
+         * Answers
+         * @description Three questions about an image: is the classifier wrong (`error`), would good models of other features be wrong
+         *     (`hard`), is it none of the classes (`foreign`)? Each formula gives a probability. `inner` and `last` name the
+         *     tensors of the classifier's graph that signals of its features are made of.
+         */
+        Answers: {
+            error: components["schemas"]["Formula"];
+            foreign: components["schemas"]["Formula"];
+            /** Foreign Images */
+            foreign_images: number;
+            /** Foreign Share */
+            foreign_share: number;
+            hard: components["schemas"]["Formula"];
+            /** Hard Share */
+            hard_share: number;
+            /** Inner */
+            inner: string;
+            /** Judges */
+            judges: number;
+            /** Last */
+            last: string;
+            /** Mistakes */
+            mistakes: number;
+        };
+        /**
          * BatchItem
          * @description An image's answers, or why there are none.
          */
@@ -334,9 +359,12 @@ export interface components {
         };
         /**
          * DifficultyConfig
-         * @description The score is the probability that a reference network makes a mistake.
+         * @description The score is the probability that a reference network makes a mistake; with `answers`, that the answer can't be
+         *     trusted: 1 − (1 − error) (1 − foreign).
          */
         DifficultyConfig: {
+            /** @default null */
+            answers?: components["schemas"]["Answers"] | null;
             /** Autoencoder */
             autoencoder: string;
             /** Autoencoder Version */
@@ -397,6 +425,24 @@ export interface components {
             /** @description The classifier; its manifest names the autoencoder */
             model: components["schemas"]["ModelName"];
             /**
+             * P Error
+             * @description Probability that the classifier is wrong
+             * @default null
+             */
+            p_error?: number | null;
+            /**
+             * P Foreign
+             * @description That the image is of none of the labels
+             * @default null
+             */
+            p_foreign?: number | null;
+            /**
+             * P Hard
+             * @description That good models of other features are wrong
+             * @default null
+             */
+            p_hard?: number | null;
+            /**
              * Percentile
              * @description Of the score, among held-out images
              */
@@ -413,7 +459,7 @@ export interface components {
             review: boolean;
             /**
              * Score
-             * @description Probability that a reference network that hasn't seen the image errs
+             * @description Probability that the answer can't be trusted, where the three below are there; else that a reference network that hasn't seen the image errs
              */
             score: number;
         };

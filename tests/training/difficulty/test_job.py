@@ -13,6 +13,7 @@ from PIL import Image
 
 from benchmarks.difficulty import main as benchmark
 from benchmarks.difficulty_cost import main as cost
+from phototriage.difficulty.depths import DEPTH_SIGNALS
 from phototriage.difficulty.signals import SIGNALS
 from phototriage.model_folder import manifest
 from phototriage.models.model_set import load_models
@@ -86,6 +87,14 @@ def test_the_score_is_fitted_written_and_served(place: Path, photos: Path, capsy
     models = load_models(Settings(models_directory=place / "models", threads=1, provider="cpu"))
     found = pipeline.difficulty(models, (photos / "disk/000.png").read_bytes())
     assert 0 < found.score < 1
+    assert rule.answers is not None
+    assert (rule.answers.judges, rule.answers.foreign_images) == (10, 395)
+    assert found.p_error is not None
+    assert found.p_hard is not None
+    assert found.p_foreign is not None
+    assert found.score == pytest.approx(1 - (1 - found.p_error) * (1 - found.p_foreign))
+    assert set(found.components) == {*SIGNALS, *DEPTH_SIGNALS}
+    assert "p_error" in card
     truth = pq.read_table(place / "runs/mine_difficulty/truth.parquet").to_pylist()
     assert len(truth) == before.data.images["train"] + before.data.images["val"]
     assert {row["wrong"] for row in truth if row["split"] == "train"} <= {0.0, 1.0}

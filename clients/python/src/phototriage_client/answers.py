@@ -51,11 +51,17 @@ class DifficultyReason(_Answer):
 
 class DifficultyResponse(_Answer):
     model: ModelName
-    score: float = Field(description="Probability, 0 to 1, that a reference network errs")
+    score: float = Field(
+        description="Probability, 0 to 1, that the answer can't be trusted, or without `p_error` that a reference "
+        "network errs"
+    )
     percentile: float = Field(description="Of the score, 0 to 100, among held-out images")
     review: bool = Field(description="Whether it is among the hardest, of which the manifest says how many")
     reasons: list[DifficultyReason] = Field(description="The strongest first; none for an ordinary image")
     components: dict[str, float] = Field(description="Every signal, the higher the harder")
+    p_error: float | None = Field(default=None, description="Probability that the classifier is wrong, if it tells")
+    p_hard: float | None = Field(default=None, description="That good models of other features are wrong")
+    p_foreign: float | None = Field(default=None, description="That the image is of none of the labels")
 
 
 class SaliencyPatch(_Answer):

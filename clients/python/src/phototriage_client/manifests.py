@@ -70,6 +70,21 @@ class ReferenceNetworks(_Part):
     mistakes: float
 
 
+class Answers(_Part):
+    """How three probabilities are made of signals of features, and what they were fitted to."""
+
+    inner: str
+    last: str
+    error: Formula
+    hard: Formula
+    foreign: Formula
+    mistakes: int
+    judges: int
+    hard_share: float
+    foreign_images: int
+    foreign_share: float
+
+
 class DifficultyConfig(_Part):
     """How a classifier's difficulty score is made, and what it was fitted to."""
 
@@ -84,6 +99,7 @@ class DifficultyConfig(_Part):
     sha256: str
     group_by: str | None
     images: int
+    answers: Answers | None = None
 
 
 class LayoutRescoring(_Part):
