@@ -134,8 +134,7 @@ def _with_equal_ones(comparison: _Comparison, own: Indices) -> list[Pair]:
         (min(left, right), max(left, right)) for a, b in comparison.same for left in equal[a] for right in equal[b]
     }
     for first, places in equal.items():
-        if len(places) > 1 and comparison.are_same(
-            first, first, screened=False
-        ):  # not where there is nothing to compare
+        # Not where there is nothing to compare.
+        if len(places) > 1 and comparison.are_same(first, first, screened=False):
             found.update(combinations(places, 2))
     return sorted(found)
