@@ -1,4 +1,4 @@
-"""Whether a score means what it says: mistakes seen against probability said, and how the scores are spread."""
+"""Whether probabilities mean what they say: mistakes seen against those said."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from training.statistics.intervals import Z95
 
 BINS = 10
-BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"  # Okabe & Ito (2008)
+LEAST = 1e-3  # where an axis begins: a tenth without mistakes is drawn there
+BLUE, GREY = "#0072B2", "#999999"  # Okabe & Ito (2008)
 
 
 def reliability(
@@ -28,35 +29,34 @@ def reliability(
     return said, seen, half
 
 
-def save_picture(score: NDArray[np.floating], wrong: NDArray[np.bool_], path: Path) -> None:
-    """Write both panels as PNG."""
+def save_picture(
+    error: NDArray[np.floating],
+    own: NDArray[np.bool_],
+    hard: NDArray[np.floating],
+    others: NDArray[np.bool_],
+    path: Path,
+) -> None:
+    """Write as PNG: p_error (n,) against the classifier's own mistakes (1, n), p_hard (n,) against those of other
+    models (S, n). Most probabilities are small, so axes are logarithmic."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
-    _reliability(left, score, wrong)
-    _spread(right, score, wrong)
+    figure, axes = pyplot.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
+    _reliability(axes[0], error, own, "p_error", "share that the classifier gets wrong")
+    _reliability(axes[1], hard, others, "p_hard", "share of good models of other families that err")
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
 
 
-def _reliability(axis: Any, score: NDArray[np.floating], wrong: NDArray[np.bool_]) -> None:
-    said, seen, half = reliability(score, wrong)
-    axis.plot([0, 1], [0, 1], color=GREY, linewidth=1, label="as said")
-    axis.axhline(wrong.mean(), color=GREY, linestyle=":", label=f"all images, {wrong.mean():.2f}")
-    axis.errorbar(said, seen, half, fmt="o", color=BLUE, capsize=3, label="tenths of the images, 95 % interval")
-    axis.set(xlabel="score", ylabel="share of reference networks that err", xlim=(0, 1), ylim=(0, 1))
-    axis.set_title(f"Reliability, {len(score):,} images and {len(wrong)} networks")
+def _reliability(axis: Any, said: NDArray[np.floating], wrong: NDArray[np.bool_], name: str, seen_name: str) -> None:
+    said_means, seen, half = reliability(said, wrong)
+    axis.plot([LEAST, 1], [LEAST, 1], color=GREY, linewidth=1, label="as said")
+    axis.axhline(wrong.mean(), color=GREY, linestyle=":", label=f"all images, {wrong.mean():.3f}")
+    shown = np.maximum(seen, LEAST)
+    bars = [shown - np.maximum(seen - half, LEAST), half]
+    axis.errorbar(said_means, shown, bars, fmt="o", color=BLUE, capsize=3, label="tenths of the images, 95 % interval")
+    axis.set(xlabel=name, ylabel=seen_name, xscale="log", yscale="log", xlim=(LEAST, 1), ylim=(LEAST * 0.9, 1))
+    axis.set_title(f"{name}, {len(said):,} images" + (f" and {len(wrong)} models" if len(wrong) > 1 else ""))
     axis.legend(loc="upper left")
-
-
-def _spread(axis: Any, score: NDArray[np.floating], wrong: NDArray[np.bool_]) -> None:
-    edges = np.linspace(0, 1, 41)
-    share = wrong.mean(0)
-    parts = {"no network errs": share == 0, "some err": (share > 0) & (share < 1), "all err": share == 1}
-    colours = (BLUE, GREY, ORANGE)
-    axis.hist([score[part] for part in parts.values()], edges, stacked=True, color=colours, label=list(parts))
-    axis.set(xlabel="score", ylabel="images", title="Where the scores lie", xlim=(0, 1))
-    axis.legend(loc="upper right")

@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 from phototriage.difficulty import predictor
 from phototriage.difficulty.config import FILE_NAME, DifficultyConfig, Formula, ReferenceNetworks, SignalWeight
 from phototriage.difficulty.predictor import SCALES, STEPS, Difficulty
-from phototriage.difficulty.signals import LatentMap
+from phototriage.difficulty.signals import SIGNALS, LatentMap
 from phototriage.model_folder import golden, manifest
 from phototriage.model_folder.manifest import MODEL_FILE, Manifest, Output
 from tests.tiny_models import LABELS, SIDE_LENGTH, described, write_model
@@ -96,7 +96,8 @@ def scales() -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
     """Of signals and kinds evenly spread from −100 to 100, of shares from 0 to 1."""
     even = np.linspace(-100, 100, STEPS).astype(np.float32)
     shares = np.linspace(0, 1, STEPS).astype(np.float32)
-    return {name: shares if name in (predictor.SCORE, predictor.MISLABELLED) else even for name in SCALES}
+    names = (*SCALES, *SIGNALS)
+    return {name: shares if name in (predictor.SCORE, predictor.MISLABELLED) else even for name in names}
 
 
 def write_scored(folder: Path, **changes: Any) -> Manifest:

@@ -18,19 +18,20 @@ from phototriage.common.errors import PhototriageError, UnknownModel
 from phototriage.common.progress import Progress
 from phototriage.common.tables import TableError
 from phototriage.difficulty.predictor import MISLABELLED, SCORE, DifficultyPrediction
-from phototriage.difficulty.signals import KINDS, SIGNALS, softmax
+from phototriage.difficulty.signals import KINDS, softmax
 from phototriage.images.pixels import IMAGE_SUFFIXES, ImageLimits, decode, decode_for
 from phototriage.models.model_set import DifficultyModels, load_models
 from phototriage.scoring.image_files import Failure, find, read_file, reason
 from phototriage.settings import Settings
 from phototriage.triage.assessment import ModelInputs, concatenated, model_inputs, signal_inputs
 
-By = Literal["score", "ambiguous", "unusual", "low_quality", "likely_mislabelled"]
+By = Literal["score", "p_error", "p_hard", "p_foreign", "ambiguous", "unusual", "low_quality", "likely_mislabelled"]
 
 BATCH = 16  # images at once, as the models are fed; decoded ones one by one
 NOT_GIVEN = float("-inf")
 SHOWN = 60  # thumbnails of the hardest, and of the easiest
 COLUMNS = ("path", "label", "confidence", "score", "percentile", "review", "reasons", *KINDS)
+ANSWERS = ("p_error", "p_hard", "p_foreign")  # of a difficulty that has them
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -74,12 +75,19 @@ class Ranked:
     prediction: DifficultyPrediction
     given_label: str | None
 
+    def answer(self, name: str) -> float:
+        """One of ANSWERS."""
+        found: float = getattr(self.prediction.answers, name)
+        return found
+
     def sort_key(self, key: By) -> tuple[float, float, str]:
         """To sort by, the hardest first. Percentiles tie, above all at 100, so then the doubt in the label or the score
         tells, and at last the name."""
         prediction = self.prediction
-        if key == "score":
+        if key == SCORE:
             return -prediction.score, 0.0, self.path.as_posix()
+        if key == "p_error" or key == "p_hard" or key == "p_foreign":
+            return -self.answer(key), 0.0, self.path.as_posix()
         then = prediction.label_doubt if key == MISLABELLED and prediction.label_doubt is not None else prediction.score
         return -prediction.kinds.get(key, NOT_GIVEN), -then, self.path.as_posix()
 
@@ -89,7 +97,8 @@ def rank(
 ) -> tuple[list[Ranked], dict[Path, str]]:
     """The images that can be read, in their order, and why the others can't. `paths` start at `folder`; `labelled`:
     the name of an image's folder is its label, if the classifier has that one."""
-    input_configs = [models.classifier.manifest.input, models.autoencoder.manifest.input]
+    fed = [model for model in (models.classifier, models.autoencoder) if model is not None]
+    input_configs = [model.manifest.input for model in fed]
     progress = Progress(len(paths))
     ranked: list[Ranked] = []
     failures: dict[Path, str] = {}
@@ -140,6 +149,8 @@ def write_ranking(
     """
     if not folder.is_dir():
         raise TableError(f"{folder} is no folder. Name the one that holds the images.")
+    if by in ANSWERS and models.difficulty.config.answers is None:
+        raise TableError(f"{models.classifier.name} has no {by}. Fit it: python -m training.difficulty")
     for path in (output, page):
         if path is not None:
             tables.check_writable(path)
@@ -161,8 +172,10 @@ def write_ranking(
     for path, why in unread.items():
         tell(f"{path}: {why}")
     ranked.sort(key=lambda image: image.sort_key(by))
-    header = [*COLUMNS, *(("given_label", MISLABELLED) if labelled else ()), *SIGNALS]
-    tables.write(output, header, (_row(image, labelled) for image in ranked))
+    answered, given = models.difficulty.config.answers is not None, ("given_label", MISLABELLED)
+    names = models.difficulty.signal_names
+    header = [*COLUMNS, *(ANSWERS if answered else ()), *(given if labelled else ()), *names]
+    tables.write(output, header, (_row(image, labelled, names) for image in ranked))
     to_review = sum(image.prediction.review for image in ranked)
     print(f"{output}: {len(ranked)} images, {to_review} of them to review")
     if page is not None:
@@ -171,7 +184,7 @@ def write_ranking(
     return not unread
 
 
-def _row(image: Ranked, labelled: bool) -> list[object]:
+def _row(image: Ranked, labelled: bool, names: Sequence[str]) -> list[object]:
     prediction = image.prediction
     row: list[object] = [image.path.as_posix(), image.label, f"{image.confidence:.6f}", f"{prediction.score:.6f}"]
     row += [
@@ -180,15 +193,17 @@ def _row(image: Ranked, labelled: bool) -> list[object]:
         " ".join(reason.kind for reason in prediction.reasons),
     ]
     row += [f"{prediction.kinds[kind]:.1f}" for kind in KINDS]
+    if prediction.answers is not None:
+        row += [f"{image.answer(name):.6f}" for name in ANSWERS]
     if labelled:
         doubt = prediction.kinds.get(MISLABELLED)
         row += [image.given_label or "", "" if doubt is None else f"{doubt:.1f}"]
-    return [*row, *(f"{prediction.components[name]:.6g}" for name in SIGNALS)]
+    return [*row, *(f"{prediction.components[name]:.6g}" for name in names)]
 
 
 def _sections(ranked: Sequence[Ranked], folder: Path, by: By, limits: ImageLimits) -> list[gallery.Section]:
     # Of an image without a label nothing is doubted.
-    placed = [image for image in ranked if by in (SCORE, *image.prediction.kinds)]
+    placed = [image for image in ranked if by in (SCORE, *ANSWERS, *image.prediction.kinds)]
     hardest, easiest = placed[:SHOWN], placed[::-1][:SHOWN]
     return [
         gallery.Section("Hardest first", [_tile(image, folder, by, limits) for image in hardest]),
@@ -202,7 +217,9 @@ def _tile(image: Ranked, folder: Path, by: By, limits: ImageLimits) -> gallery.T
     if image.given_label is not None and image.given_label != image.label:
         label += f", given as {image.given_label}"
     lines = [f"score {prediction.score:.2f}, percentile {prediction.percentile:.0f}", label]
-    if by != SCORE and by in prediction.kinds:
+    if prediction.answers is not None:
+        lines[1:1] = [", ".join(f"{name} {image.answer(name):.2f}" for name in ANSWERS)]
+    if by in prediction.kinds:
         lines.insert(0, f"{by}: percentile {prediction.kinds[by]:.0f}")
     lines += [f"{reason.kind}: {reason.signal} {reason.value:.3g}" for reason in prediction.reasons]
     try:

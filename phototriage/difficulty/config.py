@@ -11,6 +11,7 @@ from phototriage.difficulty.depths import DEPTH_SIGNALS
 from phototriage.difficulty.signals import SIGNALS
 
 FILE_NAME = "difficulty.npz"
+METRIC_PREFIX = "difficulty: "  # of its figures among a model's
 OUTER_SLOPE = 0.02  # log-odds for a unit of the sum, beyond the knots
 MAX_DEVIATIONS = 10.0  # from the mean, to which a signal is clipped
 
@@ -76,7 +77,8 @@ class Answers(_Part):
     error: Formula
     hard: Formula
     foreign: Formula
-    mistakes: int = Field(ge=0)  # of the classifier, on the images that `error` was fitted on
+    mistakes: int = Field(ge=0)  # of the classifier, on the images that `error` was calibrated on
+    replica_mistakes: int = Field(default=0, ge=0)  # of its replicas, which `error` was fitted to as well
     judges: int = Field(ge=1)  # models whose mistakes `hard` was fitted to
     hard_share: Share  # of mistakes that they make
     foreign_images: int = Field(ge=1)  # that `foreign` was fitted on
@@ -84,18 +86,28 @@ class Answers(_Part):
 
 
 class DifficultyConfig(_Part):
-    """The score is the probability that a reference network makes a mistake; with `answers`, that the answer can't be
-    trusted: 1 − (1 − error) (1 − foreign)."""
+    """The score is the probability that the answer can't be trusted, 1 − (1 − error) (1 − foreign) of `answers`; or,
+    where there are none, that a reference network makes a mistake, by `formula`. An autoencoder is part of it where its
+    signals are: always with a formula."""
 
-    autoencoder: str = Field(min_length=1)
-    autoencoder_version: str = Field(min_length=1)
-    formula: Formula
-    doubt_boost: float = Field(ge=0)  # added to the weight of the classifier's doubt, for its own mistakes
+    autoencoder: str | None = Field(default=None, min_length=1)
+    autoencoder_version: str | None = Field(default=None, min_length=1)
+    formula: Formula | None = None
+    doubt_boost: float = Field(default=0.0, ge=0)  # added to the weight of the classifier's doubt, for its own mistakes
     review_from: Share  # the score from which on an image needs review
     workload: Share  # share of the images that the score was fitted on and that need review
-    reference: ReferenceNetworks
+    reference: ReferenceNetworks | None = None  # whose mistakes `formula` predicts
     data: str = Field(pattern=r"^[^/\\]+$")  # base name of the set that it was fitted on, never a path
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     group_by: str | None  # how its images were grouped before they were split
     images: int = Field(ge=2)  # held-out ones, that it was fitted on and that percentiles refer to
     answers: Answers | None = None  # by features at two depths, where they were fitted
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        parts = (self.autoencoder, self.autoencoder_version, self.formula, self.reference)
+        if len({part is None for part in parts}) > 1:
+            raise ValueError("autoencoder, autoencoder_version, formula and reference belong together")
+        if self.formula is None and self.answers is None:
+            raise ValueError("neither a formula nor answers: there is nothing to score by")
+        return self

@@ -16,7 +16,17 @@ from numpy.typing import NDArray
 from phototriage.common.errors import ModelFolderError
 from phototriage.difficulty.config import FILE_NAME, MAX_DEVIATIONS, OUTER_SLOPE, DifficultyConfig, Formula
 from phototriage.difficulty.depths import DEPTH_KINDS, DEPTH_SIGNALS, DepthMap, depth_signals
-from phototriage.difficulty.signals import KINDS, SIGNALS, Floats, Kind, LatentMap, SignalInputs, signals, softmax
+from phototriage.difficulty.signals import (
+    AUTOENCODED,
+    KINDS,
+    SIGNALS,
+    Floats,
+    Kind,
+    LatentMap,
+    SignalInputs,
+    signals,
+    softmax,
+)
 
 ReasonKind = Literal["ambiguous", "unusual", "low_quality", "likely_mislabelled"]
 
@@ -24,7 +34,7 @@ REASON_FROM = 90.0  # the percentile from which on a kind of reason is given
 STEPS = 501  # quantiles of a scale
 SCORE: Final = "score"
 MISLABELLED: Final = "likely_mislabelled"
-SCALES = (SCORE, MISLABELLED, *KINDS, *SIGNALS)
+SCALES = (SCORE, MISLABELLED, *KINDS)  # beside those of signals
 
 
 @dataclass(frozen=True)
@@ -64,10 +74,11 @@ class DifficultyPrediction:
 @dataclass(frozen=True)
 class Difficulty:
     """A fitted difficulty predictor. scales: STEPS ascending quantiles, among held-out images, of the score, of each
-    signal and of each kind of reason, float32 (STEPS,). depths: where the config has answers."""
+    signal and of each kind of reason, float32 (STEPS,). latent_map: where the config has an autoencoder. depths: where
+    it has answers."""
 
     config: DifficultyConfig
-    latent_map: LatentMap
+    latent_map: LatentMap | None
     scales: Mapping[str, NDArray[np.float32]]
     depths: DepthMap | None = None
 
@@ -111,6 +122,11 @@ class Difficulty:
             )
         return predictions
 
+    @property
+    def signal_names(self) -> tuple[str, ...]:
+        """Of the signals that it goes by, or that are reasons."""
+        return signal_names(self.config)
+
     def signals(self, inputs: SignalInputs) -> dict[str, Floats]:
         """Each signal (N,) by name; of features too, where the config has answers. Raises ValueError where features are
         missing."""
@@ -125,6 +141,8 @@ class Difficulty:
         """The scores (N,) of images with these signals (N,)."""
         answers = self._answers(values)
         if answers is None:
+            if self._formula is None:
+                raise ValueError("neither a formula nor answers: there is nothing to score by")
             return self._formula.score(values)
         error, _, foreign = answers
         scores: Floats = 1 - (1 - error) * (1 - foreign)
@@ -148,8 +166,8 @@ class Difficulty:
         return 50.0 * np.array(twice_ranks) / len(scale)
 
     @cached_property
-    def _formula(self) -> CompiledFormula:
-        return CompiledFormula(self.config.formula)
+    def _formula(self) -> CompiledFormula | None:
+        return None if self.config.formula is None else CompiledFormula(self.config.formula)
 
     @cached_property
     def _answer_formulas(self) -> list[CompiledFormula] | None:
@@ -182,6 +200,12 @@ class CompiledFormula:
         sums = self._intercept + standardised(values, self._means, self._deviations) @ self._factors
         probabilities: Floats = 1 / (1 + np.exp(-log_odds_of(self._knots, sums)))
         return probabilities
+
+
+def signal_names(config: DifficultyConfig) -> tuple[str, ...]:
+    """Of the signals that a difficulty has: with an autoencoder, with answers, or with both."""
+    plain = [name for name in SIGNALS if config.autoencoder is not None or name not in AUTOENCODED]
+    return (*plain, *(() if config.answers is None else DEPTH_SIGNALS))
 
 
 def score(formula: Formula, values: Mapping[str, Floats]) -> Floats:
@@ -230,7 +254,7 @@ def doubt_of_labels(logits: NDArray[np.floating], labels: Sequence[int | None] |
 def fit_scales(
     config: DifficultyConfig,
     inputs: SignalInputs,
-    latent_map: LatentMap,
+    latent_map: LatentMap | None,
     labels: Sequence[int],
     depths: DepthMap | None = None,
 ) -> Difficulty:
@@ -255,26 +279,27 @@ def write(difficulty: Difficulty, folder: Path) -> Path:
     path = folder / FILE_NAME
     temporary = path.with_name(path.name + ".part")
     with temporary.open("wb") as file:
-        depths = {} if difficulty.depths is None else difficulty.depths._asdict()
-        arrays = difficulty.latent_map._asdict() | depths | dict(difficulty.scales)
+        maps = [each._asdict() for each in (difficulty.latent_map, difficulty.depths) if each is not None]
+        arrays = dict(difficulty.scales)
+        for each in maps:
+            arrays |= each
         np.savez_compressed(file, allow_pickle=False, **arrays)
     temporary.replace(path)
     return path
 
 
-def read(config: DifficultyConfig, folder: Path, classes: int, latent: int) -> Difficulty:
-    """Read what `write` wrote. Raises ModelFolderError if the file is missing or damaged, or of another number of
-    classes or latent dimensions."""
+def read(config: DifficultyConfig, folder: Path, classes: int, latent: int | None) -> Difficulty:
+    """Read what `write` wrote. latent: the autoencoder's dimensions, if there is one. Raises ModelFolderError if the
+    file is missing or damaged, or of another number of classes or latent dimensions."""
     try:
         with np.load(folder / FILE_NAME, allow_pickle=False) as file:
-            latent_map = LatentMap(*(file[name] for name in LatentMap._fields))
-            answered = config.answers is not None
-            depths = DepthMap(*(file[name] for name in DepthMap._fields)) if answered else None
-            scales = {name: file[name] for name in (*SCALES, *(DEPTH_SIGNALS if answered else ()))}
+            latent_map = None if latent is None else LatentMap(*(file[name] for name in LatentMap._fields))
+            depths = None if config.answers is None else DepthMap(*(file[name] for name in DepthMap._fields))
+            scales = {name: file[name] for name in (*SCALES, *signal_names(config))}
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise ModelFolderError(f"{folder.name}/{FILE_NAME} can't be read: {error}. {_REMEDY}") from error
-    shapes = tuple(part.shape for part in latent_map)
-    if shapes != ((classes, latent), (latent + 1, classes)):
+    shapes = () if latent_map is None else tuple(part.shape for part in latent_map)
+    if latent is not None and shapes != ((classes, latent), (latent + 1, classes)):
         raise ModelFolderError(
             f"{folder.name}/{FILE_NAME} has centres and readout of shapes {shapes[0]}, {shapes[1]}; the models have "
             f"{classes} classes and {latent} numbers in the latent. {_REMEDY}"

@@ -21,6 +21,10 @@ KINDS: Mapping[Kind, tuple[str, ...]] = {  # what is hard about an image, and th
     "low_quality": ("blur", "darkness", "smallness"),
 }
 SIGNALS = (*(name for names in KINDS.values() for name in names), "latent_entropy")
+AUTOENCODED = (  # those that an autoencoder gives
+    *("centre_equidistance", "contradiction", "reconstruction_l1", "reconstruction_dissimilarity", "centre_distance"),
+    "latent_entropy",
+)
 
 MIN_SHARE = 1e-4  # to which latent values are clipped, away from 0 and from 1
 EPSILON = 1e-12  # distances and sums below it count as zero
@@ -34,17 +38,24 @@ class Features(NamedTuple):
     last: NDArray[np.floating]
 
 
-class SignalInputs(NamedTuple):
-    """The models' outputs for N images: logits (N, K) of the classifier; latent (N, D) in [0, 1], l1 (N,) and
-    dissimilarity (N,) of the autoencoder; pixels uint8 (N, H, W, C) of the classifier's input; smallest_side (N,) of
-    the images themselves, in pixels; features, if the classifier gives them."""
+class Reconstruction(NamedTuple):
+    """How well N images can be drawn again from a few numbers. latent (N, D) in [0, 1]; l1 (N,): mean absolute
+    difference of pixels in [0, 1]; dissimilarity (N,): 1 − SSIM. All float32."""
 
-    logits: NDArray[np.floating]
     latent: NDArray[np.floating]
     l1: NDArray[np.floating]
     dissimilarity: NDArray[np.floating]
+
+
+class SignalInputs(NamedTuple):
+    """The models' outputs for N images: logits (N, K) of the classifier; pixels uint8 (N, H, W, C) of its input;
+    smallest_side (N,) of the images themselves, in pixels; what an autoencoder gives, if there is one; features, if the
+    classifier gives them."""
+
+    logits: NDArray[np.floating]
     pixels: NDArray[np.uint8]
     smallest_side: NDArray[np.integer]
+    reconstruction: Reconstruction | None = None
     features: Features | None = None
 
 
@@ -56,29 +67,42 @@ class LatentMap(NamedTuple):
     readout: NDArray[np.floating]
 
 
-def signals(inputs: SignalInputs, latent_map: LatentMap) -> dict[str, Floats]:
-    """The values (N,) of each of SIGNALS, by name; the higher, the harder."""
+def signals(inputs: SignalInputs, latent_map: LatentMap | None) -> dict[str, Floats]:
+    """The values (N,) of each of SIGNALS, by name; the higher, the harder. Without a latent map, of those that need no
+    autoencoder. Raises ValueError where there is one, and no reconstruction."""
     logits = inputs.logits.astype(np.float64)
-    latent = inputs.latent.astype(np.float64)
-    centres, readout = (part.astype(np.float64) for part in latent_map)
-    nearest, equidistance = centre_distances(latent, centres)
     probabilities = softmax(logits)
     grey, channels = channel_sums(inputs.pixels), inputs.pixels.shape[3]
     values = {
         "entropy": entropy(probabilities),
         "doubt": 1 - probabilities.max(1),
         "small_margin": -margin(logits),
-        "reconstruction_l1": inputs.l1.astype(np.float64),
-        "reconstruction_dissimilarity": inputs.dissimilarity.astype(np.float64),
-        "centre_distance": nearest,
-        "centre_equidistance": equidistance,
-        "contradiction": contradiction(latent, readout, logits.argmax(1)),
-        "latent_entropy": entropy(latent),
         "blur": -np.log(sharpness(grey, channels) + 1),
         "darkness": -brightness(grey, channels),
         "smallness": -np.log(inputs.smallest_side.astype(np.float64)),
     }
-    return {name: values[name] for name in SIGNALS}
+    if latent_map is not None:
+        if inputs.reconstruction is None:
+            raise ValueError("a latent map needs an autoencoder's reconstruction")
+        values |= _autoencoded(inputs.reconstruction, latent_map, logits.argmax(1))
+    return {name: values[name] for name in SIGNALS if name in values}
+
+
+def _autoencoded(
+    reconstruction: Reconstruction, latent_map: LatentMap, predicted: NDArray[np.int64]
+) -> dict[str, Floats]:
+    """The values of AUTOENCODED."""
+    latent = reconstruction.latent.astype(np.float64)
+    centres, readout = (part.astype(np.float64) for part in latent_map)
+    nearest, equidistance = centre_distances(latent, centres)
+    return {
+        "reconstruction_l1": reconstruction.l1.astype(np.float64),
+        "reconstruction_dissimilarity": reconstruction.dissimilarity.astype(np.float64),
+        "centre_distance": nearest,
+        "centre_equidistance": equidistance,
+        "contradiction": contradiction(latent, readout, predicted),
+        "latent_entropy": entropy(latent),
+    }
 
 
 def softmax(logits: NDArray[np.floating]) -> Floats:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
+from phototriage.difficulty.signals import Reconstruction
 from phototriage.model_folder.graph_check import check_inputs
 from phototriage.model_folder.manifest import IMAGES, Manifest, Role
 from phototriage.runtime.batching import NO_DEADLINE
@@ -13,15 +12,6 @@ from phototriage.runtime.sessions import Floats, Images, Sessions, batcher
 from phototriage.settings import Settings
 
 AUTOENCODER_ROLES: tuple[Role, ...] = ("latent", "reconstruction_error")
-
-
-class Reconstruction(NamedTuple):
-    """How well images can be drawn again from a few numbers. latent (N, D) in [0, 1]; l1 (N): mean absolute difference
-    of pixels in [0, 1]; dissimilarity (N): 1 − SSIM. All float32."""
-
-    latent: Floats
-    l1: Floats
-    dissimilarity: Floats
 
 
 class Autoencoder:

@@ -26,7 +26,7 @@ class DifficultyModels(NamedTuple):
     """What tells how hard an image is for a classifier."""
 
     classifier: Classifier
-    autoencoder: Autoencoder
+    autoencoder: Autoencoder | None
     difficulty: Difficulty
 
 
@@ -83,7 +83,8 @@ class Models:
                 f"The classifier {classifier.name!r} has no difficulty score{scored}. Fit one: "
                 "python -m training.difficulty"
             )
-        return DifficultyModels(classifier, self.autoencoders[difficulty.config.autoencoder], difficulty)
+        name = difficulty.config.autoencoder
+        return DifficultyModels(classifier, None if name is None else self.autoencoders[name], difficulty)
 
 
 def load_difficulty(classifier: Manifest, folder: Path, autoencoders: Mapping[str, Autoencoder]) -> Difficulty | None:
@@ -92,6 +93,8 @@ def load_difficulty(classifier: Manifest, folder: Path, autoencoders: Mapping[st
     config = classifier.difficulty
     if config is None:
         return None
+    if config.autoencoder is None:
+        return predictor.read(config, folder, len(classifier.labels), None)
     remedy = "Export that one again, or fit the score again: python -m training.difficulty"
     if config.autoencoder not in autoencoders:
         raise ModelFolderError(
@@ -126,6 +129,7 @@ def load_needed(settings: Settings, kinds: Collection[Kind], classifier: str | N
         defaults[f"default_{kind}"] = (named if is_there else chosen) if is_needed else None
     names = set(defaults.values())
     names |= {each.difficulty.autoencoder for each in manifests.values() if each.name in names and each.difficulty}
+    names.discard(None)
     chosen_settings = settings.model_copy(update=defaults)
     return assemble(
         chosen_settings,

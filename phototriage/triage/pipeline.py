@@ -229,9 +229,8 @@ def _classifier_parts(plan: Plan, classifier: Classifier, upright: Upright, dead
     difficulty_models = plan.difficulty_models
     with timed("decode"):
         prepared = resize(upright, classifier.manifest.input)
-        small = None  # the autoencoder's input
-        if difficulty_models is not None:
-            small = resize(upright, difficulty_models.autoencoder.manifest.input).pixels[np.newaxis]
+        autoencoder = None if difficulty_models is None else difficulty_models.autoencoder
+        small = None if autoencoder is None else resize(upright, autoencoder.manifest.input).pixels[np.newaxis]
     images, weights, vector, prediction = prepared.pixels[np.newaxis], None, None, None
     if "saliency" in plan.parts:
         weights = np.zeros((1, len(classifier.labels)), np.float32)  # of the predicted label, where none is asked for
@@ -241,11 +240,10 @@ def _classifier_parts(plan: Plan, classifier: Classifier, upright: Upright, dead
         outputs = classifier.run(images, weights, deadline)
         if plan.tail is not None and outputs.shared is not None:
             vector = plan.tail.embed(outputs.shared, images, deadline)[0]
-        if difficulty_models is not None and small is not None:
-            measured = difficulty_models.autoencoder.measure(small, deadline)
-            inputs = SignalInputs(
-                outputs.logits, *measured, images, np.array([upright.smallest_side]), outputs.features
-            )
+        if difficulty_models is not None:
+            measured = None if autoencoder is None or small is None else autoencoder.measure(small, deadline)
+            side = np.array([upright.smallest_side])
+            inputs = SignalInputs(outputs.logits, images, side, measured, outputs.features)
             prediction = difficulty_models.difficulty.predict(inputs, [plan.label])[0]
     gradient = None if outputs.gradient is None else outputs.gradient[0]
     return PipelineOutputs(outputs.logits[0], gradient, prepared.geometry, prediction, vector)

@@ -102,7 +102,7 @@ class DifficultyReason(Answer):
 
 
 class DifficultyResponse(Answer):
-    model: ModelName = Field(description="The classifier; its manifest names the autoencoder")
+    model: ModelName = Field(description="The classifier; its manifest names the autoencoder, if there is one")
     score: float = Field(
         ge=0,
         le=1,

@@ -15,8 +15,11 @@ from phototriage.verification.signature import Signature
 
 # Chosen on validation pairs: `python -m benchmarks.screening`.
 LEAST_POINTS = 8  # that agree
-LEAST_MEDIAN = 0.5  # or the coarse correlation, median over places
-WHOLE, PART = wholes, containments  # ways in which one is laid over the other
+Ways = Callable[[Signature, Signature], Iterator[Hypothesis]]  # in which one is laid over the other
+WHOLE: Ways = wholes
+PART: Ways = containments
+# Or the coarse correlation, median over places. A part is slid to where it correlates most, so by chance it does more.
+LEAST_MEDIAN: dict[Ways, float] = {WHOLE: 0.5, PART: 0.7}
 
 
 def may_be_same(a: Signature, b: Signature) -> bool:
@@ -32,7 +35,7 @@ def has_points(a: Signature, b: Signature) -> bool:
     return any(agreeing(corners, b.corners) >= LEAST_POINTS for corners in (a.corners, a.mirrored_corners))
 
 
-def correlates(a: Signature, b: Signature, ways: Callable[[Signature, Signature], Iterator[Hypothesis]]) -> bool:
+def correlates(a: Signature, b: Signature, ways: Ways) -> bool:
     """Whether, coarsely, one lies over the other in any of these ways."""
     overlays = (lay_over(a, b, hypothesis) for hypothesis in ways(a, b))
-    return any(overlay is not None and glance(overlay).median >= LEAST_MEDIAN for overlay in overlays)
+    return any(overlay is not None and glance(overlay).median >= LEAST_MEDIAN[ways] for overlay in overlays)

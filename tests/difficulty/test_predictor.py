@@ -11,9 +11,9 @@ from pydantic import ValidationError
 
 from phototriage.common.errors import ModelFolderError
 from phototriage.difficulty import predictor
-from phototriage.difficulty.config import FILE_NAME, MAX_DEVIATIONS, Formula, SignalWeight
+from phototriage.difficulty.config import FILE_NAME, MAX_DEVIATIONS, DifficultyConfig, Formula, SignalWeight
 from phototriage.difficulty.predictor import MISLABELLED, SCALES, STEPS, Difficulty, log_odds_of
-from phototriage.difficulty.signals import SIGNALS, SignalInputs
+from phototriage.difficulty.signals import SIGNALS, Reconstruction, SignalInputs
 from tests.scored_models import CENTRES, LATENT_MAP, difficulty_config, scales
 
 
@@ -21,13 +21,16 @@ def inputs(count: int = 1, **changes: Any) -> SignalInputs:
     """Images that nothing is remarkable about: logits of the first class, latents at its centre, grey pixels."""
     fields: dict[str, Any] = {
         "logits": np.tile(np.array([9.0, 0, 0], np.float32), (count, 1)),
-        "latent": np.tile(CENTRES[:1], (count, 1)),
-        "l1": np.full(count, 0.1, np.float32),
-        "dissimilarity": np.full(count, 0.5, np.float32),
         "pixels": np.full((count, 8, 8, 3), 102, np.uint8),
         "smallest_side": np.full(count, 300),
     }
-    return SignalInputs(**(fields | changes))
+    drawn = {
+        "latent": np.tile(CENTRES[:1], (count, 1)),
+        "l1": np.full(count, 0.1, np.float32),
+        "dissimilarity": np.full(count, 0.5, np.float32),
+    }
+    drawn |= {name: changes.pop(name) for name in list(changes) if name in drawn}
+    return SignalInputs(**({"reconstruction": Reconstruction(**drawn)} | fields | changes))
 
 
 def scored(**changes: Any) -> Difficulty:
@@ -143,7 +146,7 @@ def test_files_of_other_models_and_of_none_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelFolderError, match=r"of shapes \(3, 3\), \(4, 3\); the models have 2 classes"):
         predictor.read(one.config, tmp_path, 2, 3)
     with np.load(tmp_path / FILE_NAME) as file:
-        arrays = {name: file[name] for name in SCALES if name != "blur"}
+        arrays = {name: file[name] for name in (*SCALES, *SIGNALS) if name != "blur"}
     np.savez(tmp_path / FILE_NAME, **arrays)
     with pytest.raises(ModelFolderError, match="can't be read"):
         predictor.read(one.config, tmp_path, 3, 3)
@@ -157,6 +160,17 @@ def test_weights_of_signals_that_are_none_are_refused() -> None:
         Formula(weights={"loudness": SignalWeight(mean=0, deviation=1, weight=1)}, intercept=0)
     with pytest.raises(ValidationError):
         Formula(weights={}, intercept=0)
+
+
+def test_what_a_config_scores_by_is_whole() -> None:
+    fields = difficulty_config("1").model_dump()
+    DifficultyConfig.model_validate(fields)
+    for part in ("autoencoder", "formula", "reference"):
+        with pytest.raises(ValidationError, match="belong together"):
+            DifficultyConfig.model_validate(fields | {part: None})
+    absent = dict.fromkeys(("autoencoder", "autoencoder_version", "formula", "reference"))
+    with pytest.raises(ValidationError, match="nothing to score by"):
+        DifficultyConfig.model_validate(fields | absent)
 
 
 def test_sums_are_looked_up_among_knots() -> None:

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from phototriage.difficulty.signals import (
+    AUTOENCODED,
     KINDS,
     SIGNALS,
     LatentMap,
+    Reconstruction,
     SignalInputs,
     brightness,
     centre_distances,
@@ -101,11 +103,13 @@ def test_signals_are_finite_for_every_input_and_higher_for_what_is_harder() -> N
     pixels = np.stack([rng.integers(0, 256, (8, 8, 3), np.uint8), np.zeros((8, 8, 3), np.uint8)])
     inputs = SignalInputs(
         logits=np.array([[9.0, 0], [0.1, 0]], np.float32),
-        latent=np.array([[1.0, 0, 0], [0.5, 0.5, 0]], np.float32),
-        l1=np.array([0.1, 0.4], np.float32),
-        dissimilarity=np.array([0.1, 0.9], np.float32),
         pixels=pixels,
         smallest_side=np.array([500, 1]),
+        reconstruction=Reconstruction(
+            latent=np.array([[1.0, 0, 0], [0.5, 0.5, 0]], np.float32),
+            l1=np.array([0.1, 0.4], np.float32),
+            dissimilarity=np.array([0.1, 0.9], np.float32),
+        ),
     )
     readout = np.array([[0.0, 0], [1, 0], [0, 1], [0, 0]])
     values = signals(inputs, LatentMap(np.array([[1.0, 0, 0], [0, 1, 0]]), readout))
@@ -114,3 +118,7 @@ def test_signals_are_finite_for_every_input_and_higher_for_what_is_harder() -> N
     for name, (easy, hard) in values.items():
         assert np.isfinite([easy, hard]).all(), name
         assert hard > easy, name
+    plain = signals(inputs._replace(reconstruction=None), None)
+    assert plain == {name: pytest.approx(values[name]) for name in SIGNALS if name not in AUTOENCODED}
+    with pytest.raises(ValueError, match="needs an autoencoder's"):
+        signals(inputs._replace(reconstruction=None), LatentMap(np.eye(2), readout))

@@ -197,6 +197,9 @@ def test_a_folder_is_ranked_hardest_first(
     assert (found[0]["review"], found[1]["review"]) == ("1", "0")
     assert float(found[0]["blur"]) == pytest.approx(answer.components["blur"], abs=1e-5)
     assert "given_label" not in found[0]
+    assert "p_error" not in found[0]
+    assert main(["rank", str(photos), "-o", str(output), "--by", "p_error"]) == 2
+    assert "has no p_error. Fit it: python -m training.difficulty" in capsys.readouterr().err
     text = page.read_text(encoding="utf-8")
     assert text.count("<img src=") == 10
     assert text.count('class="marked"') == 2

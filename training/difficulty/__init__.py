@@ -1,4 +1,4 @@
-"""Fitting the difficulty score of an exported classifier.
+"""Fitting the difficulty of an exported classifier.
 
-`python -m training.difficulty --data FOLDER --classifier NAME --autoencoder NAME`.
+`python -m training.difficulty --data FOLDER --classifier NAME`.
 """

@@ -12,11 +12,12 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from phototriage.difficulty import predictor
 from phototriage.difficulty.config import DifficultyConfig, Formula, ReferenceNetworks, SignalWeight
+from phototriage.difficulty.depths import DepthMap
 from phototriage.difficulty.predictor import Difficulty
 from phototriage.difficulty.signals import SIGNALS, Floats, LatentMap, SignalInputs, log_odds, signals
-from training.difficulty.answers import Answering
-from training.difficulty.metrics import auroc, mean_auroc
+from training.answers.formulas import Answering
 from training.sources.files import DataError
+from training.statistics.mistakes import auroc, mean_auroc
 
 DIGITS = 6
 SMALLEST_DEVIATION = 1e-6
@@ -180,10 +181,19 @@ def fit(
         images=len(held_out.labels),
         answers=None if answering is None else answering.answers,
     )
-    depths = None if answering is None else answering.depths
-    unscaled = Difficulty(rule, latent_map, {}, depths)
-    hardest = float(np.quantile(unscaled.scores(unscaled.signals(held_out.seen)), 1 - workload))
-    rule = rule.model_copy(update={"review_from": round(hardest, DIGITS)})
-    labels = [int(label) for label in held_out.labels]
-    scored = predictor.fit_scales(rule, held_out.seen, latent_map, labels, depths)
+    scored = scaled(rule, held_out.seen, held_out.labels, latent_map, None if answering is None else answering.depths)
     return scored, out_of_fold(found, held_out, boost)
+
+
+def scaled(
+    rule: DifficultyConfig,
+    seen: SignalInputs,
+    labels: NDArray[np.int64],
+    latent_map: LatentMap | None,
+    depths: DepthMap | None,
+) -> Difficulty:
+    """The score by `rule`, with its scales and its threshold of review, from held-out images and their labels (n,)."""
+    unscaled = Difficulty(rule, latent_map, {}, depths)
+    hardest = float(np.quantile(unscaled.scores(unscaled.signals(seen)), 1 - rule.workload))
+    rule = rule.model_copy(update={"review_from": round(hardest, DIGITS)})
+    return predictor.fit_scales(rule, seen, latent_map, [int(label) for label in labels], depths)

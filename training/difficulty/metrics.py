@@ -1,24 +1,19 @@
-"""How well a score tells which images a classifier gets wrong, and how well it could at best."""
+"""What reference networks get wrong, how well a score tells it, and how well it could at best."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
+from phototriage.difficulty.config import METRIC_PREFIX
 from phototriage.model_folder.manifest import Metric
 from training.loop.evaluation import metric_of
 from training.statistics.intervals import Figure
+from training.statistics.mistakes import RESAMPLES, Flags, Floats, auroc, bootstrap, brier_skill, lift, mean_auroc
 
-Floats = NDArray[np.floating]
-Flags = NDArray[np.bool_]
 CHANCE = 0.5
-PREFIX = "difficulty: "  # of a score's figures among a model's
-RESAMPLES = 1000
-
-Statistic = Callable[[Floats, Flags], float]  # of a score (n,) and mistakes (S, n)
 
 
 def mistakes(probabilities: Floats, labels: NDArray[np.int64]) -> Flags:
@@ -44,24 +39,6 @@ def hard_subset(loss: Floats, labels: NDArray[np.int64], share: float = 0.2) -> 
     return hard
 
 
-def auroc(score: Floats, wrong: Flags) -> float:
-    """Of a score (n,) for mistakes (n,). Raises ValueError where all or none are wrong."""
-    _require_both(wrong)
-    mistakes = int(wrong.sum())
-    ranks = rankdata(score)[wrong].sum()
-    return float((ranks - mistakes * (mistakes + 1) / 2) / (mistakes * (len(wrong) - mistakes)))
-
-
-def _require_both(wrong: Flags) -> None:
-    if wrong.all() or not wrong.any():
-        raise ValueError("a network that is always or never wrong tells nothing of difficulty")
-
-
-def mean_auroc(score: Floats, wrong: Flags) -> float:
-    """Averaged over the networks of `wrong` (S, n)."""
-    return float(np.mean([auroc(score, one) for one in wrong]))
-
-
 def ceiling(wrong: Flags) -> float:
     """How well the other networks' share of mistakes on an image tells one network's, averaged over the networks of
     `wrong` (S, n), S at least 2: a network's mistakes are partly luck, which no score knows."""
@@ -77,56 +54,6 @@ def share_of_ceiling(score: Floats, wrong: Flags) -> float:
     if best <= 0:
         raise ValueError("the networks' mistakes tell nothing of each other")
     return (mean_auroc(score, wrong) - CHANCE) / best
-
-
-def brier_skill(probability: Floats, wrong: Flags) -> float:
-    """1 less the mean squared error over that of the base rate, over all networks of `wrong` (S, n). Raises ValueError
-    where all or none are wrong."""
-    _require_both(wrong)
-    truth = wrong.astype(np.float64)
-    own = float(((probability - truth) ** 2).mean())
-    base = float(((truth.mean() - truth) ** 2).mean())
-    return 1 - own / base
-
-
-def ceiling_lift(wrong: Flags, workload: float = 0.1) -> float:
-    """`lift` of the other networks' share of mistakes for one network's, averaged over the networks of `wrong` (S, n).
-    Where that share ties, as of few networks it often does, the first of equal ones count."""
-    others = [(np.delete(wrong, place, 0).mean(0), one) for place, one in enumerate(wrong)]
-    return float(np.mean([lift(share, one[np.newaxis], workload) for share, one in others]))
-
-
-def lift(score: Floats, wrong: Flags, workload: float = 0.1) -> float:
-    """The share of mistakes among the `workload` of images that the score calls hardest, over their share among all;
-    the first of equal ones. Raises ValueError where all or none are wrong."""
-    _require_both(wrong)
-    hardest = np.argsort(-score, kind="stable")[: max(1, round(workload * len(score)))]
-    return float(wrong[:, hardest].mean() / wrong.mean())
-
-
-def bootstrap(
-    statistic: Callable[[NDArray[np.int64]], float], n: int, *, seed: int = 0, resamples: int = RESAMPLES
-) -> tuple[float, float]:
-    """95 % interval of `statistic`, a function of chosen rows, by drawing the n images anew (percentile bootstrap).
-    Draws of which it can't be told, since they hold no mistake, are left out."""
-    rng = np.random.default_rng(seed)
-    found = []
-    for _ in range(resamples):
-        try:
-            found.append(statistic(rng.integers(0, n, n)))
-        except ValueError:
-            continue
-    if not found:
-        raise ValueError("no draw of the images holds both mistakes and none")
-    low, high = np.quantile(found, (0.025, 0.975))
-    return float(low), float(high)
-
-
-def interval_of(statistic: Callable[[Flags, NDArray[np.int64]], float], wrong: Flags) -> str:
-    """`statistic` of the mistakes (S, m) at rows (m,), for all n and, in brackets, its interval."""
-    n = wrong.shape[1]
-    low, high = bootstrap(lambda rows: statistic(wrong[:, rows], rows), n)
-    return f"{statistic(wrong, np.arange(n)):.3f} ({low:.3f}–{high:.3f})"
 
 
 def figures(
@@ -153,20 +80,5 @@ def figures(
             low, high = bootstrap(statistic, len(score), resamples=resamples)
         except ValueError:
             continue  # a network that is always right tells nothing
-        found.append(metric_of(PREFIX + name, Figure(value, low, high, len(score)), photos, split, digits=4))
-    return found
-
-
-def peer_differences(
-    score: Floats, peers: Sequence[Floats], wrong: Flags, *, resamples: int = RESAMPLES
-) -> list[tuple[float, tuple[float, float]]]:
-    """Of each peer (n,): how much more AUROC `score` has, with the interval of the paired difference."""
-    everything = np.arange(len(score))
-    found = []
-    for peer in peers:
-
-        def gain(rows: NDArray[np.int64], peer: Floats = peer) -> float:
-            return mean_auroc(score[rows], wrong[:, rows]) - mean_auroc(peer[rows], wrong[:, rows])
-
-        found.append((gain(everything), bootstrap(gain, len(score), resamples=resamples)))
+        found.append(metric_of(METRIC_PREFIX + name, Figure(value, low, high, len(score)), photos, split, digits=4))
     return found

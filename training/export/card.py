@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from phototriage.common.atomic_writes import atomic_file
-from phototriage.difficulty.config import Answers
+from phototriage.difficulty.config import Answers, DifficultyConfig
 from phototriage.duplicates import layout
 from phototriage.duplicates.layout_rescoring import LayoutRescoring
 from phototriage.model_folder.manifest import Manifest, Metric
@@ -148,16 +148,25 @@ def _verification_lines(manifest: Manifest) -> list[str]:
 def _difficulty_lines(manifest: Manifest) -> list[str]:
     rule = manifest.difficulty
     assert rule is not None
+    review = f"Review from a score of {rule.review_from}: the hardest {rule.workload:.0%}."
+    lines = [DIFFICULTY]
+    if rule.answers is not None:
+        lines += _answer_lines(rule.answers, f"{rule.images:,} validation images of {rule.data}", review)
+    return lines + _formula_lines(rule, "" if rule.answers is not None else f" {review}")
+
+
+def _formula_lines(rule: DifficultyConfig, review: str) -> list[str]:
+    """Of the score by reference networks, if there is one."""
+    if rule.formula is None or rule.reference is None:
+        return []
     reference = rule.reference
     return [
-        DIFFICULTY,
-        *([] if rule.answers is None else _answer_lines(rule.answers)),
         f"{'The' if rule.answers is None else 'By small networks, the'} probability that a reference network errs: a "
         f"{reference.trunk} of {reference.parameters:,} parameters on "
         f"{reference.size} px, {reference.epochs} epochs on half of the train images. Fitted to the mistakes of "
         f"{reference.networks} such networks on {rule.images:,} validation images of {rule.data}, of which they get "
         f"{reference.mistakes:.1%} wrong; percentiles refer to these. Autoencoder: {rule.autoencoder}, version "
-        f"{rule.autoencoder_version}. Review from a score of {rule.review_from}: the hardest {rule.workload:.0%}.",
+        f"{rule.autoencoder_version}.{review}",
         "",
         "| signal | mean | deviation | weight |",
         "| --- | --- | --- | --- |",
@@ -169,14 +178,16 @@ def _difficulty_lines(manifest: Manifest) -> list[str]:
     ]
 
 
-def _answer_lines(answers: Answers) -> list[str]:
+def _answer_lines(answers: Answers, images: str, review: str) -> list[str]:
     formulas = {"p_error": answers.error, "p_hard": answers.hard, "p_foreign": answers.foreign}
     return [
         "The score is the probability that the answer can't be trusted, 1 − (1 − p_error) (1 − p_foreign): that the "
-        f"classifier is wrong, fitted to its {answers.mistakes} mistakes and those of {answers.judges} linear models "
-        f"on a published backbone ({answers.hard_share:.1%} of the images), or that the image is of none of the "
-        f"labels, fitted to {answers.foreign_images} such images, which are taken for {answers.foreign_share:.0%} of "
-        "all. p_hard is the probability that those models are wrong.",
+        f"classifier is wrong, fitted to {answers.replica_mistakes} mistakes of two replicas about train images that "
+        f"they hadn't learned and to its own {answers.mistakes} mistakes about {images}; or that the image is of none "
+        f"of the labels, fitted to {answers.foreign_images} such images, which are taken for "
+        f"{answers.foreign_share:.0%} of all. p_hard is the probability that {answers.judges} linear models on a "
+        f"published backbone are wrong, as they are about {answers.hard_share:.1%} of these images. Percentiles refer "
+        f"to them. {review}",
         "",
         "| answer | signal | mean | deviation | weight |",
         "| --- | --- | --- | --- | --- |",

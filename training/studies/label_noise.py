@@ -32,11 +32,11 @@ from training.data.label_noise import found_in_budget, margin_doubt, with_noise
 from training.data.loading import load
 from training.data.pixel_cache import cached_pixels
 from training.data.square_input import square_input
-from training.difficulty.metrics import auroc
 from training.featout.featout import evaluation_mode
 from training.loop.compute import Compute, use_bf16
 from training.loop.run_folder import claim_folder
 from training.networks.classifier import Classifier, NetworkSpec
+from training.statistics.mistakes import auroc
 from training.statistics.seeds import mean_cell
 from training.statistics.tables import table as markdown
 from training.studies.command import add_folder_options, kept_json, run_study, study_parser, surroundings

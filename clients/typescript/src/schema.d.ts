@@ -270,6 +270,11 @@ export interface components {
             last: string;
             /** Mistakes */
             mistakes: number;
+            /**
+             * Replica Mistakes
+             * @default 0
+             */
+            replica_mistakes?: number;
         };
         /**
          * BatchItem
@@ -359,26 +364,38 @@ export interface components {
         };
         /**
          * DifficultyConfig
-         * @description The score is the probability that a reference network makes a mistake; with `answers`, that the answer can't be
-         *     trusted: 1 − (1 − error) (1 − foreign).
+         * @description The score is the probability that the answer can't be trusted, 1 − (1 − error) (1 − foreign) of `answers`; or,
+         *     where there are none, that a reference network makes a mistake, by `formula`. An autoencoder is part of it where its
+         *     signals are: always with a formula.
          */
         DifficultyConfig: {
             /** @default null */
             answers?: components["schemas"]["Answers"] | null;
-            /** Autoencoder */
-            autoencoder: string;
-            /** Autoencoder Version */
-            autoencoder_version: string;
+            /**
+             * Autoencoder
+             * @default null
+             */
+            autoencoder?: string | null;
+            /**
+             * Autoencoder Version
+             * @default null
+             */
+            autoencoder_version?: string | null;
             /** Data */
             data: string;
-            /** Doubt Boost */
-            doubt_boost: number;
-            formula: components["schemas"]["Formula"];
+            /**
+             * Doubt Boost
+             * @default 0
+             */
+            doubt_boost?: number;
+            /** @default null */
+            formula?: components["schemas"]["Formula"] | null;
             /** Group By */
             group_by: string | null;
             /** Images */
             images: number;
-            reference: components["schemas"]["ReferenceNetworks"];
+            /** @default null */
+            reference?: components["schemas"]["ReferenceNetworks"] | null;
             /** Review From */
             review_from: number;
             /** Sha256 */
@@ -422,7 +439,7 @@ export interface components {
             components: {
                 [key: string]: number;
             };
-            /** @description The classifier; its manifest names the autoencoder */
+            /** @description The classifier; its manifest names the autoencoder, if there is one */
             model: components["schemas"]["ModelName"];
             /**
              * P Error

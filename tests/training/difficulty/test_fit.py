@@ -12,13 +12,13 @@ from phototriage.difficulty.predictor import log_odds_of
 from phototriage.difficulty.signals import (
     SIGNALS,
     LatentMap,
+    Reconstruction,
     SignalInputs,
     log_odds,
     reference_log_probabilities,
     signals,
     softmax,
 )
-from training.difficulty import metrics as difficulty_metrics
 from training.difficulty.fit import (
     COST,
     FittedOn,
@@ -31,6 +31,7 @@ from training.difficulty.fit import (
     weigh,
 )
 from training.sources.files import DataError
+from training.statistics.mistakes import auroc, mean_auroc
 
 FITTED_ON = FittedOn(
     autoencoder="mine",
@@ -49,9 +50,11 @@ def drawn(seed: int = 0) -> tuple[SignalInputs, np.ndarray[tuple[int, ...], np.d
     l1 = rng.random(N)
     seen = SignalInputs(
         logits=rng.normal(size=(N, 2)).astype(np.float32),
-        latent=rng.random((N, 3)).astype(np.float32),
-        l1=l1.astype(np.float32),
-        dissimilarity=rng.random(N).astype(np.float32),
+        reconstruction=Reconstruction(
+            latent=rng.random((N, 3)).astype(np.float32),
+            l1=l1.astype(np.float32),
+            dissimilarity=rng.random(N).astype(np.float32),
+        ),
         pixels=rng.integers(0, 256, (N, 4, 4, 3), np.uint8),
         smallest_side=rng.integers(100, 500, N),
     )
@@ -73,7 +76,7 @@ def test_the_signal_that_decides_gets_the_weight() -> None:
     strongest = max(SIGNALS, key=lambda name: abs(weights[name].weight))
     assert strongest == "reconstruction_l1"
     assert weights[strongest].weight > 1
-    assert weights[strongest].mean == pytest.approx(float(seen.l1.mean()))
+    assert weights[strongest].mean == pytest.approx(float(signals(seen, LATENT_MAP)["reconstruction_l1"].mean()))
 
 
 def test_the_score_is_calibrated_and_sends_the_workload_to_review() -> None:
@@ -95,7 +98,7 @@ def test_scores_of_a_fold_come_from_the_other_folds() -> None:
     images = held_out(seen, wrong)
     folds = images.folds
     scores = out_of_fold(found, images, 0)
-    assert difficulty_metrics.mean_auroc(scores, wrong) > 0.75
+    assert mean_auroc(scores, wrong) > 0.75
     # What happens to one fold's own images doesn't move their scores.
     spoiled = wrong.copy()
     spoiled[:, folds == 0] = ~spoiled[:, folds == 0]
@@ -108,7 +111,7 @@ def test_signals_that_say_nothing_are_worth_nothing_out_of_fold() -> None:
     seen, _ = drawn()
     wrong = np.random.default_rng(1).random((4, N)) < 0.3
     scores = out_of_fold(signals(seen, LATENT_MAP), held_out(seen, wrong), 0)
-    assert 0.42 < difficulty_metrics.mean_auroc(scores, wrong) < 0.58
+    assert 0.42 < mean_auroc(scores, wrong) < 0.58
 
 
 def test_centres_are_means_of_images_that_most_networks_got_right() -> None:
@@ -141,9 +144,9 @@ def test_the_classifiers_doubt_weighs_more_where_that_tells_its_own_mistakes() -
     boost = choose_boost(found, images)
     assert boost > 0
     scores = {one: out_of_fold(found, images, one) for one in (0.0, boost)}
-    own = [difficulty_metrics.auroc(one, images.own) for one in scores.values()]
+    own = [auroc(one, images.own) for one in scores.values()]
     assert own[1] > own[0]
-    cost = [difficulty_metrics.mean_auroc(one, wrong) for one in scores.values()]
+    cost = [mean_auroc(one, wrong) for one in scores.values()]
     assert cost[0] - cost[1] <= COST
     # It still means what it says.
     assert scores[boost].mean() == pytest.approx(wrong.mean(), abs=0.01)

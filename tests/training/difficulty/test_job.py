@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from pathlib import Path
@@ -11,18 +12,21 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from benchmarks import difficulty as benchmark_module
+from benchmarks import other_families
 from benchmarks.difficulty import main as benchmark
 from benchmarks.difficulty_cost import main as cost
+from phototriage.cli.command import main as command
 from phototriage.difficulty.depths import DEPTH_SIGNALS
-from phototriage.difficulty.signals import SIGNALS
+from phototriage.difficulty.signals import AUTOENCODED, SIGNALS
 from phototriage.model_folder import manifest
 from phototriage.models.model_set import load_models
 from phototriage.settings import Settings
 from phototriage.triage import pipeline
 from tests.shapes import shapes_folder
+from training.answers import answering, features
 from training.autoencoder.job import main as train_autoencoder
 from training.classifier.job import main as train_classifier
-from training.difficulty import answering
 from training.difficulty.job import main
 from training.export.model_folder import main as export
 
@@ -68,16 +72,84 @@ def place(exported: Path, tmp_path: Path) -> Path:
     return tmp_path / "place"
 
 
-def fit(place: Path, photos: Path, *more: str, autoencoder: str = "mine_autoencoder") -> int:
-    models = ["--classifier", "mine", "--autoencoder", autoencoder, "--models", str(place / "models")]
+def fit(place: Path, photos: Path, *more: str, autoencoder: str | None = "mine_autoencoder") -> int:
+    models = ["--classifier", "mine", "--models", str(place / "models")]
+    models += [] if autoencoder is None else ["--autoencoder", autoencoder]
     return main(["--data", str(photos), *models, "--runs", str(place / "runs"), *QUICK, *more])
+
+
+def ranked(place: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder is ranked by any of the answers, and its table has them all."""
+    monkeypatch.setenv("PHOTOTRIAGE_MODELS_DIRECTORY", str(place / "models"))
+    for key in ("p_error", "p_hard", "p_foreign"):
+        output, page = place / f"{key}.csv", place / f"{key}.html"
+        assert command(["rank", str(photos), "-o", str(output), "--by", key, "--gallery", str(page)]) == 0
+        with output.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        found = [float(row[key]) for row in rows]
+        assert found == sorted(found, reverse=True)
+        assert len(set(found)) > 10
+        for row in rows:
+            trusted = (1 - float(row["p_error"])) * (1 - float(row["p_foreign"]))
+            assert float(row["score"]) == pytest.approx(1 - trusted, abs=5e-6)
+        assert "inner_contradiction" in rows[0]
+        assert "reconstruction_l1" not in rows[0]
+        assert "p_hard 0." in page.read_text(encoding="utf-8")
+
+
+def test_answers_need_no_autoencoder(
+    place: Path, photos: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = manifest.read(place / "models/mine")
+    assert fit(place, photos, autoencoder=None) == 0
+    told = capsys.readouterr()
+    assert "p_error" in told.out
+    assert "replica of mine, " in told.err
+    assert "reference 0" not in told.err
+    after = manifest.read(place / "models/mine")
+    rule = after.difficulty
+    assert rule is not None
+    assert rule.answers is not None
+    assert (rule.autoencoder, rule.formula, rule.reference) == (None, None, None)
+    assert rule.answers.replica_mistakes > 0
+    assert rule.images == before.data.images["val"]
+    shutil.rmtree(place / "models/mine_autoencoder")
+    models = load_models(Settings(models_directory=place / "models", threads=1, provider="cpu"))
+    found = pipeline.difficulty(models, (photos / "disk/000.png").read_bytes())
+    assert set(found.components) == {*SIGNALS, *DEPTH_SIGNALS} - set(AUTOENCODED)
+    assert found.p_error is not None
+    assert found.p_foreign is not None
+    assert found.score == pytest.approx(1 - (1 - found.p_error) * (1 - found.p_foreign))
+    assert not (place / "runs/mine_difficulty").exists()
+    ranked(place, photos, monkeypatch)
+    assert fit(place, photos, autoencoder=None) == 0
+    assert "epoch" not in capsys.readouterr().err  # its replicas are kept
+    assert manifest.read(place / "models/mine") == after
+
+
+def test_without_features_an_autoencoder_is_needed(
+    place: Path, photos: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise ValueError("it has no blocks, whose maps are wanted")
+
+    monkeypatch.setattr(features, "find_features", refuse)
+    before = manifest.read(place / "models/mine")
+    assert fit(place, photos, autoencoder=None) == 1
+    assert "give it: --autoencoder NAME" in capsys.readouterr().err
+    assert manifest.read(place / "models/mine") == before
+    assert fit(place, photos) == 0
+    assert "AUROC of reference mistakes" in capsys.readouterr().out
+    rule = manifest.read(place / "models/mine").difficulty
+    assert rule is not None
+    assert rule.answers is None
 
 
 def test_the_score_is_fitted_written_and_served(place: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = manifest.read(place / "models/mine")
     assert fit(place, photos) == 0
     told = capsys.readouterr()
-    assert "AUROC of reference mistakes" in told.out
+    assert "AUROC of its own" in told.out
     assert "was trained on another set" not in told.err
     assert "validation images are few, so scores will be rough; take 200 or more" in told.err
     after = manifest.read(place / "models/mine")
@@ -85,12 +157,13 @@ def test_the_score_is_fitted_written_and_served(place: Path, photos: Path, capsy
     assert rule is not None
     assert after.version != before.version
     assert rule.autoencoder_version == manifest.read(place / "models/mine_autoencoder").version
+    assert rule.reference is not None
     assert (rule.reference.networks, rule.reference.size, rule.reference.epochs) == (2, 16, 1)
     assert rule.images == before.data.images["val"]
     assert [metric for metric in after.metrics if not metric.name.startswith("difficulty")] == list(before.metrics)
     card = (place / "models/mine/CARD.md").read_text(encoding="utf-8")
     assert card.count("## Difficulty") == 1
-    assert "| difficulty: Brier skill |" in card
+    assert "| difficulty: AUROC of its own" in card
     models = load_models(Settings(models_directory=place / "models", threads=1, provider="cpu"))
     found = pipeline.difficulty(models, (photos / "disk/000.png").read_bytes())
     assert 0 < found.score < 1
@@ -212,29 +285,34 @@ def test_nonsense_is_refused(wrong: list[str], capsys: pytest.CaptureFixture[str
     assert "error" in capsys.readouterr().err
 
 
-def test_the_benchmark_asks_networks_that_the_score_was_not_fitted_to(
-    place: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_the_benchmark_tells_what_answers_are_worth(
+    place: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert fit(place, photos) == 0
     capsys.readouterr()
-    here = ["--model", "mine", "--models", str(place / "models")]
+    monkeypatch.setattr(benchmark_module, "EACH_DRAWN", 1)
+    # The packages of other backbones aren't part of a check: a linear layer on the pixels is a family too.
+    monkeypatch.setattr(
+        other_families,
+        "FAMILIES",
+        {"pixels": lambda: lambda images: images[:, ::32, ::32].mean(-1).reshape(len(images), -1)},
+    )
+    here = ["--model", "mine", "--models", str(place / "models"), "--runs", str(place / "runs")]
     kept, picture = tmp_path / "measured.json", tmp_path / "difficulty.png"
-    more = ["--runs", str(place / "runs"), "--seeds", "1", "--metrics", str(kept), "--picture", str(picture), *LOCAL]
-    assert benchmark(["--data", str(photos), *here, *more]) == 0
-    told = capsys.readouterr()
-    assert "reference 1, " in told.err
-    assert "reference 0, " not in told.err
-    assert "| difficulty score | " in told.out
-    assert told.out.count("\n| ") >= len(SIGNALS) + 1
-    assert "Brier skill" in told.out
+    more = ["--families", "--foreign", f"shapes={photos}", "--leave-out", "noise", "--picture", str(picture)]
+    members = ["--ensemble", str(place / "models/mine")]
+    assert benchmark(["--data", str(photos), *here, *more, *members, "--metrics", str(kept)]) == 0
+    told = capsys.readouterr().out
+    for expected in ("| **p_error** | ", "| entropy | ", "| ensemble | ", "| pixels | ", "| shapes | ", "| noise | "):
+        assert expected in told
     with Image.open(picture) as image:
         assert image.width > 500
     names = [metric["name"] for metric in json.loads(kept.read_text(encoding="utf-8"))]
-    assert "difficulty: share of the ceiling" in names
+    assert any("images of none" in name or "foreign" in name for name in names)
     assert fit(place, photos, "--metrics", str(kept)) == 0
-    splits = {metric.split for metric in manifest.read(place / "models/mine").metrics if "share" in metric.name}
+    splits = {metric.split for metric in manifest.read(place / "models/mine").metrics if "own" in metric.name}
     assert splits == {"test", "val, other folds"}
-    assert cost([*here, "--rounds", "2"]) == 0
+    assert cost(["--model", "mine", "--models", str(place / "models"), "--rounds", "2"]) == 0
     assert capsys.readouterr().out.count("difficulty / classify at ") == 3
 
 
@@ -242,7 +320,7 @@ def test_the_benchmark_refuses_another_set(place: Path, photos: Path, tmp_path: 
     assert fit(place, photos) == 0
     shapes_folder(tmp_path / "others", 30)
     here = ["--model", "mine", "--models", str(place / "models"), "--runs", str(place / "runs")]
-    assert benchmark(["--data", str(tmp_path / "others"), *here, *LOCAL]) == 1
+    assert benchmark(["--data", str(tmp_path / "others"), *here]) == 1
     assert benchmark(["--data", str(photos), "--model", "none", "--models", str(place / "models")]) == 1
     assert cost(["--model", "none", "--models", str(place / "models")]) == 1
 

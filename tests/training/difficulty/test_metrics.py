@@ -6,16 +6,8 @@ import numpy as np
 import pytest
 
 from training.difficulty import metrics as difficulty_metrics
-from training.difficulty.metrics import (
-    auroc,
-    brier_skill,
-    ceiling,
-    hard_subset,
-    lift,
-    losses,
-    mistakes,
-    share_of_ceiling,
-)
+from training.difficulty.metrics import ceiling, hard_subset, losses, mistakes, share_of_ceiling
+from training.statistics.mistakes import auroc, brier_skill, lift
 
 LABELS = np.array([0, 1, 1])
 SAID = np.array([[[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]], [[0.5, 0.5], [0.1, 0.9], [0.3, 0.7]]], np.float32)
@@ -50,29 +42,14 @@ def test_a_ceiling_and_the_share_of_it() -> None:
         auroc(np.zeros(3), np.zeros(3, bool))
 
 
-def test_skill_against_the_base_rate() -> None:
-    wrong = np.array([[True, False, False, False]])
-    assert brier_skill(np.full(4, 0.25), wrong) == pytest.approx(0)
-    assert brier_skill(wrong[0].astype(float), wrong) == 1
-    assert brier_skill(np.ones(4), wrong) < 0
-
-
-def test_the_lift_of_the_hardest_tenth() -> None:
-    wrong = np.zeros((1, 20), bool)
-    wrong[0, :4] = True
-    score = np.arange(20)[::-1].astype(float)
-    assert lift(score, wrong) == pytest.approx(1 / 0.2)
-    assert lift(-score, wrong) == 0
-
-
 def test_what_tells_nothing_is_refused_and_left_out() -> None:
     score = np.linspace(0, 1, 8)
     none, opposite = np.zeros((2, 8), bool), np.array([[True, False] * 4, [False, True] * 4])
-    for statistic in (difficulty_metrics.brier_skill, difficulty_metrics.lift, difficulty_metrics.share_of_ceiling):
+    for statistic in (brier_skill, lift, share_of_ceiling):
         with pytest.raises(ValueError, match="tells nothing"):
             statistic(score, none)
     with pytest.raises(ValueError, match="tell nothing of each other"):
-        difficulty_metrics.share_of_ceiling(score, opposite)
+        share_of_ceiling(score, opposite)
     named = [one.name for one in difficulty_metrics.figures(score, none, none[0], 0.1, "none", "val", resamples=20)]
     assert named == []
     few = np.zeros((2, 8), bool)

@@ -79,6 +79,7 @@ class Answers(_Part):
     hard: Formula
     foreign: Formula
     mistakes: int
+    replica_mistakes: int = 0
     judges: int
     hard_share: float
     foreign_images: int
@@ -88,13 +89,13 @@ class Answers(_Part):
 class DifficultyConfig(_Part):
     """How a classifier's difficulty score is made, and what it was fitted to."""
 
-    autoencoder: str
-    autoencoder_version: str
-    formula: Formula
-    doubt_boost: float
+    autoencoder: str | None = None
+    autoencoder_version: str | None = None
+    formula: Formula | None = None
+    doubt_boost: float = 0.0
     review_from: float
     workload: float
-    reference: ReferenceNetworks
+    reference: ReferenceNetworks | None = None
     data: str
     sha256: str
     group_by: str | None

@@ -18,7 +18,7 @@ def stand_ins(data: Dataset, rows: Sequence[int], count: int, seed: int = 0) -> 
     """About `count` images: one half are documents, charts, screens and so on, the other are pieces of two of the
     images `rows`, in random order."""
     each = max(1, count // (2 * len(KINDS)))
-    drawn = [_on_white(image) for kind in KINDS for image in draw_set(kind, each, seed)]
+    drawn = [on_white(image) for kind in KINDS for image in draw_set(kind, each, seed)]
     rng = np.random.default_rng(seed)
     pairs = rng.choice(np.asarray(rows), (max(1, count // 2), 2))
     return [*drawn, *(scrambled(data.image(int(one)), data.image(int(other)), rng) for one, other in pairs)]
@@ -37,7 +37,8 @@ def scrambled(one: Image.Image, other: Image.Image, rng: np.random.Generator) ->
     return Image.fromarray(mosaic)
 
 
-def _on_white(image: Image.Image) -> Image.Image:
+def on_white(image: Image.Image) -> Image.Image:
+    """RGB, with white where it is transparent."""
     ground = Image.new("RGBA", image.size, "white")
     ground.alpha_composite(image.convert("RGBA"))
     return ground.convert("RGB")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,23 +11,23 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from phototriage.difficulty.config import Answers, Formula
+from phototriage.difficulty.config import METRIC_PREFIX, Answers, Formula
 from phototriage.difficulty.depths import DepthMap, depth_signals
 from phototriage.difficulty.predictor import score
-from phototriage.difficulty.signals import Features, Floats, SignalInputs, margin
+from phototriage.difficulty.signals import Features, Floats, Reconstruction, SignalInputs, margin
 from phototriage.model_folder.manifest import Manifest, Metric
 from phototriage.settings import Settings
+from training.answers.features import FeatureReader, Seen, fit_depths, read_rows
+from training.answers.foreign import stand_ins
+from training.answers.formulas import Answering, Evidence, ReplicaEvidence, fit_answers
+from training.answers.judges import FOLDS, judged
+from training.answers.replicas import train_replicas
 from training.data.dataset import Dataset
 from training.data.loading import load
-from training.difficulty.answers import Answering, Evidence, fit_answers
-from training.difficulty.features import BATCH, FeatureReader, Seen, fit_depths
-from training.difficulty.features import joined as joined_parts
-from training.difficulty.foreign import stand_ins
-from training.difficulty.judges import FOLDS, judged
-from training.difficulty.metrics import PREFIX, auroc, bootstrap
 from training.loop.compute import Compute
 from training.loop.evaluation import metric_of
 from training.statistics.intervals import Figure
+from training.statistics.mistakes import auroc, bootstrap
 
 FOREIGN_IMAGES = 400  # drawn and mixed ones
 SPLIT = "val, other folds"
@@ -52,28 +51,15 @@ class Answered(NamedTuple):
     metrics: list[Metric]
 
 
-@dataclass(frozen=True)
-class _Read:
-    """Images as the classifier sees them."""
-
-    reader: FeatureReader
-    data: Dataset
-
-    def rows(self, rows: Sequence[int]) -> Seen:
-        batches = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
-        return joined_parts([self.reader.read([self.data.image(int(row)) for row in batch]) for batch in batches])
-
-
 def joined(parts: Sequence[SignalInputs]) -> SignalInputs:
     """Of several sets of images as one."""
     features = [part.features for part in parts if part.features is not None]
+    drawn = [part.reconstruction for part in parts if part.reconstruction is not None]
     return SignalInputs(
         logits=np.concatenate([part.logits for part in parts]),
-        latent=np.concatenate([part.latent for part in parts]),
-        l1=np.concatenate([part.l1 for part in parts]),
-        dissimilarity=np.concatenate([part.dissimilarity for part in parts]),
         pixels=np.concatenate([part.pixels for part in parts]),
         smallest_side=np.concatenate([part.smallest_side for part in parts]),
+        reconstruction=Reconstruction(*map(np.concatenate, zip(*drawn, strict=True))) if drawn else None,
         features=features_of(features) if features else None,
     )
 
@@ -84,33 +70,58 @@ def features_of(parts: Sequence[Features]) -> Features:
     return Features(np.concatenate(inner), np.concatenate(last))
 
 
-def answer(photos: Photos, folder: Path, manifest: Manifest, settings: Settings, compute: Compute) -> Answered | None:
-    """None, with a note on stderr, where the graph has no features at two depths, or where nothing was wrong."""
+def answer(
+    photos: Photos, folder: Path, manifest: Manifest, settings: Settings, compute: Compute, runs: Path
+) -> Answered | None:
+    """None, with a note on stderr, where the graph has no features at two depths, or where nothing was wrong. `runs`:
+    the folder in which replicas are kept."""
     data = photos.data
     try:
-        reader = FeatureReader(folder, manifest, settings)
-        read = _Read(reader, data)
-        train, val = read.rows(photos.train), read.rows(photos.val)
-        depths = fit_depths(train.features, data.targets[list(photos.train)])
-        foreign = reader.read(_foreign_images(photos))
-        evidence = Evidence(
-            values_of(val, depths),
-            val.logits.argmax(1) != data.targets[list(photos.val)],
-            judged(data, photos.train, photos.val, compute),
-            values_of(foreign, depths),
-        )
+        reader = FeatureReader.of(folder, manifest, settings)
+        evidence, depths, seen = gather(photos, reader, manifest, settings, compute, runs)
         answers = fit_answers(evidence, reader.tensors)
     except ValueError as error:
         print(f"note: {folder.name} has no answers by features, since {error}", file=sys.stderr)
         return None
     return Answered(
         Answering(depths, answers),
-        val.features,
+        seen.features,
         figures(evidence, data.folds(FOLDS)[list(photos.val)], reader, data.name),
     )
 
 
-def _foreign_images(photos: Photos) -> list[Image.Image]:
+def gather(
+    photos: Photos, reader: FeatureReader, manifest: Manifest, settings: Settings, compute: Compute, runs: Path
+) -> tuple[Evidence, DepthMap, Seen]:
+    """What answers are fitted to, what features say, and what the classifier gives for the held-out images."""
+    data = photos.data
+    train, val = read_rows(reader, data, photos.train), read_rows(reader, data, photos.val)
+    depths = fit_depths(train.features, data.targets[list(photos.train)])
+    foreign = reader.read(stand_in_images(photos))
+    evidence = Evidence(
+        values_of(val, depths),
+        val.logits.argmax(1) != data.targets[list(photos.val)],
+        judged(data, photos.train, photos.val, settings),
+        values_of(foreign, depths),
+        replica_evidence(photos, manifest, settings, compute, runs),
+    )
+    return evidence, depths, val
+
+
+def replica_evidence(
+    photos: Photos, manifest: Manifest, settings: Settings, compute: Compute, runs: Path
+) -> list[ReplicaEvidence]:
+    """Of each replica, about the train images that it hasn't learned."""
+    labels, found = photos.data.targets, []
+    for answer in train_replicas(photos.data, photos.train, manifest, settings, compute, runs):
+        depths = fit_depths(answer.learned.features, labels[answer.learned_rows])
+        wrong = answer.unseen.logits.argmax(1) != labels[answer.unseen_rows]
+        found.append(ReplicaEvidence(values_of(answer.unseen, depths), wrong))
+    return found
+
+
+def stand_in_images(photos: Photos) -> list[Image.Image]:
+    """Images of none of the classes: those of the folder that was given, or drawn and mixed ones."""
     if photos.foreign is None:
         return stand_ins(photos.data, photos.train, FOREIGN_IMAGES)
     given = load(photos.foreign, labelled=False)
@@ -128,7 +139,9 @@ def figures(evidence: Evidence, folds: NDArray[np.int64], reader: FeatureReader,
     by_fold = {}
     for fold in np.unique(folds):
         rest = folds != fold
-        part = Evidence(_at(evidence.values, rest), evidence.own[rest], evidence.judged[:, rest], evidence.foreign)
+        part = evidence._replace(
+            values=_at(evidence.values, rest), own=evidence.own[rest], judged=evidence.judged[:, rest]
+        )
         try:
             by_fold[fold] = fit_answers(part, reader.tensors)
         except ValueError:
@@ -145,7 +158,7 @@ def figures(evidence: Evidence, folds: NDArray[np.int64], reader: FeatureReader,
 
 def _figure(name: str, scores: Floats, wrong: NDArray[np.bool_], photos: str) -> Metric:
     low, high = bootstrap(lambda rows: auroc(scores[rows], wrong[rows]), len(wrong))
-    return metric_of(PREFIX + name, Figure(auroc(scores, wrong), low, high, len(wrong)), photos, SPLIT, digits=4)
+    return metric_of(METRIC_PREFIX + name, Figure(auroc(scores, wrong), low, high, len(wrong)), photos, SPLIT, digits=4)
 
 
 def _by(by_fold: dict[int, Answers], question: str, evidence: Evidence, folds: NDArray[np.int64]) -> Floats:

@@ -12,14 +12,17 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
+from phototriage.common.progress import Progress
 from phototriage.difficulty.depths import DepthMap, rooted
 from phototriage.difficulty.signals import Features
+from phototriage.images.input_config import InputConfig
 from phototriage.images.pixels import resize
 from phototriage.model_folder.manifest import IMAGES, MODEL_FILE, Manifest
 from phototriage.runtime.feature_tensors import find_features, with_features
 from phototriage.runtime.forward_graph import forward_only
 from phototriage.runtime.sessions import Sessions
 from phototriage.settings import Settings
+from training.data.dataset import Dataset
 
 BATCH = 32
 AXES = 64  # of each depth, at most
@@ -36,13 +39,18 @@ class Seen(NamedTuple):
 class FeatureReader:
     """Reads a classifier's features. Raises ValueError where its graph has none, as `find_features`."""
 
-    def __init__(self, folder: Path, manifest: Manifest, settings: Settings) -> None:
-        logits = manifest.output("logits").name
-        graph = forward_only(onnx.load(folder / MODEL_FILE), (logits,))
+    def __init__(self, model: onnx.ModelProto, logits: str, rule: InputConfig, name: str, settings: Settings) -> None:
+        graph = forward_only(model, (logits,))
         self.tensors = find_features(graph, logits)
         extended, names = with_features(graph, self.tensors)
-        self._rule, self._outputs = manifest.input, [logits, *names]
-        self._sessions = Sessions(extended.SerializeToString(), manifest.name, settings)
+        self.name, self._rule, self._outputs = name, rule, [logits, *names]
+        self._sessions = Sessions(extended.SerializeToString(), name, settings)
+
+    @classmethod
+    def of(cls, folder: Path, manifest: Manifest, settings: Settings) -> FeatureReader:
+        """Of an exported classifier."""
+        logits = manifest.output("logits").name
+        return cls(onnx.load(folder / MODEL_FILE), logits, manifest.input, manifest.name, settings)
 
     def read(self, images: Sequence[Image.Image]) -> Seen:
         """Of decoded images, as serving would feed them."""
@@ -52,6 +60,16 @@ class FeatureReader:
             found.append(self._sessions.run(self._outputs, {IMAGES: pixels}))
         logits, inner, last = (np.concatenate(column) for column in zip(*found, strict=True))
         return Seen(logits, Features(inner, last))
+
+
+def read_rows(reader: FeatureReader, data: Dataset, rows: Sequence[int]) -> Seen:
+    """What the classifier gives for the images `rows` of a set."""
+    progress, parts = Progress(len(rows), title=f"features by {reader.name}: "), []
+    for start in range(0, len(rows), BATCH):
+        batch = rows[start : start + BATCH]
+        parts.append(reader.read([data.image(int(row)) for row in batch]))
+        progress.step(len(batch))
+    return joined(parts)
 
 
 def joined(parts: Sequence[Seen]) -> Seen:

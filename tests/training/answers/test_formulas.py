@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from phototriage.difficulty.predictor import score
 from phototriage.difficulty.signals import Features
 from phototriage.runtime.feature_tensors import FeatureTensors
-from training.difficulty.answers import Evidence, fit_answers
-from training.difficulty.features import AXES, fit_depths, fit_head, principal_axes
-from training.difficulty.metrics import auroc
-from training.difficulty.monotone import regress
+from training.answers.features import AXES, fit_depths, fit_head, principal_axes
+from training.answers.formulas import Evidence, fit_answers
+from training.answers.monotone import regress
+from training.statistics.mistakes import auroc
 
 IMAGES, STRANGERS = 4000, 300
 TENSORS = FeatureTensors("inner", "last")

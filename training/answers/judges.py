@@ -1,0 +1,44 @@
+"""Good models whose mistakes say which images are hard: linear layers on a published backbone's features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phototriage.settings import Settings
+from training.answers.features import FeatureReader, fit_head, read_rows
+from training.data.dataset import Dataset
+from training.data.square_input import square_input
+from training.gradient_graph.graph import build_onnx
+from training.networks.backbones import EfficientNetLite0
+from training.networks.classifier import Classifier, NetworkSpec
+
+FOLDS = 5
+SIDE = 224  # of the published backbone's input, in pixels
+MOST_LEARNED = 10_000  # images: more would make a linear layer hardly better
+
+
+def judged(data: Dataset, train: Sequence[int], val: Sequence[int], settings: Settings) -> NDArray[np.bool_]:
+    """(S, m): the mistakes about images `val` of S models, none of which has seen them. On the features of each of two
+    depths, one is fitted on the images `train` without those of each fold."""
+    network = Classifier(NetworkSpec(backbone="efficientnet_lite0", classes=2))
+    assert isinstance(network.backbone, EfficientNetLite0)
+    network.backbone.load_packaged()
+    rule = square_input(SIDE)
+    # In ONNX Runtime, since on a CPU that takes a quarter of the time.
+    reader = FeatureReader(build_onnx(network, rule), "logits", rule, "judges", settings)
+    learns = np.sort(np.random.default_rng(0).permutation(train)[:MOST_LEARNED])
+    features = read_rows(reader, data, [*learns.tolist(), *val]).features
+    labels, folds = data.targets[learns], data.folds(FOLDS)[learns]
+    found = []
+    for depth in features:
+        known, unseen = np.split(depth.astype(np.float64), [len(learns)])
+        for fold in range(FOLDS):
+            learned = folds != fold
+            if len(np.unique(labels[learned])) < len(data.labels):
+                continue
+            head = fit_head(known[learned], labels[learned])
+            found.append((head[0] + unseen @ head[1:]).argmax(1) != data.targets[list(val)])
+    return np.array(found, bool).reshape(-1, len(val))
