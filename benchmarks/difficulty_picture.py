@@ -56,7 +56,15 @@ def _reliability(axis: Any, said: NDArray[np.floating], wrong: NDArray[np.bool_]
     axis.axhline(wrong.mean(), color=GREY, linestyle=":", label=f"all images, {wrong.mean():.3f}")
     shown = np.maximum(seen, LEAST)
     bars = [shown - np.maximum(seen - half, LEAST), half]
-    axis.errorbar(said_means, shown, bars, fmt="o", color=BLUE, capsize=3, label="tenths of the images, 95 % interval")
+    axis.errorbar(
+        said_means,
+        shown,
+        bars,
+        fmt="o",
+        color=BLUE,
+        capsize=3,
+        label="tenths of the images, 95 % interval (at the bottom: none)",
+    )
     axis.set(xlabel=name, ylabel=seen_name, xscale="log", yscale="log", xlim=(LEAST, 1), ylim=(LEAST * 0.9, 1))
     axis.set_title(f"{name}, {len(said):,} images" + (f" and {len(wrong)} models" if len(wrong) > 1 else ""))
     axis.legend(loc="upper left")
