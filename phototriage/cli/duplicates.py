@@ -72,7 +72,7 @@ def _probability(text: str) -> float:
 
 
 def write_groups(
-    folder: Path, output: Path, model: Embedder, thresholds: Thresholds, limits: ImageLimits, threads: int = 1
+    folder: Path, output: Path, model: Embedder, thresholds: Thresholds, limits: ImageLimits, processes: int = 1
 ) -> bool:
     """Write the groups of duplicates among the images below `folder`.
 
@@ -89,14 +89,14 @@ def write_groups(
     unread |= {folder / path: why for path, why in embedded.failures.items()}
     for path, why in unread.items():
         tell(f"{path}: {why}")
-    found_groups = groups(_duplicate_pairs(model, embedded, thresholds, threads))
+    found_groups = groups(_duplicate_pairs(model, embedded, thresholds, processes))
     tables.write(output, GROUP_COLUMNS, _group_rows(found_groups, embedded.paths))
     images = sum(len(group.members) for group in found_groups)
     print(f"{output}: groups: {len(found_groups)}, with {images} of {len(embedded.paths)} images")
     return not unread
 
 
-def _duplicate_pairs(model: Embedder, embedded: Embedded, thresholds: Thresholds, threads: int) -> NearPairs:
+def _duplicate_pairs(model: Embedder, embedded: Embedded, thresholds: Thresholds, processes: int) -> NearPairs:
     """By verification where the model has it, unless a threshold of the similarity is to decide alone."""
     rescoring, vectors = model.manifest.layout_rescoring, embedded.vectors
     if model.verifier is None or thresholds.similarity is not None:
@@ -110,7 +110,7 @@ def _duplicate_pairs(model: Embedder, embedded: Embedded, thresholds: Thresholds
         embedded.signatures,
         (nominated.first, nominated.second),
         least,
-        threads,
+        processes,
         Progress(None, title="verified: ", unit="pairs").step,
     )
     if found.left_out:

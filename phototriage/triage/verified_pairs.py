@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from itertools import combinations
 from typing import NamedTuple
 
@@ -14,14 +12,12 @@ from numpy.typing import NDArray
 
 from phototriage.duplicates.pairs import NearPairs, similarities
 from phototriage.models.embedder import Embedder
-from phototriage.verification.signature_cache import SignatureCache
-from phototriage.verification.verifier import Verifier
+from phototriage.verification.comparisons import Comparisons, EncodedPair
 
 Indices = NDArray[np.int64]
 Pair = tuple[int, int]
 
 MOST_OF_A_COMPONENT = 20_000  # pairs of images that hang together, which are verified beside the candidates
-CHUNK = 32  # pairs that a thread takes at once
 
 
 class VerifiedPairs(NamedTuple):
@@ -39,7 +35,7 @@ def verified_pairs(
     signatures: Sequence[bytes],
     candidates: tuple[Indices, Indices],
     least: float,
-    threads: int,
+    processes: int,
     step: Callable[[int], None],
 ) -> VerifiedPairs:
     """Those of the candidates (P,), (P,) that are duplicates from a probability of `least` on, and whatever other pairs
@@ -52,16 +48,17 @@ def verified_pairs(
         raise ValueError(f"{model.name} doesn't verify")
     first_of: dict[bytes, int] = {}
     own = np.array([first_of.setdefault(encoded, place) for place, encoded in enumerate(signatures)], np.int64)
-    comparison = _Comparison(model.verifier, signatures, least, threads, step)
-    comparison.compare(_distinct(own[candidates[0]], own[candidates[1]]))
-    left_out = 0
-    for members in components(comparison.same):
-        missing = [pair for pair in combinations(members, 2) if pair not in comparison.answers]
-        if len(missing) > MOST_OF_A_COMPONENT:
-            left_out += len(members)
-        else:
-            comparison.compare(missing, screened=False)
-    same = _with_equal_ones(comparison, own)
+    with Comparisons(model.verifier, least, processes) as comparisons:
+        comparison = _Comparison(comparisons, signatures, step)
+        comparison.compare(_distinct(own[candidates[0]], own[candidates[1]]))
+        left_out = 0
+        for members in components(comparison.same):
+            missing = [pair for pair in combinations(members, 2) if pair not in comparison.answers]
+            if len(missing) > MOST_OF_A_COMPONENT:
+                left_out += len(members)
+            else:
+                comparison.compare(missing, screened=False)
+        same = _with_equal_ones(comparison, own)
     first, second = (np.array(side, np.int64) for side in (zip(*same, strict=True) if same else ((), ())))
     similar = similarities(vectors[first], vectors[second], model.manifest.layout_rescoring)
     return VerifiedPairs(NearPairs(first, second, similar), len(comparison.answers), left_out)
@@ -95,12 +92,9 @@ def _distinct(first: Indices, second: Indices) -> list[Pair]:
 class _Comparison:
     """What was compared, and what came of it."""
 
-    def __init__(
-        self, verifier: Verifier, signatures: Sequence[bytes], least: float, threads: int, step: Callable[[int], None]
-    ) -> None:
+    def __init__(self, comparisons: Comparisons, signatures: Sequence[bytes], step: Callable[[int], None]) -> None:
         self.answers: dict[Pair, bool] = {}
-        self._verifier, self._signatures, self._least = verifier, signatures, least
-        self._threads, self._step, self._decoded = threads, step, SignatureCache()
+        self._comparisons, self._signatures, self._step = comparisons, signatures, step
 
     @property
     def same(self) -> list[Pair]:
@@ -108,20 +102,19 @@ class _Comparison:
 
     def compare(self, pairs: Sequence[Pair], screened: bool = True) -> None:
         """`screened`: refuse most at a first look, where few are copies."""
-        chunks = [pairs[start : start + CHUNK] for start in range(0, len(pairs), CHUNK)]
-        with ThreadPoolExecutor(self._threads) as pool:
-            for chunk, answers in zip(chunks, pool.map(partial(self._answers, screened=screened), chunks), strict=True):
-                self.answers.update(zip(chunk, answers, strict=True))
-                self._step(len(chunk))
+        done = 0
+        for answers in self._comparisons.answers([self._encoded(pair) for pair in pairs], screened):
+            self.answers.update(zip(pairs[done : done + len(answers)], answers, strict=True))
+            self._step(len(answers))
+            done += len(answers)
 
-    def _answers(self, pairs: Sequence[Pair], screened: bool) -> list[bool]:
-        return [self.are_same(*pair, screened) for pair in pairs]
+    def is_one_image(self, place: int) -> bool:
+        """Whether an image is a duplicate of itself: not where there is nothing to compare."""
+        ((answer,),) = self._comparisons.answers([self._encoded((place, place))], screened=False)
+        return answer
 
-    def are_same(self, a: int, b: int, screened: bool) -> bool:
-        sides = self._decoded(self._signatures[a]), self._decoded(self._signatures[b])
-        if screened:
-            return self._verifier.are_same(*sides, self._least)
-        return self._verifier.verify(*sides, self._least).decision == "duplicate"
+    def _encoded(self, pair: Pair) -> EncodedPair:
+        return self._signatures[pair[0]], self._signatures[pair[1]]
 
 
 def _with_equal_ones(comparison: _Comparison, own: Indices) -> list[Pair]:
@@ -134,7 +127,6 @@ def _with_equal_ones(comparison: _Comparison, own: Indices) -> list[Pair]:
         (min(left, right), max(left, right)) for a, b in comparison.same for left in equal[a] for right in equal[b]
     }
     for first, places in equal.items():
-        # Not where there is nothing to compare.
-        if len(places) > 1 and comparison.are_same(first, first, screened=False):
+        if len(places) > 1 and comparison.is_one_image(first):
             found.update(combinations(places, 2))
     return sorted(found)

@@ -19,7 +19,7 @@ Ways = Callable[[Signature, Signature], Iterator[Hypothesis]]  # in which one is
 WHOLE: Ways = wholes
 PART: Ways = containments
 # Or the coarse correlation, median over places. A part is slid to where it correlates most, so by chance it does more.
-LEAST_MEDIAN: dict[Ways, float] = {WHOLE: 0.5, PART: 0.7}
+LEAST_MEDIAN: dict[Ways, float] = {WHOLE: 0.5, PART: 0.6}
 
 
 def may_be_same(a: Signature, b: Signature) -> bool:

@@ -12,6 +12,7 @@ from phototriage.models.embedder import Embedder
 from phototriage.models.model_set import Models
 from phototriage.triage import verified_pairs as module
 from phototriage.triage.verified_pairs import VerifiedPairs, components, verified_pairs
+from phototriage.verification import comparisons
 from phototriage.verification.signature import signature_of
 from phototriage.verification.verifier import Verifier
 from tests.verification.handmade import config, stump
@@ -34,12 +35,12 @@ def compare(
     images: list[NDArray[np.uint8]],
     candidates: list[tuple[int, int]],
     step: Callable[[int], None] = lambda done: None,
-    threads: int = 2,
+    processes: int = 1,
 ) -> VerifiedPairs:
     signatures = [signature_of(np.ascontiguousarray(image)).encoded for image in images]
     vectors = np.ones((len(images), 3), np.float32) / np.sqrt(np.float32(3))
     first, second = (np.array(side, np.int64) for side in zip(*candidates, strict=True))
-    return verified_pairs(embedder, vectors, signatures, (first, second), 0.5, threads, step)
+    return verified_pairs(embedder, vectors, signatures, (first, second), 0.5, processes, step)
 
 
 def pairs(found: VerifiedPairs) -> list[tuple[int, int]]:
@@ -52,6 +53,16 @@ def test_candidates_are_verified_and_told_of(embedder: Embedder) -> None:
     assert pairs(found) == [(0, 2)]
     assert found.pairs.similarity.tolist() == [1.0]
     assert (found.verified, sum(steps), found.left_out) == (3, 3, 0)
+
+
+def test_several_processes_answer_as_one(embedder: Embedder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparisons, "MANY", 2)
+    monkeypatch.setattr(comparisons, "CHUNK", 1)
+    images, candidates = [CROPS[0], PHOTO, CROPS[1], OTHER], [(0, 1), (1, 2), (2, 3), (0, 3)]
+    steps: list[int] = []
+    found = compare(embedder, images, candidates, steps.append, processes=2)
+    assert pairs(found) == pairs(compare(embedder, images, candidates))
+    assert (found.verified, sum(steps)) == (5, 5)
 
 
 def test_what_hangs_together_is_verified_too(embedder: Embedder) -> None:
