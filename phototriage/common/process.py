@@ -6,7 +6,12 @@ import ctypes
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
+# Libraries that would start a thread for each core in every process.
+ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
@@ -14,6 +19,27 @@ def end_with_parent() -> None:
     """Have the kernel send SIGTERM to this process when its parent dies, however that happens. On Linux only."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+@contextmanager
+def environment_of_workers() -> Iterator[None]:
+    """The environment of processes that are started meanwhile: one thread for each library, and this package in the
+    search path, rather than a folder of its name in the working directory, where Python looks first."""
+    python_path = os.environ.get("PYTHONPATH")
+    changes = dict.fromkeys(ONE_THREAD, "1") | {
+        "PYTHONSAFEPATH": "1",
+        "PYTHONPATH": str(Path(__file__).parents[2]) + (os.pathsep + python_path if python_path else ""),
+    }
+    before = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def current_core() -> int | None:

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
-import os
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
-from pathlib import Path
 
 import pyarrow as pa
 
 from phototriage.common.errors import PhototriageError
-from phototriage.common.process import end_with_parent
+from phototriage.common.process import end_with_parent, environment_of_workers
 from phototriage.runtime.providers import ProviderUnavailable
 from phototriage.scoring.scorer import Capabilities, Scorer, ScoringFailed, Shard
 from phototriage.settings import Settings, available_cores
@@ -27,9 +25,6 @@ NO_IMAGE = -1  # instead of an image's place, where a process ended between imag
 MAX_DEATHS = 3  # of processes, without an image that may be the cause
 
 logger = logging.getLogger(__name__)
-
-# Libraries that would start a thread for each core in every process.
-_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class _NotStarted(ScoringFailed):
@@ -68,7 +63,7 @@ class ScorePool:
         # By the number of a shard that ended processes: how often, by the image's place.
         self._deaths: dict[int, Counter[int]] = {}
         self._failed_starts = 0  # in a row
-        with _own_environment():
+        with environment_of_workers():
             self._workers = [self._start() for _ in range(workers or available_cores())]
 
     @property
@@ -207,7 +202,7 @@ class ScorePool:
 
     def _renew(self, worker: _Worker) -> None:
         worker.pipe.close()
-        with _own_environment():
+        with environment_of_workers():
             fresh = self._start()
         worker.process, worker.pipe, worker.shard, worker.ready = fresh.process, fresh.pipe, None, False
 
@@ -215,27 +210,6 @@ class ScorePool:
 def _ending(process: ForkServerProcess) -> str:
     code = process.exitcode or 0
     return f"by signal {-code} ({signal.Signals(-code).name})" if code < 0 else f"with exit code {code}"
-
-
-@contextmanager
-def _own_environment() -> Iterator[None]:
-    """The environment of processes that are started meanwhile: one thread for each library, and this package in the
-    search path, rather than a folder of its name in the working directory, where Python looks first."""
-    python_path = os.environ.get("PYTHONPATH")
-    changes = dict.fromkeys(_ONE_THREAD, "1") | {
-        "PYTHONSAFEPATH": "1",
-        "PYTHONPATH": str(Path(__file__).parents[2]) + (os.pathsep + python_path if python_path else ""),
-    }
-    before = {name: os.environ.get(name) for name in changes}
-    os.environ.update(changes)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def _work(pipe: Connection, job: Job) -> None:

@@ -12,6 +12,7 @@ from typing import NoReturn
 
 import psutil
 
+from phototriage.common.process import ONE_THREAD
 from phototriage.settings import PREFIX, Settings, SettingsError
 
 SERVICE = "phototriage.server.bento_service:Phototriage"
@@ -30,8 +31,13 @@ def command(address: str, port: str) -> list[str]:
 
 
 def environment(settings: Settings, given: Mapping[str, str]) -> dict[str, str]:
-    """The server's, made from that of its caller. Paths are absolute, since workers have another working directory."""
-    variables = {"BENTOML_DO_NOT_TRACK": "True", **given, "PYTHONSAFEPATH": "1"}
+    """The server's, made from that of its caller. Paths are absolute, since workers have another working directory.
+
+    Libraries for matrices have one thread unless the caller says otherwise: requests run side by side already, and two
+    pairs of photos at once, each with a thread for each core, hinder each other.
+    """
+    own = {"BENTOML_DO_NOT_TRACK": "True", **dict.fromkeys(ONE_THREAD, "1")}
+    variables = {**own, **given, "PYTHONSAFEPATH": "1"}
     for name in Settings.model_fields:
         if isinstance(value := getattr(settings, name), Path):
             variables[f"{PREFIX}{name.upper()}"] = str(value.absolute())

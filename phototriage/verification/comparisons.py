@@ -9,6 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 from types import TracebackType
 from typing import Self
 
+from phototriage.common.process import end_with_parent, environment_of_workers
 from phototriage.verification.signature_cache import SignatureCache
 from phototriage.verification.verifier import Verifier
 
@@ -46,6 +47,10 @@ class Comparisons:
             context = multiprocessing.get_context("spawn")  # OpenCV's threads don't survive a fork
             arguments = (self._own.verifier, self._own.least)
             self._pool = ProcessPoolExecutor(self._processes, context, _begin, arguments)
+            with (
+                environment_of_workers()
+            ):  # they begin with the first work; a library's own threads only get in the way
+                return self._pool.map(_answers, chunks)
         return self._pool.map(_answers, chunks)
 
 
@@ -74,6 +79,7 @@ _workers: list[_Worker] = []  # this process's, once it has begun
 
 
 def _begin(verifier: Verifier, least: float) -> None:
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that asked ends it
     _workers[:] = [_Worker(verifier, least)]
 
