@@ -79,7 +79,7 @@ class Answers(_Part):
     foreign: Formula
     mistakes: int = Field(ge=0)  # of the classifier, on the images that `error` was calibrated on
     replica_mistakes: int = Field(default=0, ge=0)  # of its replicas, which `error` was fitted to as well
-    judges: int = Field(ge=1)  # models whose mistakes `hard` was fitted to
+    judges: int = Field(ge=0)  # models whose mistakes `hard` was fitted to
     hard_share: Share  # of mistakes that they make
     foreign_images: int = Field(ge=1)  # that `foreign` was fitted on
     foreign_share: float = Field(gt=0, lt=1)  # that is taken for their share among all images

@@ -73,16 +73,16 @@ def features_of(parts: Sequence[Features]) -> Features:
 def answer(
     photos: Photos, folder: Path, manifest: Manifest, settings: Settings, compute: Compute, runs: Path
 ) -> Answered | None:
-    """None, with a note on stderr, where the graph has no features at two depths, or where nothing was wrong. `runs`:
+    """None, with a note on stderr, where the graph has no features at two depths. `runs`:
     the folder in which replicas are kept."""
     data = photos.data
     try:
         reader = FeatureReader.of(folder, manifest, settings)
-        evidence, depths, seen = gather(photos, reader, manifest, settings, compute, runs)
-        answers = fit_answers(evidence, reader.tensors)
     except ValueError as error:
         print(f"note: {folder.name} has no answers by features, since {error}", file=sys.stderr)
         return None
+    evidence, depths, seen = gather(photos, reader, manifest, settings, compute, runs)
+    answers = fit_answers(evidence, reader.tensors)
     return Answered(
         Answering(depths, answers),
         seen.features,
@@ -142,11 +142,8 @@ def figures(evidence: Evidence, folds: NDArray[np.int64], reader: FeatureReader,
         part = evidence._replace(
             values=_at(evidence.values, rest), own=evidence.own[rest], judged=evidence.judged[:, rest]
         )
-        try:
-            by_fold[fold] = fit_answers(part, reader.tensors)
-        except ValueError:
-            return []  # all mistakes are in one fold
-    own, hard = evidence.own, evidence.judged.mean(0) >= 0.5
+        by_fold[fold] = fit_answers(part, reader.tensors)
+    own, hard = evidence.own, evidence.hardness >= 0.5
     wanted = [
         (f"AUROC of its own {own.sum()} mistakes, p_error", _by(by_fold, "error", evidence, folds), own),
         (f"AUROC of its own {own.sum()} mistakes, margin alone", evidence.values["small_margin"], own),

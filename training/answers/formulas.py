@@ -48,6 +48,12 @@ class Evidence(NamedTuple):
     foreign: Mapping[str, Floats]
     replicas: Sequence[ReplicaEvidence] = ()
 
+    @property
+    def hardness(self) -> Floats:
+        """(n,): the share of judges that are wrong; 0 where there are none."""
+        share: Floats = self.judged.mean(0) if len(self.judged) else np.zeros(len(self.own))
+        return share
+
 
 class Answering(NamedTuple):
     """What gives answers."""
@@ -57,10 +63,8 @@ class Answering(NamedTuple):
 
 
 def fit_answers(evidence: Evidence, tensors: FeatureTensors, foreign_share: float = FOREIGN_SHARE) -> Answers:
-    """Raises ValueError where neither the classifier nor the judges make a mistake."""
-    own, hard = evidence.own.astype(np.float64), evidence.judged.mean(0)
-    if not own.any() and not hard.any():
-        raise ValueError("neither the classifier nor other models err about a held-out image")
+    """Where nobody makes a mistake, each signal counts alike."""
+    own, hard = evidence.own.astype(np.float64), evidence.hardness
     scales, columns = _standardised(evidence.values, DOUBTS)
     directions = _directions(evidence, columns)
     error, hardness = (
@@ -85,12 +89,15 @@ def fit_answers(evidence: Evidence, tensors: FeatureTensors, foreign_share: floa
 def _directions(evidence: Evidence, columns: Floats) -> tuple[Floats, Floats]:
     """Weights (F,) of the columns (n, F) that point at the classifier's mistakes, and at the judges'. Where one of them
     made too few to learn from, both point at the mistakes of both."""
-    own, hard = evidence.own.astype(np.float64), evidence.judged.mean(0)
+    own, hard = evidence.own.astype(np.float64), evidence.hardness
     replicas = [(columns_of(each.values, DOUBTS), each.wrong.astype(np.float64)) for each in evidence.replicas]
     seen = np.concatenate([columns, *(values for values, _ in replicas)])
     wrong = np.concatenate([own, *(mistakes for _, mistakes in replicas)])
     if min(wrong.sum(), hard.sum()) >= ENOUGH:
         return regress(seen, wrong)[0], regress(columns, hard)[0]
+    if not wrong.any() and not hard.any():
+        alike = np.ones(columns.shape[1])
+        return alike, alike
     both = regress(np.concatenate([seen, columns]), np.concatenate([wrong, hard]))[0]
     return both, both
 

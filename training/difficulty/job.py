@@ -53,7 +53,7 @@ def fit_score(given: argparse.Namespace) -> tuple[Manifest, list[Metric]]:
 
 
 def fit_answers_alone(work: Work) -> Fitted:
-    """Raises RunError where the classifier has no features at two depths, or nobody errs."""
+    """Raises RunError where the classifier has no features at two depths."""
     answered = work.answered()
     if answered is None:
         raise RunError(

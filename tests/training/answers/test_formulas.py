@@ -67,8 +67,16 @@ def test_a_classifier_that_errs_nowhere_has_answers_by_the_judges() -> None:
     answers = fit_answers(known._replace(own=np.zeros(IMAGES, bool)), TENSORS)
     assert 0 < score(answers.error, known.values).mean() < 0.002
     assert auroc(score(answers.error, known.values), known.judged[0]) > 0.7
-    with pytest.raises(ValueError, match="neither"):
-        fit_answers(known._replace(own=np.zeros(IMAGES, bool), judged=np.zeros((4, IMAGES), bool)), TENSORS)
+
+
+@pytest.mark.parametrize("judges", [0, 4])
+def test_where_nobody_errs_each_signal_counts_alike(judges: int) -> None:
+    nobody = evidence()._replace(own=np.zeros(IMAGES, bool), judged=np.zeros((judges, IMAGES), bool))
+    answers = fit_answers(nobody, TENSORS)
+    (weight,) = {round(each.weight, 2) for each in answers.error.weights.values()}
+    assert weight > 0.5
+    assert score(answers.error, nobody.values).mean() < 0.001
+    assert (answers.judges, answers.hard_share) == (judges, 0)
 
 
 def test_weights_of_a_logistic_regression_are_found_again() -> None:
