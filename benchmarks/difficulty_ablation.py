@@ -3,10 +3,10 @@
     python -m benchmarks.difficulty_ablation --data cats_dogs.tar --model cats_dogs --autoencoder cats_dogs_autoencoder
         --foreign objects=caltech101.tar rooms=house_photos.tar --leave-out 'dalmatian|wild_cat|cougar|leopards'
 
-Each row fits the answers with other signals. Of `p_error`: how mistakes of one replica are found by weights from the
-other's, and the classifier's own by weights from both. Of `p_hard`: images that most judges miss, by weights from the
-other folds. Of `p_foreign`: the photos given, by weights from drawn and mixed images. The autoencoder's signals are
-added where one is given.
+Each row fits the answers with other signals, each answer by weights of its own. Of `p_error`: how mistakes of one
+replica are found by weights from the other's, and the classifier's own by weights from both. Of `p_hard`: images that
+most judges miss, by weights from the other folds. Of `p_foreign`: the photos given, by weights from drawn and mixed
+images. The autoencoder's signals are added where one is given.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ AUTOENCODED: Names = ("reconstruction_l1", "reconstruction_dissimilarity")
 def of_errors(evidence: Evidence, names: Names) -> list[str]:
     """AUROC and AP: between replicas, and of the classifier's own mistakes."""
     replicas = [(columns_of(each.values, names), each.wrong) for each in evidence.replicas]
-    if len(replicas) < 2:
+    if len(replicas) < 2 or not all(0 < wrong.sum() < len(wrong) for _, wrong in replicas):
         return ["–", "–"]
     found = []
     for (known, mistakes), (unseen, wrong) in (replicas, replicas[::-1]):
@@ -67,7 +67,7 @@ def of_errors(evidence: Evidence, names: Names) -> list[str]:
 
 def of_hard(evidence: Evidence, names: Names, folds: NDArray[np.int64]) -> str:
     """AUROC and AP of images that most judges miss, by the other folds."""
-    share = evidence.judged.mean(0)
+    share = evidence.hardness
     columns, found = columns_of(evidence.values, names), np.zeros(len(share))
     for fold in np.unique(folds):
         rest = folds != fold
@@ -162,7 +162,7 @@ def ablation(given: argparse.Namespace) -> str:
 
 def choices(autoencoded: bool) -> list[tuple[str, tuple[Names, Names]]]:
     """Titles, and the signals of both kinds."""
-    found: list[tuple[str, tuple[Names, Names]]] = [("as it ships", (DOUBTS, STRANGE))]
+    found: list[tuple[str, tuple[Names, Names]]] = [("all signals", (DOUBTS, STRANGE))]
     for name in dict.fromkeys((*DOUBTS, *STRANGE)):
         left = tuple(tuple(each for each in names if each != name) for names in (DOUBTS, STRANGE))
         found.append((f"without {name}", (left[0], left[1])))

@@ -54,7 +54,7 @@ def _reliability(axis: Any, said: NDArray[np.floating], wrong: NDArray[np.bool_]
     said_means, seen, half = reliability(said, wrong)
     axis.plot([LEAST, 1], [LEAST, 1], color=GREY, linewidth=1, label="as said")
     axis.axhline(wrong.mean(), color=GREY, linestyle=":", label=f"all images, {wrong.mean():.3f}")
-    shown = np.maximum(seen, LEAST)
+    said_means, shown = np.maximum(said_means, LEAST), np.maximum(seen, LEAST)
     bars = [shown - np.maximum(seen - half, LEAST), half]
     axis.errorbar(
         said_means,

@@ -7,6 +7,7 @@ ResNet-50 of a quarter of the width, trained on ImageNet and then on other photo
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.resources
 import importlib.util
@@ -21,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
+from phototriage.common.atomic_writes import atomic_file
 from phototriage.common.progress import Progress
 from phototriage.images.pixels import resize
 from training.answers.features import fit_head
@@ -89,7 +91,8 @@ FAMILIES: dict[str, Callable[[], Features]] = {
 
 def features_of(data: Dataset, rows: Sequence[int], family: str, kept: Path) -> NDArray[np.float32]:
     """(n, D) of the images `rows`; kept in the folder `kept` for the next call."""
-    path = kept / f"{family.split()[0].lower()}_{data.sha256[:16]}_{len(rows)}_{sum(rows)}.npy"
+    contents = hashlib.sha256("".join(data.records[row].sha256 for row in rows).encode()).hexdigest()[:16]
+    path = kept / f"{family.split()[0].lower()}_{contents}.npy"
     if path.exists():
         found: NDArray[np.float32] = np.load(path)
         return found
@@ -100,15 +103,23 @@ def features_of(data: Dataset, rows: Sequence[int], family: str, kept: Path) -> 
         parts.append(features(np.stack(images)))
         progress.step(len(images))
     kept.mkdir(parents=True, exist_ok=True)
-    np.save(path, np.concatenate(parts))
+    with atomic_file(path) as part, part.open("wb") as file:
+        np.save(file, np.concatenate(parts))
     return np.concatenate(parts)
 
 
 def mistakes(data: Dataset, train: Sequence[int], rows: Sequence[int], family: str, kept: Path) -> NDArray[np.bool_]:
-    """(FOLDS, n): the mistakes about images `rows` of FOLDS models, each fitted on MOST_LEARNED of the images `train`,
-    without those of one fold."""
+    """(S, n): the mistakes about images `rows` of at most FOLDS models, each fitted on MOST_LEARNED of the images
+    `train`, without those of one fold."""
     learns = np.sort(np.random.default_rng(0).permutation(train)[:MOST_LEARNED])
     known, unseen = (features_of(data, part, family, kept).astype(np.float64) for part in (learns.tolist(), rows))
     labels, folds = data.targets[learns], data.folds(FOLDS)[learns]
-    heads = [fit_head(known[folds != fold], labels[folds != fold]) for fold in range(FOLDS)]
+    parts = [folds != fold for fold in range(FOLDS)]
+    heads = [
+        fit_head(known[part], labels[part], len(data.labels))
+        for part in parts
+        if len(np.unique(labels[part])) == len(data.labels)
+    ]
+    if not heads:
+        raise RunError(f"{data.name} has a class of which too few of {MOST_LEARNED} images are: no other models")
     return np.stack([(head[0] + unseen @ head[1:]).argmax(1) != data.targets[list(rows)] for head in heads])

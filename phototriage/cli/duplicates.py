@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from phototriage.cli.exit_status import DONE, FILE_FAILED, refuse, tell
@@ -104,15 +105,20 @@ def _duplicate_pairs(model: Embedder, embedded: Embedded, thresholds: Thresholds
         return near_pairs_of_many(vectors, tuned if thresholds.similarity is None else thresholds.similarity, rescoring)
     nominated = nominate(vectors, rescoring)
     least = model.verifier.config.threshold if thresholds.probability is None else thresholds.probability
-    found = verified_pairs(
-        model,
-        vectors,
-        embedded.signatures,
-        (nominated.first, nominated.second),
-        least,
-        processes,
-        Progress(None, title="verified: ", unit="pairs").step,
-    )
+    try:
+        found = verified_pairs(
+            model,
+            vectors,
+            embedded.signatures,
+            (nominated.first, nominated.second),
+            least,
+            processes,
+            Progress(None, title="verified: ", unit="pairs").step,
+        )
+    except BrokenProcessPool as error:
+        raise TableError(
+            "A process that compares pairs was ended, perhaps for want of memory. PHOTOTRIAGE_THREADS=1 starts none."
+        ) from error
     if found.left_out:
         tell(f"{found.left_out} images look so much alike that not all of their pairs were verified")
     return found.pairs

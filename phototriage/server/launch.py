@@ -36,8 +36,8 @@ def environment(settings: Settings, given: Mapping[str, str]) -> dict[str, str]:
     Libraries for matrices have one thread unless the caller says otherwise: requests run side by side already, and two
     pairs of photos at once, each with a thread for each core, hinder each other.
     """
-    own = {"BENTOML_DO_NOT_TRACK": "True", **dict.fromkeys(ONE_THREAD, "1")}
-    variables = {**own, **given, "PYTHONSAFEPATH": "1"}
+    threads = {} if any(name in given for name in ONE_THREAD) else dict.fromkeys(ONE_THREAD, "1")
+    variables = {"BENTOML_DO_NOT_TRACK": "True", **threads, **given, "PYTHONSAFEPATH": "1"}
     for name in Settings.model_fields:
         if isinstance(value := getattr(settings, name), Path):
             variables[f"{PREFIX}{name.upper()}"] = str(value.absolute())

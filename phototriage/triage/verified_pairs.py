@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from phototriage.duplicates.pairs import NearPairs, similarities
 from phototriage.models.embedder import Embedder
-from phototriage.verification.comparisons import Comparisons, EncodedPair
+from phototriage.triage.pair_processes import Comparisons, EncodedPair
 
 Indices = NDArray[np.int64]
 Pair = tuple[int, int]
@@ -51,13 +51,14 @@ def verified_pairs(
     with Comparisons(model.verifier, least, processes) as comparisons:
         comparison = _Comparison(comparisons, signatures, step)
         comparison.compare(_distinct(own[candidates[0]], own[candidates[1]]))
-        left_out = 0
+        left_out, together = 0, []
         for members in components(comparison.same):
             missing = [pair for pair in combinations(members, 2) if pair not in comparison.answers]
             if len(missing) > MOST_OF_A_COMPONENT:
                 left_out += len(members)
             else:
-                comparison.compare(missing, screened=False)
+                together += missing
+        comparison.compare(together, screened=False)
         same = _with_equal_ones(comparison, own)
     first, second = (np.array(side, np.int64) for side in (zip(*same, strict=True) if same else ((), ())))
     similar = similarities(vectors[first], vectors[second], model.manifest.layout_rescoring)

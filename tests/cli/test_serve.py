@@ -72,19 +72,22 @@ def test_the_servers_paths_are_those_of_its_caller(tmp_path: Path, monkeypatch: 
     monkeypatch.chdir(tmp_path)
     settings = Settings(models_directory=Path("models"), api_keys_file=Path("keys"))
     (tmp_path / "traces.yaml").touch()
-    given = {"BENTOML_CONFIG": "traces.yaml", "BENTOML_HOME": "home", "OMP_NUM_THREADS": "2", "PATH": "bin"}
+    given = {"BENTOML_CONFIG": "traces.yaml", "BENTOML_HOME": "home", "PATH": "bin"}
     assert launch.environment(settings, given) == {
         "BENTOML_CONFIG": str(tmp_path / "traces.yaml"),
         "BENTOML_DO_NOT_TRACK": "True",
         "BENTOML_HOME": str(tmp_path / "home"),
         "MKL_NUM_THREADS": "1",
-        "OMP_NUM_THREADS": "2",  # the caller's own stays
+        "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "PATH": "bin",
         "PHOTOTRIAGE_API_KEYS_FILE": str(tmp_path / "keys"),
         "PHOTOTRIAGE_MODELS_DIRECTORY": str(tmp_path / "models"),
         "PYTHONSAFEPATH": "1",
     }
+    callers = launch.environment(settings, given | {"OMP_NUM_THREADS": "2"})
+    assert callers["OMP_NUM_THREADS"] == "2"
+    assert "OPENBLAS_NUM_THREADS" not in callers  # which would outweigh it
 
 
 def test_each_server_has_a_folder_of_bentomls_own() -> None:

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from phototriage.models.embedder import Embedder
 from phototriage.models.model_set import Models
+from phototriage.triage import pair_processes
 from phototriage.triage import verified_pairs as module
 from phototriage.triage.verified_pairs import VerifiedPairs, components, verified_pairs
-from phototriage.verification import comparisons
 from phototriage.verification.signature import signature_of
 from phototriage.verification.verifier import Verifier
 from tests.verification.handmade import config, stump
@@ -56,8 +56,8 @@ def test_candidates_are_verified_and_told_of(embedder: Embedder) -> None:
 
 
 def test_several_processes_answer_as_one(embedder: Embedder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(comparisons, "MANY", 2)
-    monkeypatch.setattr(comparisons, "CHUNK", 1)
+    monkeypatch.setattr(pair_processes, "MANY", 2)
+    monkeypatch.setattr(pair_processes, "CHUNK", 1)
     images, candidates = [CROPS[0], PHOTO, CROPS[1], OTHER], [(0, 1), (1, 2), (2, 3), (0, 3)]
     steps: list[int] = []
     found = compare(embedder, images, candidates, steps.append, processes=2)

@@ -30,6 +30,7 @@ from training.statistics.intervals import Figure
 from training.statistics.mistakes import auroc, bootstrap
 
 FOREIGN_IMAGES = 400  # drawn and mixed ones
+MOST_FOREIGN = 5000  # of a folder
 SPLIT = "val, other folds"
 
 
@@ -96,8 +97,8 @@ def gather(
     """What answers are fitted to, what features say, and what the classifier gives for the held-out images."""
     data = photos.data
     train, val = read_rows(reader, data, photos.train), read_rows(reader, data, photos.val)
-    depths = fit_depths(train.features, data.targets[list(photos.train)])
-    foreign = reader.read(stand_in_images(photos))
+    depths = fit_depths(train.features, data.targets[list(photos.train)], len(data.labels))
+    foreign = read_foreign(photos, reader)
     evidence = Evidence(
         values_of(val, depths),
         val.logits.argmax(1) != data.targets[list(photos.val)],
@@ -114,18 +115,24 @@ def replica_evidence(
     """Of each replica, about the train images that it hasn't learned."""
     labels, found = photos.data.targets, []
     for answer in train_replicas(photos.data, photos.train, manifest, settings, compute, runs):
-        depths = fit_depths(answer.learned.features, labels[answer.learned_rows])
+        depths = fit_depths(answer.learned.features, labels[answer.learned_rows], len(photos.data.labels))
         wrong = answer.unseen.logits.argmax(1) != labels[answer.unseen_rows]
         found.append(ReplicaEvidence(values_of(answer.unseen, depths), wrong))
     return found
 
 
-def stand_in_images(photos: Photos) -> list[Image.Image]:
-    """Images of none of the classes: those of the folder that was given, or drawn and mixed ones."""
+def read_foreign(photos: Photos, reader: FeatureReader) -> Seen:
+    """What the classifier gives for images of none of the classes: those of the folder that was given, at most
+    MOST_FOREIGN of them, or drawn and mixed ones."""
     if photos.foreign is None:
-        return stand_ins(photos.data, photos.train, FOREIGN_IMAGES)
+        return reader.read(stand_in_images(photos))
     given = load(photos.foreign, labelled=False)
-    return [given.image(row) for row in range(len(given))]
+    return read_rows(reader, given, np.random.default_rng(0).permutation(len(given))[:MOST_FOREIGN].tolist())
+
+
+def stand_in_images(photos: Photos) -> list[Image.Image]:
+    """Drawn and mixed images, where no folder is given."""
+    return stand_ins(photos.data, photos.train, FOREIGN_IMAGES)
 
 
 def values_of(seen: Seen, depths: DepthMap) -> dict[str, Floats]:
@@ -136,6 +143,8 @@ def values_of(seen: Seen, depths: DepthMap) -> dict[str, Floats]:
 
 def figures(evidence: Evidence, folds: NDArray[np.int64], reader: FeatureReader, photos: str) -> list[Metric]:
     """How well answers that were fitted on other folds tell mistakes, beside the margin alone."""
+    if len(np.unique(folds)) < 2:
+        return []  # all images are of one group
     by_fold = {}
     for fold in np.unique(folds):
         rest = folds != fold

@@ -26,6 +26,7 @@ from training.data.dataset import Dataset
 
 BATCH = 32
 AXES = 64  # of each depth, at most
+ABSENT = -1e3  # log-odds of a class that is not there
 HEAD_STRENGTH = 1.0  # scikit-learn's C, on features of unit deviation
 
 
@@ -78,12 +79,12 @@ def joined(parts: Sequence[Seen]) -> Seen:
     return Seen(np.concatenate(logits), Features(*(np.concatenate(column) for column in zip(*features, strict=True))))
 
 
-def fit_depths(features: Features, labels: NDArray[np.int64]) -> DepthMap:
-    """From features of train images (n) and their labels (n,), of which each class has one at least."""
+def fit_depths(features: Features, labels: NDArray[np.int64], classes: int) -> DepthMap:
+    """From features of train images (n) and their labels (n,) among so many classes."""
     inner, last = features.inner.astype(np.float64), rooted(features.last)
     inner_mean, last_mean = inner.mean(0), last.mean(0)
     return DepthMap(
-        head=fit_head(inner, labels).astype(np.float32),
+        head=fit_head(inner, labels, classes).astype(np.float32),
         inner_mean=inner_mean.astype(np.float32),
         inner_axes=principal_axes(inner - inner_mean).astype(np.float16),
         last_mean=last_mean.astype(np.float32),
@@ -91,8 +92,18 @@ def fit_depths(features: Features, labels: NDArray[np.int64]) -> DepthMap:
     )
 
 
-def fit_head(values: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(C + 1, K): a logistic regression on values (n, C), as log-odds of the classes, the constants as first row."""
+def fit_head(values: NDArray[np.float64], labels: NDArray[np.int64], classes: int) -> NDArray[np.float64]:
+    """(C + 1, K): a logistic regression on values (n, C), as log-odds of K classes, the constants as first row. A class
+    that no label (n,) names is never preferred."""
+    there = np.unique(labels)
+    head = np.zeros((values.shape[1] + 1, classes))
+    head[0] = ABSENT
+    head[:, there] = _fit_head(values, labels) if len(there) > 1 else 0
+    return head
+
+
+def _fit_head(values: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Of the classes that are there, in ascending order."""
     mean, deviation = values.mean(0), np.maximum(values.std(0), 1e-6)
     model = LogisticRegression(C=HEAD_STRENGTH, max_iter=500, tol=1e-3).fit((values - mean) / deviation, labels)
     weights, constants = model.coef_, model.intercept_

@@ -64,7 +64,8 @@ class Answering(NamedTuple):
 
 def fit_answers(evidence: Evidence, tensors: FeatureTensors, foreign_share: float = FOREIGN_SHARE) -> Answers:
     """Where nobody makes a mistake, each signal counts alike."""
-    own, hard = evidence.own.astype(np.float64), evidence.hardness
+    own = evidence.own.astype(np.float64)
+    hard = evidence.hardness if len(evidence.judged) else own
     scales, columns = _standardised(evidence.values, DOUBTS)
     directions = _directions(evidence, columns)
     error, hardness = (
@@ -80,7 +81,7 @@ def fit_answers(evidence: Evidence, tensors: FeatureTensors, foreign_share: floa
         mistakes=int(own.sum()),
         replica_mistakes=sum(int(replica.wrong.sum()) for replica in evidence.replicas),
         judges=len(evidence.judged),
-        hard_share=round(float(hard.mean()), 5),
+        hard_share=round(float(evidence.hardness.mean()), 5),
         foreign_images=len(next(iter(evidence.foreign.values()))),
         foreign_share=foreign_share,
     )
@@ -93,6 +94,9 @@ def _directions(evidence: Evidence, columns: Floats) -> tuple[Floats, Floats]:
     replicas = [(columns_of(each.values, DOUBTS), each.wrong.astype(np.float64)) for each in evidence.replicas]
     seen = np.concatenate([columns, *(values for values, _ in replicas)])
     wrong = np.concatenate([own, *(mistakes for _, mistakes in replicas)])
+    if not len(evidence.judged) and wrong.any():
+        alone = regress(seen, wrong)[0]
+        return alone, alone
     if min(wrong.sum(), hard.sum()) >= ENOUGH:
         return regress(seen, wrong)[0], regress(columns, hard)[0]
     if not wrong.any() and not hard.any():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -39,6 +40,8 @@ def judged(data: Dataset, train: Sequence[int], val: Sequence[int], settings: Se
             learned = folds != fold
             if len(np.unique(labels[learned])) < len(data.labels):
                 continue
-            head = fit_head(known[learned], labels[learned])
+            head = fit_head(known[learned], labels[learned], len(data.labels))
             found.append((head[0] + unseen @ head[1:]).argmax(1) != data.targets[list(val)])
+    if not found:
+        print("note: no judges, since a class is rare: p_hard goes by the classifier's own mistakes", file=sys.stderr)
     return np.array(found, bool).reshape(-1, len(val))

@@ -42,7 +42,8 @@ from training.references.cross_fit import HALVES, halves
 EPOCHS = 3  # where the last stages alone are tuned
 TUNED_STAGES = 3
 MOST_TUNED = 8000  # images, whose maps fill memory
-CHOOSING = 7  # every such image chooses the regularisation of the head that it begins with
+CHOOSING = 7  # every such image of a class chooses the regularisation of the head that a replica begins with
+VERSION = 2  # of what is kept; to be raised with any of these
 MOST_LEARNED = 3000  # images whose features say what a replica has seen
 
 
@@ -68,9 +69,9 @@ def recipe_of(manifest: Manifest, compute: Compute) -> Options | None:
 def train_replicas(
     data: Dataset, train: Sequence[int], manifest: Manifest, settings: Settings, compute: Compute, folder: Path
 ) -> list[Answer]:
-    """The answers of two replicas, one for each half of the images `train`. Their checkpoints and answers are kept in
-    `folder`, so that a call that was interrupted goes on where it was. None, with a note on stderr, for a classifier
-    that another command made, or where a half lacks a class."""
+    """The answers of two replicas, one for each half of the images `train`. They are kept in `folder`, and so are the
+    checkpoints of those that are trained whole: an interrupted call loses a tuned replica at most. Empty, with a note
+    on stderr, for a classifier that another command made, or where a half lacks a class."""
     recipe = recipe_of(manifest, compute)
     if recipe is None:
         print(f"note: {manifest.name} has no replicas, since another command made it", file=sys.stderr)
@@ -125,8 +126,9 @@ def _trained(
     if recipe.weights != "none":  # the head begins as a regression on the published features, as it did there
         values = read_rows(_reader(network, recipe, settings), data, learns).features.last.astype(np.float32)
         labels = data.targets[list(learns)]
-        chooses = np.arange(len(labels)) % CHOOSING == 0
-        copy_into(network, fit_head(values[~chooses], labels[~chooses], values[chooses], labels[chooses]))
+        chooses = every_seventh(labels)
+        chosen = chooses if chooses.any() else ~chooses
+        copy_into(network, fit_head(values[~chooses], labels[~chooses], values[chosen], labels[chosen]))
     network.to(compute.device).to(memory_format=torch.channels_last)
     if recipe.weights != "none":
         tune(network, data, learns, recipe, compute)
@@ -136,6 +138,14 @@ def _trained(
     rule = recipe.rule
     Fit(network, data, learns, [], rule, recipe.fit, compute=compute, watcher=watcher, folder=place).run()
     return network
+
+
+def every_seventh(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """(n,): each class's seventh image, fourteenth and so on, so that none loses its only one."""
+    found = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        found[np.flatnonzero(labels == label)[CHOOSING - 1 :: CHOOSING]] = True
+    return found
 
 
 def tune(network: Classifier, data: Dataset, learns: Sequence[int], recipe: Options, compute: Compute) -> None:
@@ -182,7 +192,7 @@ def _keep(path: Path, answers: Mapping[str, Seen]) -> None:
 
 def _digest(data: Dataset, parts: tuple[list[int], list[int]], recipe: Options) -> str:
     """Of what decides a replica: the images and labels of both parts, and the recipe."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(f"{VERSION}".encode())
     recipe_text = recipe.model_dump(mode="json", exclude={"name", "licence"}) | {
         "fit": recipe.fit.model_dump(mode="json")
     }

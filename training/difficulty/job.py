@@ -21,6 +21,7 @@ it was.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -106,6 +107,11 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         check_reference_options(given)
     except ValueError as error:
         parser.error(str(error))
+    for name, path in (("--foreign", given.foreign), ("--metrics", given.metrics)):
+        if path is not None and not path.exists():
+            parser.error(f"{name} {path}: there is no such file or folder")
+    if given.quick and given.autoencoder is None:
+        print("note: --quick is for reference networks, which --autoencoder brings", file=sys.stderr)
     return given
 
 

@@ -94,9 +94,20 @@ def test_a_head_gives_log_odds_of_the_classes() -> None:
     for classes in (2, 3):
         labels = rng.integers(0, classes, 600)
         values = rng.normal(size=(600, 4)) + 3 * np.eye(4)[labels]
-        head = fit_head(values, labels)
+        head = fit_head(values, labels, classes)
         assert head.shape == (5, classes)
         assert ((head[0] + values @ head[1:]).argmax(1) == labels).mean() > 0.9
+
+
+def test_a_class_that_is_not_there_is_never_preferred() -> None:
+    rng = np.random.default_rng(2)
+    labels = np.array([0, 2, 3])[rng.integers(0, 3, 300)]
+    values = rng.normal(size=(300, 4)) + 3 * np.eye(4)[labels]
+    for chosen in (labels, np.full(300, 2)):
+        head = fit_head(values, chosen, 4)
+        found = (head[0] + values @ head[1:]).argmax(1)
+        assert (found == chosen).mean() > 0.9
+        assert 1 not in found
 
 
 def test_axes_hold_the_most_variance() -> None:
@@ -111,7 +122,7 @@ def test_depths_know_train_images_and_no_others() -> None:
     rng = np.random.default_rng(4)
     labels = rng.integers(0, 3, 300)
     inner, last = rng.random((300, 6)) + np.eye(6)[labels], rng.random((300, 12))
-    depths = fit_depths(Features(inner, last), labels)
+    depths = fit_depths(Features(inner, last), labels, 3)
     assert depths.fits(3)
     answers = depths.head[0] + inner @ depths.head[1:]
     assert (answers.argmax(1) == labels).mean() > 0.8

@@ -12,7 +12,7 @@ from phototriage.model_folder import manifest
 from phototriage.settings import Settings
 from tests.shapes import shapes_folder
 from tests.tiny_models import write_model
-from training.answers.replicas import TUNED_STAGES, train_replicas, tune
+from training.answers.replicas import TUNED_STAGES, every_seventh, train_replicas, tune
 from training.classifier.job import build
 from training.classifier.options import parse
 from training.data.dataset import Dataset
@@ -49,3 +49,10 @@ def test_the_last_stages_alone_are_tuned(shapes: Dataset) -> None:
     assert all(name.startswith((*tuned, "head.")) for name in changed)
     assert not any("running_" in name for name in changed)  # published statistics stay
     assert np.isfinite([float(value.float().abs().max()) for value in after.values()]).all()
+
+
+def test_no_class_loses_its_only_image() -> None:
+    labels = np.array([0] * 15 + [1] + [2] * 6)
+    chosen = every_seventh(labels)
+    assert np.flatnonzero(chosen).tolist() == [6, 13]
+    assert not every_seventh(labels[15:]).any()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -47,11 +48,8 @@ class Comparisons:
             context = multiprocessing.get_context("spawn")  # OpenCV's threads don't survive a fork
             arguments = (self._own.verifier, self._own.least)
             self._pool = ProcessPoolExecutor(self._processes, context, _begin, arguments)
-            with (
-                environment_of_workers()
-            ):  # they begin with the first work; a library's own threads only get in the way
-                return self._pool.map(_answers, chunks)
-        return self._pool.map(_answers, chunks)
+        with environment_of_workers():  # they begin with their work; a library's own threads only get in the way
+            return self._pool.map(_answers, chunks)
 
 
 def _chunks(pairs: Sequence[EncodedPair]) -> Iterable[Sequence[EncodedPair]]:
@@ -80,6 +78,9 @@ _workers: list[_Worker] = []  # this process's, once it has begun
 
 def _begin(verifier: Verifier, least: float) -> None:
     end_with_parent()
+    parent = multiprocessing.parent_process()
+    if parent is not None and not parent.is_alive():  # it ended before
+        os._exit(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that asked ends it
     _workers[:] = [_Worker(verifier, least)]
 
