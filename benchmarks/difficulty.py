@@ -26,7 +26,7 @@ from PIL import Image, ImageOps
 from benchmarks import other_families
 from benchmarks.difficulty_picture import save_picture
 from benchmarks.difficulty_scorers import Bank, scored
-from benchmarks.difficulty_tables import Flags, families_table, foreign_table, mistakes_table, reliability_line
+from benchmarks.difficulty_tables import Flags, bounds, families_table, foreign_table, mistakes_table, reliability_line
 from phototriage.common.errors import PhototriageError
 from phototriage.difficulty.config import METRIC_PREFIX
 from phototriage.difficulty.signals import Floats, entropy, softmax
@@ -97,7 +97,7 @@ class Figures:
     kept: list[Metric] = field(default_factory=list)
 
     def keep(self, what: str, statistic: metrics.Statistic, score: Floats, truth: Flags) -> None:
-        low, high = metrics.bootstrap(lambda rows: statistic(score[rows], truth[rows]), len(truth))
+        low, high = bounds(lambda rows: statistic(score[rows], truth[rows]), len(truth))
         figure = Figure(statistic(score, truth), low, high, len(truth))
         self.kept.append(metric_of(METRIC_PREFIX + what, figure, self.name, self.split, digits=4))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +12,18 @@ from training.statistics import mistakes as metrics
 from training.statistics.tables import table
 
 WORKLOAD = 0.05
+RESAMPLES = 1000  # of the images, for an interval
 Flags = NDArray[np.bool_]
 Values = Mapping[str, Floats]  # (n,) by scorer
 
 
+def bounds(statistic: Callable[[NDArray[np.int64]], float], n: int) -> tuple[float, float]:
+    """The interval of a statistic of chosen rows of n images."""
+    return metrics.bootstrap(statistic, n, resamples=RESAMPLES)
+
+
 def with_bounds(statistic: metrics.Statistic, score: Floats, truth: Flags) -> str:
-    low, high = metrics.bootstrap(lambda rows: statistic(score[rows], truth[rows]), len(truth))
+    low, high = bounds(lambda rows: statistic(score[rows], truth[rows]), len(truth))
     return f"{statistic(score, truth):.3f} ({low:.3f}–{high:.3f})"
 
 
@@ -27,7 +33,7 @@ def gain(statistic: metrics.Statistic, one: Floats, other: Floats, truth: Flags)
     def difference(rows: NDArray[np.int64]) -> float:
         return statistic(one[rows], truth[rows]) - statistic(other[rows], truth[rows])
 
-    low, high = metrics.bootstrap(difference, len(truth))
+    low, high = bounds(difference, len(truth))
     return f"{difference(np.arange(len(truth))):+.3f} ({low:+.3f} to {high:+.3f})"
 
 

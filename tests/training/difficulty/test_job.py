@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from benchmarks import difficulty as benchmark_module
-from benchmarks import other_families
+from benchmarks import difficulty_tables, other_families
 from benchmarks.difficulty import main as benchmark
 from benchmarks.difficulty_cost import main as cost
 from phototriage.cli.command import main as command
@@ -24,7 +24,7 @@ from phototriage.models.model_set import load_models
 from phototriage.settings import Settings
 from phototriage.triage import pipeline
 from tests.shapes import shapes_folder
-from training.answers import answering, features
+from training.answers import answering, features, judges
 from training.autoencoder.job import main as train_autoencoder
 from training.classifier.job import main as train_classifier
 from training.difficulty.job import main
@@ -61,9 +61,10 @@ def exported(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _few_foreign_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drawing them takes most of a fit's time here."""
+def _few_foreign_images_and_small_ones_for_judges(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take most of a fit's time here."""
     monkeypatch.setattr(answering, "FOREIGN_IMAGES", 40)
+    monkeypatch.setattr(judges, "SIDE", 64)
 
 
 @pytest.fixture
@@ -291,6 +292,7 @@ def test_the_benchmark_tells_what_answers_are_worth(
     assert fit(place, photos) == 0
     capsys.readouterr()
     monkeypatch.setattr(benchmark_module, "EACH_DRAWN", 1)
+    monkeypatch.setattr(difficulty_tables, "RESAMPLES", 20)
     # The packages of other backbones aren't part of a check: a linear layer on the pixels is a family too.
     monkeypatch.setattr(
         other_families,
