@@ -42,7 +42,7 @@ from training.references.cross_fit import HALVES, halves
 EPOCHS = 3  # where the last stages alone are tuned
 TUNED_STAGES = 3
 MOST_TUNED = 8000  # images, whose maps fill memory
-CHOOSING = 7  # every such image of a class chooses the regularisation of the head that a replica begins with
+CHOOSING = 7  # every such image chooses the regularisation of the head that a replica begins with
 VERSION = 2  # of what is kept; to be raised with any of these
 MOST_LEARNED = 3000  # images whose features say what a replica has seen
 
@@ -126,7 +126,7 @@ def _trained(
     if recipe.weights != "none":  # the head begins as a regression on the published features, as it did there
         values = read_rows(_reader(network, recipe, settings), data, learns).features.last.astype(np.float32)
         labels = data.targets[list(learns)]
-        chooses = every_seventh(labels)
+        chooses = choosing(labels)
         chosen = chooses if chooses.any() else ~chooses
         copy_into(network, fit_head(values[~chooses], labels[~chooses], values[chosen], labels[chosen]))
     network.to(compute.device).to(memory_format=torch.channels_last)
@@ -140,12 +140,12 @@ def _trained(
     return network
 
 
-def every_seventh(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """(n,): each class's seventh image, fourteenth and so on, so that none loses its only one."""
-    found = np.zeros(len(labels), bool)
-    for label in np.unique(labels):
-        found[np.flatnonzero(labels == label)[CHOOSING - 1 :: CHOOSING]] = True
-    return found
+def choosing(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """(n,): every seventh image, but none of a class that would have no other left."""
+    chosen = np.arange(len(labels)) % CHOOSING == 0
+    for label in np.setdiff1d(labels, labels[~chosen]):
+        chosen &= labels != label
+    return chosen
 
 
 def tune(network: Classifier, data: Dataset, learns: Sequence[int], recipe: Options, compute: Compute) -> None:

@@ -12,7 +12,7 @@ from phototriage.model_folder import manifest
 from phototriage.settings import Settings
 from tests.shapes import shapes_folder
 from tests.tiny_models import write_model
-from training.answers.replicas import TUNED_STAGES, every_seventh, train_replicas, tune
+from training.answers.replicas import TUNED_STAGES, choosing, train_replicas, tune
 from training.classifier.job import build
 from training.classifier.options import parse
 from training.data.dataset import Dataset
@@ -52,7 +52,6 @@ def test_the_last_stages_alone_are_tuned(shapes: Dataset) -> None:
 
 
 def test_no_class_loses_its_only_image() -> None:
-    labels = np.array([0] * 15 + [1] + [2] * 6)
-    chosen = every_seventh(labels)
-    assert np.flatnonzero(chosen).tolist() == [6, 13]
-    assert not every_seventh(labels[15:]).any()
+    labels = np.array([0, 0, 1, 1, 1, 1, 1, 2, 1, 1, 1, 1, 1, 1, 1, 0])
+    assert np.flatnonzero(choosing(labels)).tolist() == [0, 14]  # not 7, the only one of its class
+    assert not choosing(np.array([3])).any()
