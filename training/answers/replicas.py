@@ -142,7 +142,7 @@ def _trained(
 
 def choosing(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
     """(n,): every seventh image, but none of a class that would have no other left."""
-    chosen = np.arange(len(labels)) % CHOOSING == 0
+    chosen: NDArray[np.bool_] = np.arange(len(labels)) % CHOOSING == 0
     for label in np.setdiff1d(labels, labels[~chosen]):
         chosen &= labels != label
     return chosen
