@@ -140,7 +140,9 @@ def _forms() -> Iterator[tuple[str, Hostile]]:
         "filename of other bytes": (form(named(b"image", b"\xff\xfe\xed\xa0\x80")), FORM, 200),
         "filename in unicode": (form(named(b"image", "‮gnp.\U0001f408\u202e".encode())), FORM, 200),
         "filename of 3000": (form(named(b"image", b"a" * 3000)), FORM, 200),
-        "filename* alone": (form((IMAGE.replace(b"filename=", b"filename*="), RED)), FORM, 400),
+        "filename* that is none": (form((IMAGE.replace(b"filename=", b"filename*="), RED)), FORM, 400),
+        "filename* alone": (form((IMAGE.replace(b'="a.png"', b"*=utf-8''%e7%8c%ab"), RED)), FORM, 200),
+        "filename with a backslash at its end": (form(named(b"image", b"a\\")), FORM, 200),
         "gzip": (zlib.compress(whole, wbits=31), FORM + b"\r\nContent-Encoding: gzip", 400),
         "several encodings": (whole, FORM + b"\r\nContent-Encoding: identity, br", 400),
     }

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import parse_options_header
 
 from phototriage.common.errors import MalformedRequest, TooLarge
+from phototriage.server import disposition
 
 MAX_PART_HEADERS = 16
 MAX_FILE_NAME = 255  # characters of a file's name in an answer
@@ -153,13 +153,12 @@ class Form:
         self._value.clear()
 
     def _end_headers(self) -> None:
-        disposition, parameters = parse_options_header(self._headers.get(b"content-disposition", b""))
-        name = parameters.get(b"name", b"").decode("utf-8", "replace")
+        kind, name, file_name = disposition.read(self._headers.get(b"content-disposition", b""))
         match = self._schema.find(name)
-        if disposition != b"form-data" or match is None:
+        if kind != "form-data" or match is None:
             raise MalformedRequest(f"The form has a part named {name[:64]!r}. {self._schema.expected}.")
         side, field = match
-        if not field.may_be_text and b"filename" not in parameters:
+        if not field.may_be_text and file_name is None:
             raise MalformedRequest(
                 f"The part {name!r} is a text field, not a file; addresses are not fetched. {self._schema.expected}."
             )
@@ -167,18 +166,18 @@ class Form:
         if encoding not in (b"binary", b"8bit", b"7bit"):
             raise MalformedRequest(f"The part {name!r} is encoded. Send the bytes as they are.")
         if self._schema.max_parts > 1:
-            self._body = self._next_file(parameters.get(b"filename", b""), field)
+            self._body = self._next_file(file_name or "", field)
             return
         self._refuse_second(side, field)
         self._body = self._bodies[name] = Body(name, field.limit)
 
-    def _next_file(self, name: bytes, field: Field) -> File:
+    def _next_file(self, name: str, field: Field) -> File:
         if len(self.files) == self._schema.max_parts:
             raise TooLarge(
                 f"The form has more than {self._schema.max_parts} parts named {field.name!r}, which is the limit. "
                 "Send several requests."
             )
-        self.files.append(File(name.decode("utf-8", "replace")[:MAX_FILE_NAME], field.limit))
+        self.files.append(File(name[:MAX_FILE_NAME], field.limit))
         return self.files[-1]
 
     def _refuse_second(self, side: tuple[Field, ...], field: Field) -> None:

@@ -11,8 +11,8 @@ from phototriage.common.errors import (
     Overloaded,
     PhototriageError,
 )
+from phototriage.server.part_names import EMBEDDING_PARTS, IMAGE_PARTS, IMAGES_PART, PART
 from phototriage.server.routes import OPERATIONS, Errors, Operation
-from phototriage.server.uploads import EMBEDDING_PARTS, IMAGE_PARTS, IMAGES_PART, PART
 from phototriage.triage.comparison_schemas import DuplicatesResponse
 from phototriage.triage.schemas import BatchItem, Embedding, Problem, SaliencyResponse, TriageResponse, schema_of
 

@@ -12,15 +12,13 @@ from starlette.requests import ClientDisconnect, Request
 
 from phototriage.common.errors import MalformedRequest, PhototriageError, TooLarge
 from phototriage.server.form import Body, Field, File, Form, FormSchema
+from phototriage.server.part_names import EMBEDDING_PARTS, IMAGE_PARTS, IMAGES_PART, PART
 from phototriage.settings import Settings
 from phototriage.triage.comparison import Side
 from phototriage.triage.embedding import MAX_BYTES
 
 T = TypeVar("T")
 
-PART, IMAGES_PART = "image", "images"
-IMAGE_PARTS = ("image_a", "image_b")
-EMBEDDING_PARTS = ("embedding_a", "embedding_b")
 DRAIN_SECONDS = 2.0
 EXPECTED_IMAGE = (
     f"Send multipart/form-data with one file part named {PART!r}, or the file itself as the body with a "

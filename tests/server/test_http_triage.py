@@ -162,6 +162,16 @@ def test_a_batch_is_answered_in_its_order_and_a_bad_image_fails_alone(client: As
     assert cut["error"]["status"] == 422
 
 
+def test_files_of_a_batch_are_called_what_their_senders_called_them(client: AsgiClient) -> None:
+    names = ['a"b.png', "a\\b.png", "猫.png"]
+    results = batch(client, *[(name, RED) for name in names], query="?include=classify").json()["results"]
+    assert [one["filename"] for one in results] == names
+    part = b"--B\r\nContent-Disposition: form-data; name=\"images\"; filename*=utf-8''%e7%8c%ab.png\r\n\r\n"
+    headers = {"content-type": "multipart/form-data; boundary=B"}
+    response = client.post("/v1/triage/batch", content=part + RED + b"\r\n--B--\r\n", headers=headers)
+    assert [one["filename"] for one in response.json()["results"]] == ["猫.png"]
+
+
 def test_a_file_over_the_limit_fails_alone(settings: Settings, models: Models) -> None:
     small = serve(settings, models, max_image_bytes=2_000)
     response = batch(small, ("big", bytes(2_001)), ("red", RED), query="?include=classify")
