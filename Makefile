@@ -12,10 +12,14 @@ KUBERNETES := .venv-kubernetes
 RAY := .venv-ray
 WITH_NODE := PATH="$(CURDIR)/$(DEV)/bin:$$PATH"
 
-.PHONY: serve train check docs check-full check-kubernetes check-ray clients kills test wheel soak bench bench-decoders bench-resamplers bench-duplicates bench-kinds bench-augly bench-difficulty bench-http bench-connections bench-score bench-index bento image try-image check-gpu clean
+.PHONY: serve reload train check docs check-full check-kubernetes check-ray clients kills test wheel soak bench bench-decoders bench-resamplers bench-duplicates bench-kinds bench-augly bench-difficulty bench-http bench-connections bench-score bench-index bento image try-image check-gpu clean
 
 serve: $(SERVING)/installed
-	$(SERVING)/bin/phototriage serve --host $(HOST) --port $(PORT)
+	$(SERVING)/bin/phototriage serve --host $(HOST) --port $(PORT) --attached
+
+# Models that were exported since are taken up by the server on PORT.
+reload: $(SERVING)/installed
+	$(SERVING)/bin/phototriage reload --port $(PORT)
 
 train: $(DEV)/installed
 

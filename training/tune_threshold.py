@@ -33,6 +33,7 @@ from training.data.near_identical import Fingerprint, find_near_identical
 from training.data.splits import connect
 from training.export.card import retold, rewrite_card
 from training.export.model_folder import MODELS
+from training.export.taking_up import taking_up
 from training.loop.command import exit_status
 from training.pairs.thresholds import FOLDS, TuningError, choose_folds, parse_aim, tune
 
@@ -195,7 +196,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             figure = getattr(decision.tuning, name)
             interval = f"[{figure.interval[0]:.4f}, {figure.interval[1]:.4f}]"
             print(f"{name} on {decision.tuning.folds} held-out folds: {figure.value:.4f} {interval}")
-        print("The server takes it up at its next start, or at once: POST /v1/models/reload")
+        print(taking_up(given.models))
 
     return exit_status(work, consequence="nothing was written: ", errors=(OSError, UnicodeDecodeError))
 

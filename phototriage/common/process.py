@@ -21,6 +21,15 @@ def end_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
+def has_terminal() -> bool:
+    """Whether this process has a terminal that controls it. One that has been closed is none."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
 @contextmanager
 def environment_of_workers() -> Iterator[None]:
     """The environment of processes that are started meanwhile: one thread for each library, and this package in the

@@ -14,6 +14,7 @@ import shutil
 import signal
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, ClassVar, NoReturn
@@ -24,6 +25,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from phototriage.common import shipped_models
 from phototriage.common.errors import ModelFolderError, PhototriageError
+from phototriage.common.process import has_terminal
 from phototriage.server import connections, launch
 from phototriage.settings import MAX_DEADLINE_SECONDS, SettingsError, read_settings
 
@@ -35,6 +37,7 @@ SUPERVISOR, WORKERS = "_PHOTOTRIAGE_SUPERVISOR", "_PHOTOTRIAGE_WORKERS"
 WORKER_FAILED, RELOAD = signal.SIGUSR1, signal.SIGHUP
 
 WATCH_SECONDS = 1.0  # between looks for workers that have died; BentoML's own are ten seconds apart
+HANGUP_SECONDS = 1.0  # a shell tells what it has started of its end before its terminal is gone
 
 logger = logging.getLogger("bentoml.phototriage")
 
@@ -51,20 +54,42 @@ def supervise() -> None:
         print(f"phototriage: {notice}", file=sys.stderr, flush=True)
     os.environ[SUPERVISOR] = str(os.getpid())
     signal.signal(WORKER_FAILED, stop_all)
-    hook_circus()
+    # nohup has SIGHUP ignored: such a server is to outlive its terminal.
+    if has_terminal() and signal.getsignal(RELOAD) is not signal.SIG_IGN:
+        hook_circus(end_without_terminal, always=launch.ATTACHED in os.environ)
+    else:
+        hook_circus(lambda: None)
 
 
-def hook_circus() -> None:
+def end_without_terminal() -> None:
+    """Have the supervisor stop in its usual way if its terminal has been closed."""
+    if not has_terminal():
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def hook_circus(end_if_closed: Callable[[], None], *, always: bool = False) -> None:
     """Have BentoML's process manager reload models at SIGHUP, where it would end the workers and start new ones, and
-    look for workers that have died every second."""
+    look for workers that have died every second.
+
+    SIGHUP is also what tells that a terminal was closed: `end_if_closed` is called after it, and every second if
+    `always`, for a server whose terminal tells only the program that started it."""
     from circus.controller import Controller
     from circus.sighandler import SysHandler
+    from tornado.ioloop import PeriodicCallback
 
-    SysHandler.handle_hup = lambda _: have_others_reload()
+    def hang_up(handler: SysHandler) -> None:
+        end_if_closed()
+        have_others_reload()
+        loop = handler.controller.loop
+        loop.add_callback_from_signal(lambda: loop.call_later(HANGUP_SECONDS, end_if_closed))
+
+    SysHandler.handle_hup = hang_up
     begin = Controller.start
 
     def begin_watching(controller: Controller) -> None:
         controller.check_delay = WATCH_SECONDS * 1000
+        if always:
+            PeriodicCallback(end_if_closed, WATCH_SECONDS * 1000).start()
         begin(controller)
 
     Controller.start = begin_watching

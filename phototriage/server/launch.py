@@ -7,6 +7,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -19,6 +20,7 @@ SERVICE = "phototriage.server.bento_service:Phototriage"
 # In the server's environment: a folder of BentoML's that goes away with the server.
 TEMPORARY_HOME = "_PHOTOTRIAGE_HOME"
 HOME_PREFIX = "phototriage-bentoml-"
+ATTACHED = "_PHOTOTRIAGE_ATTACHED"  # in the environment of a server that is to end with the terminal of its start
 # Where phototriage lies, which is on Python's path anyway. BentoML's processes import from their working directory
 # first, so in the user's a file json.py or numpy.py would be taken for the module.
 IMPORTED_FROM = Path(__file__).resolve().parents[2]
@@ -61,6 +63,18 @@ def remove_abandoned_homes() -> None:
         number = folder.name.removeprefix(HOME_PREFIX).partition("-")[0]
         if number.isdecimal() and not psutil.pid_exists(int(number)):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def servers_on(port: str) -> list[psutil.Process]:
+    """The processes of this machine's servers on that port, of all hosts, that `command` has started and this user may
+    see."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            line = process.cmdline()
+            if SERVICE in line and line[-2:] == ["--port", port]:
+                found.append(process)
+    return found
 
 
 def replace_this_process(command: list[str], environment: Mapping[str, str]) -> NoReturn:

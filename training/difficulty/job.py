@@ -34,6 +34,7 @@ from training.difficulty.fit import scaled
 from training.difficulty.prepared import Work, prepare
 from training.export.card import rewrite_card, with_difficulty
 from training.export.model_folder import MODELS, read_metrics
+from training.export.taking_up import taking_up
 from training.loop.command import as_line, exit_status
 from training.loop.options import add_compute_options
 from training.loop.run_folder import RUNS, RunError
@@ -132,6 +133,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(as_line(metric))
         assert written.difficulty is not None
         print(f"{written.name}: version {written.version}; review from a score of {written.difficulty.review_from}")
-        print("The server takes it up at its next start, or at once: POST /v1/models/reload")
+        print(taking_up(given.models))
 
     return exit_status(work, consequence="nothing was written: ", goes_on="the last network")

@@ -20,7 +20,6 @@ import onnxruntime
 import torch
 from pydantic import TypeAdapter, ValidationError
 
-from phototriage.common.errors import ModelFolderError
 from phototriage.images.pixels import ImageLimits, prepare
 from phototriage.model_folder import golden, manifest
 from phototriage.model_folder.golden import Golden
@@ -30,6 +29,8 @@ from training.data.loading import load
 from training.export import autoencoder as autoencoder_export
 from training.export.agreement import Agreement, Explain, Floats, Images, compare
 from training.export.card import CARD, card
+from training.export.models_beside import default_notes, given_up, is_default, read_if_valid, told_of, unscored
+from training.export.taking_up import taking_up
 from training.featout.featout import input_gradients
 from training.gradient_graph.graph import build_onnx
 from training.loop.command import exit_status
@@ -200,45 +201,6 @@ def _replace(folder: Path, part: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def is_default(name: str, kind: str, models: Path, wanted: bool) -> bool:
-    """Whether the model is to answer where none is named: as asked, as before, or if it is the only one of
-    its kind."""
-    if wanted:
-        return True
-    others = False
-    for found in _readable(models):
-        if found.name == name:
-            return found.default
-        others |= found.kind == kind
-    return not others
-
-
-def unscored(models: Path, before: Manifest | None, written: Manifest) -> list[str]:
-    """Classifiers whose difficulty has to be fitted again: the one that had a score `before` and was written anew, or
-    those that score with another version of the autoencoder that was written."""
-    if written.kind == "classifier":
-        return [written.name] if before is not None and before.difficulty is not None else []
-    scored = [(found.name, found.difficulty) for found in _readable(models) if found.difficulty is not None]
-    return [
-        name
-        for name, rule in scored
-        if rule.autoencoder == written.name and rule.autoencoder_version != written.version
-    ]
-
-
-def _readable(models: Path) -> list[Manifest]:
-    """Those of all model folders that can be read."""
-    found = [_before(path.parent) for path in sorted(models.glob(f"*/{manifest.FILE_NAME}"))]
-    return [each for each in found if each is not None]
-
-
-def _before(folder: Path) -> Manifest | None:
-    try:
-        return manifest.read(folder)
-    except ModelFolderError:
-        return None
-
-
 def check_images(run: AnyRun, photos: Path | None, count: int = 200) -> Images:
     """uint8 (n, H, W, C): the first photos of a folder or tar as serving would feed them, or drawn images."""
     rule = run.input
@@ -281,13 +243,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # An autoencoder answers nothing by itself: classifiers name theirs.
         answers = run.kind != "autoencoder"
         default = answers and is_default(run.name, run.kind, given.models, given.default)
-        before = _before(given.models / run.name)
+        before = read_if_valid(given.models / run.name)
         written = export(run, network, given.models, images, default, drawn=given.check is None, metrics=metrics)
-        print(f"{given.models / written.name}: version {written.version}{', the default' if written.default else ''}")
+        folder = given.models / written.name
+        print(f"{folder}: version {written.version}{told_of(before, written)}{', the default' * written.default}")
+        for line in given_up(given.models, written) if given.default else default_notes(given.models, written):
+            print(line)
         stale = unscored(given.models, before, written)
         for name in stale:
             print(f"Difficulty has to be fitted again: python -m training.difficulty --classifier {name} …")
         if not stale or written.kind == "classifier":
-            print("The server takes it up at its next start, or at once: POST /v1/models/reload")
+            print(taking_up(given.models))
 
     return exit_status(work, consequence="nothing was written: ")

@@ -37,6 +37,7 @@ from training.data.photos import Photos, Place, load_photos
 from training.data.splits import group_names
 from training.export.card import rewrite_card, with_verification
 from training.export.model_folder import MODELS
+from training.export.taking_up import taking_up
 from training.loop.command import exit_status, print_skipped
 from training.loop.options import recorded_command
 from training.loop.run_folder import RUNS
@@ -211,6 +212,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             missed = f"{kind.copies} copies, missed {kind.missed:.1%}"
             print(f"{kind.kind}: {missed}; {kind.others} others, called duplicates {kind.false:.2%}")
         print(f"{written.name}: version {written.version}; duplicates from a probability of {config.threshold}")
-        print("The server takes it up at its next start, or at once: POST /v1/models/reload")
+        print(taking_up(given.models))
 
     return exit_status(work, consequence="nothing was written: ", goes_on="what was measured")

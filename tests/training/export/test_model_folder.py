@@ -13,13 +13,16 @@ from phototriage.images.pixels import ImageLimits, prepare
 from phototriage.model_folder import manifest
 from phototriage.model_folder.manifest import MainRole
 from phototriage.models.loading import load_classifier
+from phototriage.models.model_set import load_models
 from phototriage.settings import Settings
 from tests.drawings import encoded
 from tests.shapes import shape, shapes_folder
+from tests.tiny_models import write_model
 from training.classifier.job import main as train
 from training.export import model_folder as exporting
 from training.export.agreement import Explain, Floats, Images
-from training.export.model_folder import is_default, main
+from training.export.model_folder import main
+from training.export.taking_up import taking_up
 from training.loop.run_folder import read_run
 
 
@@ -93,11 +96,13 @@ def test_a_graph_that_disagrees_is_not_written(
     assert [path.name for path in tmp_path.iterdir()] == ["shapes"]
 
 
-def test_exporting_again_replaces_the_folder(runs: Path, tmp_path: Path) -> None:
+def test_exporting_again_replaces_the_folder(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert export(runs, tmp_path) == 0
     first = manifest.read(tmp_path / "shapes")
+    assert f"version {first.version}, the default\n" in capsys.readouterr().out
     (tmp_path / "shapes" / "stray.txt").write_text("of an older version")
     assert export(runs, tmp_path) == 0
+    assert f"version {first.version}, as it was, the default\n" in capsys.readouterr().out
     assert manifest.read(tmp_path / "shapes").version == first.version
     assert not (tmp_path / "shapes" / "stray.txt").exists()
 
@@ -108,12 +113,23 @@ def test_an_unknown_run_is_told(runs: Path, tmp_path: Path, capsys: pytest.Captu
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_first_classifier_is_the_default_and_stays_it(runs: Path, tmp_path: Path) -> None:
-    assert is_default("shapes", "classifier", tmp_path, wanted=False)
+def test_an_export_says_whose_place_it_takes_and_who_answers(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PHOTOTRIAGE_MODELS_DIRECTORY", str(tmp_path))
+    write_model(tmp_path / "tiny", name="tiny", default=True)
+    older = write_model(tmp_path / "shapes", name="shapes").version
     assert export(runs, tmp_path) == 0
-    assert is_default("shapes", "classifier", tmp_path, wanted=False)
-    assert not is_default("another", "classifier", tmp_path, wanted=False)
-    assert is_default("another", "classifier", tmp_path, wanted=True)
+    version = manifest.read(tmp_path / "shapes").version
+    first, note, last = capsys.readouterr().out.splitlines()
+    assert first == f"{tmp_path / 'shapes'}: version {version}, in place of version {older}"
+    assert note.startswith("note: where no classifier is named, tiny goes on answering")
+    assert last == taking_up(tmp_path)
+    settings = Settings(models_directory=tmp_path, threads=1)
+    assert load_models(settings).classifier().name == "tiny"
+    assert export(runs, tmp_path, "--default") == 0
+    assert f"{tmp_path / 'tiny'}: version " in capsys.readouterr().out
+    assert load_models(settings).classifier().name == "shapes"
 
 
 def test_figures_measured_elsewhere_go_into_manifest_and_card(runs: Path, tmp_path: Path) -> None:
