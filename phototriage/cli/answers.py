@@ -11,7 +11,7 @@ from typing import get_args
 from pydantic import BaseModel, ValidationError
 
 from phototriage.cli.exit_status import DONE, FILE_FAILED, refuse, tell
-from phototriage.cli.triage_options import add_triage_options, describe, triage_request
+from phototriage.cli.triage_options import add_triage_options, describe, tell_default, triage_request
 from phototriage.common.errors import PhototriageError
 from phototriage.models.model_set import Models, load_models
 from phototriage.scoring.image_files import read_file, reason
@@ -42,14 +42,14 @@ def _classify(options: argparse.Namespace, settings: Settings) -> int:
     def answer(models: Models, content: bytes) -> BaseModel:
         return pipeline.classify(models, content, options.model, options.top_k, settings.image_limits)
 
-    return _print_each(options.files, settings, answer)
+    return _print_each(options.files, options.model, settings, answer)
 
 
 def _difficulty(options: argparse.Namespace, settings: Settings) -> int:
     def answer(models: Models, content: bytes) -> BaseModel:
         return pipeline.difficulty(models, content, options.model, options.label, settings.image_limits)
 
-    return _print_each(options.files, settings, answer)
+    return _print_each(options.files, options.model, settings, answer)
 
 
 def _triage(options: argparse.Namespace, settings: Settings) -> int:
@@ -61,12 +61,15 @@ def _triage(options: argparse.Namespace, settings: Settings) -> int:
     def answer(models: Models, content: bytes) -> BaseModel:
         return pipeline.triage(models, content, request, settings.image_limits)
 
-    return _print_each(options.files, settings, answer)
+    return _print_each(options.files, options.classifier, settings, answer)
 
 
-def _print_each(files: Sequence[Path], settings: Settings, answer: Callable[[Models, bytes], BaseModel]) -> int:
+def _print_each(
+    files: Sequence[Path], classifier: str | None, settings: Settings, answer: Callable[[Models, bytes], BaseModel]
+) -> int:
     """A file that can't be read or answered is named on stderr with the reason, and the others go on."""
     models = load_models(settings)
+    tell_default(models, classifier)
     status = DONE
     for path in files:
         try:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from phototriage.cli import gallery
 from phototriage.cli.exit_status import DONE, FILE_FAILED, refuse, tell
+from phototriage.cli.triage_options import tell_default
 from phototriage.common import tables
 from phototriage.common.errors import PhototriageError, UnknownModel
 from phototriage.common.progress import Progress
@@ -50,8 +51,10 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     if options.by == MISLABELLED and not options.labelled:
         return refuse(f"--by {MISLABELLED} needs --labelled")
     try:
+        models = load_models(settings)
+        tell_default(models, options.model)
         whole = write_ranking(
-            load_models(settings).for_difficulty(options.model),
+            models.for_difficulty(options.model),
             options.input,
             options.output,
             options.gallery,
@@ -177,9 +180,14 @@ def write_ranking(
     header = [*COLUMNS, *(ANSWERS if answered else ()), *(given if labelled else ()), *names]
     tables.write(output, header, (_row(image, labelled, names) for image in ranked))
     to_review = sum(image.prediction.review for image in ranked)
-    print(f"{output}: {len(ranked)} images, {to_review} of them to review")
+    model = f"{models.classifier.name}, version {models.classifier.manifest.version}"
+    print(f"{output}: {len(ranked)} images, {to_review} of them to review, by {model}")
     if page is not None:
-        gallery.write(page, f"{folder.resolve().name} by {by}", _sections(ranked, folder, by, limits))
+        gallery.write(
+            page,
+            f"{folder.resolve().name} by {by}, as {models.classifier.name} answers",
+            _sections(ranked, folder, by, limits),
+        )
         print(f"{page}: the {min(SHOWN, len(ranked))} hardest and easiest")
     return not unread
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from phototriage.cli.exit_status import DONE, FILE_FAILED, tell
+from phototriage.cli.triage_options import tell_default
 from phototriage.common.errors import PhototriageError
 from phototriage.images.pixels import decode
 from phototriage.models.model_set import load_models
@@ -37,6 +38,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def run(options: argparse.Namespace, settings: Settings) -> int:
     models, limits = load_models(settings), settings.image_limits
+    tell_default(models, options.model)
     try:
         data = options.file.read_bytes()
         saliency = pipeline.saliency(models, data, options.method, options.target, options.model, limits)
@@ -48,6 +50,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     except (PhototriageError, OSError) as error:
         tell(f"{options.file}: {reason(error)}")
         return FILE_FAILED
+    print(f"{options.output}: what {models.classifier(options.model).name} looked at")
     return DONE
 
 

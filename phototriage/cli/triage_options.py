@@ -7,6 +7,8 @@ from typing import get_args
 
 from pydantic import ValidationError
 
+from phototriage.cli.exit_status import tell
+from phototriage.models.model_set import Models
 from phototriage.triage.pipeline import TriageRequest
 from phototriage.triage.schemas import Method, TriageQuery
 
@@ -25,6 +27,12 @@ def triage_request(options: argparse.Namespace) -> TriageRequest:
     """As the query of /v1/triage asks it. Raises ValidationError."""
     fields = {name: getattr(options, name) for name in TriageQuery.model_fields}
     return TriageRequest(**dict(TriageQuery.model_validate(fields)))
+
+
+def tell_default(models: Models, named: str | None) -> None:
+    """Say which of several classifiers answers, where the command names none."""
+    if named is None and models.default_note:
+        tell(models.default_note)
 
 
 def describe(error: ValidationError) -> str:

@@ -60,6 +60,17 @@ class Models:
         """The embedder of that name, or the default one. Raises UnknownModel, which lists what there is."""
         return self.embedders[self._named("embedder", self.embedders, name)]
 
+    @property
+    def default_note(self) -> str:
+        """A line that says which of several classifiers answers where none is named; empty where there aren't."""
+        if len(self.classifiers) < 2:
+            return ""
+        default, all_names = self.defaults["classifier"], ", ".join(self.classifiers)
+        return (
+            f"where no classifier is named, {default} answers, of {all_names}; to have another one do it: "
+            "PHOTOTRIAGE_DEFAULT_CLASSIFIER=NAME"
+        )
+
     def _named(self, kind: Kind, models: Mapping[str, Loaded], name: str | None) -> str:
         if not models:
             raise UnknownModel(f"No {kind} is served here. Export one into the models directory and start again.")

@@ -155,10 +155,14 @@ def start_api() -> HttpApi:
         settings = read_settings()
         settings = settings.serving(gpu=providers.choose(settings.provider)[0] == providers.CUDA)
         connections.Connection.head_seconds = settings.deadline_seconds
-        api.start(settings, load_models(settings))
+        models = load_models(settings)
+        api.start(settings, models)
     except (KeyFileError, ModelFolderError, providers.ProviderUnavailable, SettingsError) as error:
         give_up(str(error))
-    (Path(os.environ[WORKERS]) / str(os.getpid())).touch()
+    workers = Path(os.environ[WORKERS])
+    if models.default_note and not any(workers.iterdir()):  # the first worker says it for all
+        print(f"phototriage: {models.default_note}", file=sys.stderr, flush=True)
+    (workers / str(os.getpid())).touch()
     return api
 
 

@@ -14,7 +14,7 @@ from phototriage.cli.saliency import overlay
 from phototriage.models.model_set import Models
 from phototriage.triage import pipeline
 from phototriage.triage.pipeline import TriageRequest
-from tests.tiny_models import solid
+from tests.tiny_models import solid, write_model
 
 
 @pytest.fixture(autouse=True)
@@ -69,6 +69,31 @@ def test_classify_prints_what_the_api_answers(photo: Path, models: Models, capsy
     assert main(["classify", str(photo), "--top-k", "2"]) == 0
     expected = pipeline.classify(models, photo.read_bytes(), top_k=2).model_dump()
     assert json.loads(capsys.readouterr().out) == {"file": str(photo), **expected}
+
+
+def test_of_several_classifiers_the_one_that_answers_is_told(
+    photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = tmp_path / "several"
+    write_model(directory / "shipped", name="shipped", default=True)
+    write_model(directory / "mine", name="mine")
+    monkeypatch.setenv("PHOTOTRIAGE_MODELS_DIRECTORY", str(directory))
+    assert main(["classify", str(photo)]) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["model"]["name"] == "shipped"
+    assert told.err.startswith("phototriage: where no classifier is named, shipped answers, of mine, shipped; ")
+    assert main(["triage", str(photo), "--include", "classify"]) == 0
+    assert "shipped answers" in capsys.readouterr().err
+    assert main(["saliency", str(photo), "-o", str(tmp_path / "mask.png")]) == 0
+    told = capsys.readouterr()
+    assert "shipped answers" in told.err
+    assert told.out == f"{tmp_path / 'mask.png'}: what shipped looked at\n"
+    assert main(["classify", str(photo), "--model", "mine"]) == 0
+    told = capsys.readouterr()
+    assert (json.loads(told.out)["model"]["name"], told.err) == ("mine", "")
+    monkeypatch.setenv("PHOTOTRIAGE_DEFAULT_CLASSIFIER", "mine")  # what the note proposes
+    assert main(["classify", str(photo)]) == 0
+    assert json.loads(capsys.readouterr().out)["model"]["name"] == "mine"
 
 
 def test_triage_prints_what_the_api_answers(photo: Path, models: Models, capsys: pytest.CaptureFixture[str]) -> None:

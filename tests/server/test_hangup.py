@@ -17,6 +17,7 @@ import pytest
 from phototriage.server import launch
 from tests.http_clients import wait_until
 from tests.running_server import SECONDS
+from tests.tiny_models import write_model
 
 # As `make serve` in a window of its own: what has the terminal hears of its end, and goes on until the server ends.
 STARTER = """
@@ -33,10 +34,12 @@ def port() -> str:
         return str(free.getsockname()[1])
 
 
-def test_a_closed_terminal_ends_the_server(port: str, models_directory: Path, tmp_path: Path) -> None:
+def test_a_closed_terminal_ends_the_server(port: str, tmp_path: Path) -> None:
+    for name in ("shipped", "mine"):
+        write_model(tmp_path / "models" / name, name=name, default=name == "shipped")
     terminal, inside = pty.openpty()
     log = tmp_path / "log"
-    environment = {"PHOTOTRIAGE_MODELS_DIRECTORY": str(models_directory), "PHOTOTRIAGE_WORKERS": "1"}
+    environment = {"PHOTOTRIAGE_MODELS_DIRECTORY": str(tmp_path / "models"), "PHOTOTRIAGE_WORKERS": "1"}
     with log.open("wb") as file:
         starter = subprocess.Popen(
             [sys.executable, "-c", STARTER, os.ttyname(inside), "--port", port],
@@ -48,6 +51,7 @@ def test_a_closed_terminal_ends_the_server(port: str, models_directory: Path, tm
         )
     try:
         wait_until(lambda: "Service phototriage initialized" in log.read_text())
+        assert log.read_text().count("where no classifier is named, shipped answers") == 1
         (server,) = launch.servers_on(port)
         family = [server, *server.children()]
         server.send_signal(signal.SIGHUP)

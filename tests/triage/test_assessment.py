@@ -187,7 +187,8 @@ def test_a_folder_is_ranked_hardest_first(
     assert main(["rank", str(photos), "-o", str(output), "--gallery", str(page)]) == 1
     told = capsys.readouterr()
     assert f"{photos / 'other/odd.png'}: The PNG" in told.err
-    assert "5 images, 1 of them to review" in told.out
+    manifest = scored.classifier(CLASSIFIER).manifest
+    assert f"5 images, 1 of them to review, by {CLASSIFIER}, version {manifest.version}\n" in told.out
     found = rows(output)
     # By brightness; of equal ones by name.
     names = ["red/white.png", "blue/<b>.png", "blue/wrong.png", "red/a.png", "red/dark.png"]
