@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
@@ -21,6 +22,8 @@ MAX_DEADLINE_SECONDS = 60
 CORES_OF_A_WORKER = 4
 GPU_BATCH = 16
 LEAST_KEY_LENGTH = 16
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+_OWN_PORTS = (("http", "80"), ("https", "443"))
 HIDDEN = "api_keys"  # the setting that isn't to be shown
 
 
@@ -72,16 +75,35 @@ class Settings(BaseSettings):
     api_keys_file: Path | None = Field(
         default=None, description="File with a key a line, beside those; read again when it changes"
     )
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Origins whose pages may call from a browser, as https://photos.example, separated by commas; or *",
+    )
     answer_cache_bytes: int = Field(
         default=0, ge=0, description="Memory for answers to images that may be sent again; 0: none are kept"
     )
     log_requests: bool = Field(default=True, description="Whether each answer is a line of the log")
     provider: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="What the models run on")
 
-    @field_validator("api_keys", mode="before")
+    @field_validator("api_keys", "cors_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        return [key.strip() for key in value.split(",") if key.strip()] if isinstance(value, str) else value
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        """As browsers send them: in small letters, without a path, and without the port that a scheme has anyway."""
+        if origins == ("*",):
+            return origins
+        for origin in origins:
+            scheme, _, host = origin.lower().partition("://")
+            if not _ORIGIN.fullmatch(origin.lower()) or (scheme, host.rpartition(":")[2]) in _OWN_PORTS:
+                raise ValueError(
+                    f"{origin!r} is not an origin as browsers send it: write https://photos.example or "
+                    "http://localhost:8080, without a path and the scheme's own port, or * alone for all"
+                )
+        return tuple(dict.fromkeys(origin.lower() for origin in origins))
 
     @field_validator("api_keys")
     @classmethod

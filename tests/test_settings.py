@@ -95,6 +95,38 @@ def test_cgroup_1_without_a_quota(tmp_path: Path) -> None:
     assert available_cores(tmp_path) == 8
 
 
+@pytest.mark.parametrize(
+    ("value", "origins"),
+    [
+        ("", ()),
+        ("*", ("*",)),
+        ("https://photos.example", ("https://photos.example",)),
+        (
+            "https://Photos.example, http://localhost:8080,http://[::1]:3,https://photos.example",
+            ("https://photos.example", "http://localhost:8080", "http://[::1]:3"),
+        ),
+        ("capacitor://localhost,chrome-extension://abc", ("capacitor://localhost", "chrome-extension://abc")),
+    ],
+)
+def test_origins(monkeypatch: pytest.MonkeyPatch, value: str, origins: tuple[str, ...]) -> None:
+    monkeypatch.setenv("PHOTOTRIAGE_CORS_ORIGINS", value)
+    assert read_settings().cors_origins == origins
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("photos.example", "https://photos.example/", "https://a.example/app", "https://*.example", "null"),
+        *("https://photos.example:443", "http://photos.example:80", "*,https://photos.example", "https://"),
+        *("https://kätzchen.example", "https://me@photos.example", "https://a.example https://b.example"),
+    ],
+)
+def test_what_no_browser_sends_as_an_origin_is_refused(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("PHOTOTRIAGE_CORS_ORIGINS", value)
+    with pytest.raises(SettingsError, match=r"PHOTOTRIAGE_CORS_ORIGINS=.* without a path"):
+        read_settings()
+
+
 def test_settings_do_not_change() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Settings().threads = 4

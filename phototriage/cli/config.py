@@ -21,5 +21,7 @@ def run(_: argparse.Namespace, settings: Settings) -> int:
         print(f"# {field.description}")
         if name == HIDDEN:
             value = "*****" if value else None
+        elif isinstance(value, tuple):
+            value = ",".join(value)
         print(f"{PREFIX}{name.upper()}={'' if value is None else value}")
     return DONE

@@ -72,7 +72,7 @@ class HttpApi:
     def start(self, settings: Settings, models: Models) -> None:
         """Raises KeyFileError."""
         self._serving = Serving(settings, models)
-        self._router.writes_lines = settings.log_requests
+        self._router.configure(settings)
 
     def after_reload(self, then: Callable[[], None]) -> None:
         """Have it called when a caller of this process has had the models read again."""

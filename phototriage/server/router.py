@@ -14,7 +14,9 @@ from starlette.types import Receive, Scope, Send
 from phototriage.common import metrics
 from phototriage.common.errors import Overloaded, PhototriageError
 from phototriage.server import error_responses, request_log
+from phototriage.server.cors import Cors
 from phototriage.server.error_responses import CLIENT_CLOSED_REQUEST
+from phototriage.settings import Settings
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -44,7 +46,13 @@ class Router:
 
     def __init__(self, routes: Mapping[str, Route]) -> None:
         self.routes = routes
-        self.writes_lines = False
+        self._writes_lines = False
+        self._cors: Cors | None = None
+
+    def configure(self, settings: Settings) -> None:
+        """Whether answers are written down, and pages of which origins may read them."""
+        self._writes_lines = settings.log_requests
+        self._cors = Cors(settings.cors_origins) if settings.cors_origins else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, add the headers that every answer has, count it and write it down."""
@@ -56,20 +64,25 @@ class Router:
         own = [*SAFETY_HEADERS, (b"x-request-id", trace.trace_id.encode()), (b"traceparent", trace.header)]
         # Paths are the caller's to choose: an unknown one must not become a label.
         route = scope["path"] if scope["path"] in self.routes else "other"
+        if self._cors is not None:
+            own += self._cors.headers(scope["headers"])
+            if self._cors.is_preflight(scope["method"], scope["headers"]):
+                # A question about a request is none itself: it has no key, isn't counted and not written down. Of a
+                # path that isn't there, too: the page is to read the 404.
+                methods = METHODS if route == "other" else self.routes[route].methods
+                await _send(send, self._cors.preflight(sorted(methods)), own)
+                return
         try:
             response = await self._respond(Request(scope, receive), start)
             if response is not None:
                 status = response.status_code
-                # Not into the response itself, which may be a kept one.
-                headers = [*response.raw_headers, *own]
-                await send({"type": "http.response.start", "status": status, "headers": headers})
-                await send({"type": "http.response.body", "body": response.body})
+                await _send(send, response, own)
         finally:
             seconds = perf_counter() - start
             answers, durations = metrics.answered(route, status)
             answers.inc()
             durations.observe(seconds)
-            if self.writes_lines:
+            if self._writes_lines:
                 method = scope["method"] if scope["method"] in METHODS else "other"
                 request_log.write(trace, method, route, status, seconds)
 
@@ -91,6 +104,13 @@ class Router:
         except Exception:
             logger.exception("A request failed")
             return error_responses.of_bug()
+
+
+async def _send(send: Send, response: Response, own: list[tuple[bytes, bytes]]) -> None:
+    """Send it with the headers that every answer has, but not put them into it: it may be a kept one."""
+    headers = [*response.raw_headers, *own]
+    await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+    await send({"type": "http.response.body", "body": response.body})
 
 
 async def _refuse_socket(scope: Scope, receive: Receive, send: Send) -> None:
