@@ -155,6 +155,7 @@ def start_api() -> HttpApi:
         settings = read_settings()
         settings = settings.serving(gpu=providers.choose(settings.provider)[0] == providers.CUDA)
         connections.Connection.head_seconds = settings.deadline_seconds
+        connections.Connection.writes_lines = settings.log_requests
         models = load_models(settings)
         api.start(settings, models)
     except (KeyFileError, ModelFolderError, providers.ProviderUnavailable, SettingsError) as error:

@@ -14,6 +14,7 @@ import uvicorn.protocols.http.auto
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from phototriage.common import metrics
+from phototriage.server import request_log
 
 MAX_HEAD_BYTES = 65_536
 MAX_CONNECTIONS = 2_000  # each may hold a head and a piece of a body
@@ -60,6 +61,7 @@ class Connection(HttpToolsProtocol):
     head_seconds: ClassVar[float] = 10.0  # for a request's head, from its first byte or from the connection's begin
     draining: ClassVar[bool] = False
     application: ClassVar[Any] = None  # an ASGI application that answers in place of the server's
+    writes_lines: ClassVar[bool] = False  # of the log, about what no application has seen
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -149,9 +151,22 @@ class Connection(HttpToolsProtocol):
             return
         metrics.CUT.labels(reason).inc()
         if status is not None:
-            head = b"HTTP/1.1 %d \r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\n"
-            self.transport.write(head % (status, len(text)) + b"connection: close\r\n\r\n" + text)
+            self._refuse(status, text)
         self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:
+        """As uvicorn's, for what isn't HTTP, but with an id."""
+        self._refuse(400, msg.encode("ascii"))
+        self.transport.close()
+
+    def _refuse(self, status: int, text: bytes) -> None:
+        """Answer what no application has seen, with the id that every answer has, and in the log, too."""
+        trace = request_log.trace_of(None)
+        head = b"HTTP/1.1 %d \r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\n"
+        own = b"x-request-id: %b\r\nconnection: close\r\n\r\n" % trace.trace_id.encode()
+        self.transport.write(head % (status, len(text)) + own + text)
+        if self.writes_lines:
+            request_log.write(trace, "other", "other", status, 0.0)
 
 
 def install() -> None:

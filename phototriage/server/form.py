@@ -18,6 +18,12 @@ MAX_FILE_NAME = 255  # characters of a file's name in an answer
 MAX_PART_HEADER_BYTES = 4096
 MIN_VIEW_BYTES = 16_384  # fewer bytes are copied
 
+ADDRESSES = ("url", "uri", "link", "image_url", "imageurl", "image-url", "image_uri")  # parts that some services have
+NOT_FETCHED = (
+    "Addresses of images are not fetched, since anyone could have the server call what only the server can reach: "
+    "download the image, and send its bytes"
+)
+
 # The parser logs each malformed request as a warning, with bytes that the client sent.
 logging.getLogger("python_multipart").setLevel(logging.ERROR)
 
@@ -155,12 +161,14 @@ class Form:
     def _end_headers(self) -> None:
         kind, name, file_name = disposition.read(self._headers.get(b"content-disposition", b""))
         match = self._schema.find(name)
+        if kind == "form-data" and name.lower() in ADDRESSES:
+            raise MalformedRequest(f"The form has a part named {name!r}. {NOT_FETCHED}. {self._schema.expected}.")
         if kind != "form-data" or match is None:
             raise MalformedRequest(f"The form has a part named {name[:64]!r}. {self._schema.expected}.")
         side, field = match
         if not field.may_be_text and file_name is None:
             raise MalformedRequest(
-                f"The part {name!r} is a text field, not a file; addresses are not fetched. {self._schema.expected}."
+                f"The part {name!r} is a text field, not a file. {NOT_FETCHED}. {self._schema.expected}."
             )
         encoding = self._headers.get(b"content-transfer-encoding", b"binary").strip().lower()
         if encoding not in (b"binary", b"8bit", b"7bit"):

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
 from phototriage.common.errors import MalformedRequest
+from phototriage.server.form import ADDRESSES, NOT_FETCHED
 
 Query = TypeVar("Query", bound=BaseModel)
 
@@ -22,8 +23,9 @@ def read_query(request: Request, schema: type[Query]) -> Query:
     known = tuple(schema.model_fields)
     for name, _ in pairs:
         if name not in known:
+            why = f" {NOT_FETCHED}." if name.lower() in ADDRESSES else ""
             raise MalformedRequest(
-                f"There is no query parameter {name[:64]!r} here; this route takes {', '.join(known)}."
+                f"There is no query parameter {name[:64]!r} here; this route takes {', '.join(known)}.{why}"
             )
     if len(dict(pairs)) < len(pairs):
         raise MalformedRequest("A query parameter is given twice. Send it once.")

@@ -11,7 +11,7 @@ from python_multipart.multipart import parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
 from phototriage.common.errors import MalformedRequest, PhototriageError, TooLarge
-from phototriage.server.form import Body, Field, File, Form, FormSchema
+from phototriage.server.form import NOT_FETCHED, Body, Field, File, Form, FormSchema
 from phototriage.server.part_names import EMBEDDING_PARTS, IMAGE_PARTS, IMAGES_PART, PART
 from phototriage.settings import Settings
 from phototriage.triage.comparison import Side
@@ -19,6 +19,7 @@ from phototriage.triage.embedding import MAX_BYTES
 
 T = TypeVar("T")
 
+TEXTS = (b"application/json", b"application/x-www-form-urlencoded")
 DRAIN_SECONDS = 2.0
 EXPECTED_IMAGE = (
     f"Send multipart/form-data with one file part named {PART!r}, or the file itself as the body with a "
@@ -99,7 +100,9 @@ def _pair_reader(content_type: bytes, boundary: bytes, settings: Settings) -> _R
 def _check_form(content_type: bytes, expected: str) -> None:
     if content_type != b"multipart/form-data":
         problem = f"is {content_type.decode('latin-1')[:64]!r}" if content_type else "is missing"
-        raise MalformedRequest(f"The Content-Type {problem}. {expected}.")
+        # These hold no image, but may hold the address of one.
+        is_text = content_type.startswith(b"text/") or content_type in TEXTS
+        raise MalformedRequest(f"The Content-Type {problem}. {f'{NOT_FETCHED}. ' * is_text}{expected}.")
 
 
 async def _read(request: Request, settings: Settings, make_reader: Callable[[bytes, bytes, Settings], _Reader[T]]) -> T:

@@ -340,6 +340,8 @@ def test_unknown_model_and_label(client: AsgiClient) -> None:
 def test_addresses_are_not_fetched(client: AsgiClient) -> None:
     response = client.post("/v1/classify", files={"image": (None, "http://localhost:3000/livez")})
     assert "not fetched" in assert_problem(response, 400, "malformed_request")["detail"]
+    response = post(client, "/v1/classify?url=http://localhost/")
+    assert "not fetched" in assert_problem(response, 400, "malformed_request")["detail"]
 
 
 def test_malformed_forms(client: AsgiClient) -> None:

@@ -15,6 +15,7 @@ from phototriage.triage.comparison import Side
 
 IMAGE = b"\xff\xd8 not quite --a JPEG\r\n--bound \r\n" + bytes(range(256)) * 4
 SETTINGS = Settings(max_image_bytes=2000, max_request_bytes=3000, threads=1)
+FORM = "multipart/form-data; boundary=boundary"
 HEADER = b'Content-Disposition: form-data; name="image"; filename="cat.jpg"'
 
 
@@ -136,6 +137,24 @@ def test_parts_that_are_not_the_one_file(parts: list[tuple[bytes, bytes]], words
     roomy = Settings(max_image_bytes=20_000, max_request_bytes=30_000, threads=1)
     with pytest.raises(MalformedRequest, match=words):
         read(form(*parts), size=size, settings=roomy)
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (b'{"url": "http://169.254.169.254/latest"}', "application/json"),
+        (b'{"url": "http://169.254.169.254/latest"}', "application/json; charset=utf-8"),
+        (b"image_url=http%3A%2F%2Flocalhost%2F", "application/x-www-form-urlencoded"),
+        (b"http://localhost/cat.jpg", "text/plain"),
+        *(
+            (form((b'Content-Disposition: form-data; name="%b"' % part, b"http://localhost/")), FORM)
+            for part in (b"url", b"image_url", b"URL", b"image")
+        ),
+    ],
+)
+def test_an_address_in_place_of_an_image_is_told_why_not_and_what_to_do(body: bytes, content_type: str) -> None:
+    with pytest.raises(MalformedRequest, match=r"Addresses of images are not fetched, since .*: download .* Send"):
+        read(body, content_type)
 
 
 def test_compressed_bodies_are_refused() -> None:
