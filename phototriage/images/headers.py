@@ -5,29 +5,19 @@ Decoders allocate memory by the size in the header, some of them on opening, so 
 
 from __future__ import annotations
 
-import re
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from phototriage.common.errors import UndecodableImage, UnsupportedImage
+from phototriage.images import jpeg_segments, png_chunks, tiff_directory
 
 # Each block (segment, chunk) costs a decoder time and memory, even an empty one. Phones write about twenty; a 20 MB
 # file whose pixels are in blocks of 1 KB has 20,000.
 MAX_BLOCKS = 50_000
-# A run of fill bytes, then the marker; 0xFF 0x00 is a stuffed byte and no marker.
-_JPEG_MARKER = re.compile(rb"\xff+([^\x00\xff])")
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_JPEG_WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xDA)})
-_JPEG_SCAN = 0xDA
 # Frames whose scans, unlike a progressive one's, each hold their components' final values.
 _JPEG_SEQUENTIAL = frozenset({0xC0, 0xC1, 0xC9})
-
-_TIFF_WIDTH, _TIFF_HEIGHT, _ORIENTATION = 0x0100, 0x0101, 0x0112
-_TIFF_TILE_WIDTH, _TIFF_TILE_HEIGHT = 0x0142, 0x0143
-_TIFF_STRIPS, _TIFF_TILES = 0x0111, 0x0144
-_INTEGERS: Mapping[int, str] = {3: "H", 4: "I"}  # SHORT, LONG
-_BYTE_KINDS = frozenset({1, 2, 6, 7})  # BYTE, ASCII, SBYTE, UNDEFINED
 
 
 @dataclass(frozen=True)
@@ -64,9 +54,9 @@ def read_header(data: bytes) -> Header:
 def read_orientation(exif: bytes) -> int:
     """The orientation 1–8 in an EXIF block, with or without its `Exif` prefix; 1 if it has none."""
     try:
-        for tag, _, length, value in _entries(exif.removeprefix(b"Exif\0\0")):
-            if tag == _ORIENTATION and length == 1 and 1 <= value <= 8:
-                return value
+        for entry in tiff_directory.entries(exif.removeprefix(b"Exif\0\0")):
+            if entry.tag == tiff_directory.ORIENTATION and entry.length == 1 and 1 <= entry.value <= 8:
+                return entry.value
     except struct.error:
         return 1  # a corrupt block is no reason to refuse the pixels
     return 1
@@ -87,24 +77,17 @@ def _format(data: bytes) -> str:
 
 
 def _jpeg(data: bytes) -> Header:
-    position, height, width, components, sequential = 2, 0, 0, 0, False
-    for _ in range(MAX_BLOCKS):
-        match = _JPEG_MARKER.search(data, position)
-        if match is None:
-            raise struct.error("no scan")
-        marker, position = match[1][0], match.end()
-        if marker in _JPEG_WITHOUT_LENGTH:
-            continue
-        if marker in _JPEG_FRAMES:
-            height, width, components = struct.unpack_from(">HHB", data, position + 3)
-            sequential = marker in _JPEG_SEQUENTIAL
-        if marker == _JPEG_SCAN:
-            if sequential and data[position + 2] == components:
-                return Header("JPEG", height, width)  # decoders treat a second scan here as an error
-            # Every scan of a progressive file visits all pixels again, and may itself have hardly any bytes.
-            return Header("JPEG", height, width, passes=data.count(b"\xff\xda", position - 2))
-        position += struct.unpack_from(">H", data, position)[0]
-    raise _too_many_blocks("JPEG")
+    height, width, components, sequential = 0, 0, 0, False
+    for number, segment in enumerate(jpeg_segments.segments(data), start=1):
+        if number > MAX_BLOCKS:
+            raise _too_many_blocks("JPEG")
+        if segment.marker in _JPEG_FRAMES:
+            height, width, components = struct.unpack_from(">HHB", data, segment.marker_end + 3)
+            sequential = segment.marker in _JPEG_SEQUENTIAL
+    if sequential and data[segment.marker_end + 2] == components:
+        return Header("JPEG", height, width)  # decoders treat a second scan here as an error
+    # Every scan of a progressive file visits all pixels again, and may itself have hardly any bytes.
+    return Header("JPEG", height, width, passes=data.count(b"\xff\xda", segment.marker_end - 2))
 
 
 def _png(data: bytes) -> Header:
@@ -173,34 +156,19 @@ def _bmp(data: bytes) -> Header:
 
 def _tiff(data: bytes) -> Header:
     values: dict[int, int] = {}
-    for tag, kind, length, value in _entries(data):
-        # Profiles and other metadata are long runs of bytes; strips may be listed as any kind of number.
-        is_list = kind not in _BYTE_KINDS or tag in (_TIFF_STRIPS, _TIFF_TILES)
-        if is_list and length > MAX_BLOCKS:
+    for entry in tiff_directory.entries(data):
+        if entry.is_list and entry.length > MAX_BLOCKS:
             raise _too_many_blocks("TIFF")
-        if length == 1:
-            values.setdefault(tag, value)
-    tile_pixels = values.get(_TIFF_TILE_WIDTH, 0) * values.get(_TIFF_TILE_HEIGHT, 0)
-    return Header("TIFF", values.get(_TIFF_HEIGHT, 0), values.get(_TIFF_WIDTH, 0), tile_pixels=tile_pixels)
-
-
-def _entries(tiff: bytes) -> Iterator[tuple[int, int, int, int]]:
-    """The entries of a TIFF's (and so an EXIF block's) first directory: tag, kind, how many values, and the
-    value if it is a single 16-bit or 32-bit integer, else 0 or an offset."""
-    order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
-    if order is None:
-        raise struct.error("no byte order")
-    (start,) = struct.unpack_from(order + "I", tiff, 4)
-    (count,) = struct.unpack_from(order + "H", tiff, start)
-    for entry in range(start + 2, start + 2 + 12 * count, 12):
-        tag, kind, length = struct.unpack_from(order + "HHI", tiff, entry)
-        value = struct.unpack_from(order + _INTEGERS.get(kind, "4x"), tiff, entry + 8)
-        yield tag, kind, length, value[0] if value else 0
+        if entry.length == 1:
+            values.setdefault(entry.tag, entry.value)
+    height, width = (values.get(tag, 0) for tag in (tiff_directory.HEIGHT, tiff_directory.WIDTH))
+    tile_pixels = values.get(tiff_directory.TILE_WIDTH, 0) * values.get(tiff_directory.TILE_HEIGHT, 0)
+    return Header("TIFF", height, width, tile_pixels=tile_pixels)
 
 
 _SIGNATURES: Mapping[bytes, str] = {
     b"\xff\xd8\xff": "JPEG",
-    b"\x89PNG\r\n\x1a\n": "PNG",
+    png_chunks.SIGNATURE: "PNG",
     b"GIF87a": "GIF",
     b"GIF89a": "GIF",
     b"BM": "BMP",

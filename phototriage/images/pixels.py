@@ -8,7 +8,7 @@ dark grey (`transparency`).
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +25,10 @@ from phototriage.common.errors import TooLarge, UndecodableImage, UnsupportedIma
 from phototriage.images.geometry import Geometry, fit
 from phototriage.images.headers import Header, read_header, read_orientation
 from phototriage.images.input_config import InputConfig
+from phototriage.images.jpeg_segments import readable_head
+from phototriage.images.png_chunks import pixel_chunks
 from phototriage.images.resampling import resample
+from phototriage.images.tiff_directory import pixel_tags
 from phototriage.images.transparency import on_ground
 from phototriage.images.upright import Upright, reduced, whole
 
@@ -90,6 +93,12 @@ _DECODERS: Mapping[str, type[ImageFile.ImageFile]] = {
     "BMP": BmpImageFile,
     "TIFF": TiffImageFile,
 }
+# What a file holds beside its pixels may be large, compressed or damaged; a decoder gets as little of it as can be.
+_PIXELS_ONLY: Mapping[str, Callable[[bytes], bytes]] = {
+    "JPEG": readable_head,
+    "PNG": pixel_chunks,
+    "TIFF": pixel_tags,
+}
 
 
 def prepare(data: bytes, config: InputConfig, limits: ImageLimits) -> Prepared:
@@ -121,7 +130,9 @@ def decode_reduced(data: bytes, limits: ImageLimits, min_side: int | None) -> Up
     header = read_header(data)
     _check_size(header, limits)
     try:
-        with _DECODERS[header.format](io.BytesIO(data)) as file:
+        pixels_only = _PIXELS_ONLY.get(header.format)
+        content = pixels_only(data) if pixels_only else data
+        with _DECODERS[header.format](io.BytesIO(content)) as file:
             if file.width * file.height > limits.max_pixels:
                 raise Image.DecompressionBombError
             size, draft = file.size, None
