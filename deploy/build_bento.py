@@ -1,9 +1,10 @@
 """Build the bento of an image: `python -m deploy.build_bento --variant cpu`. Offline, without a container engine.
 
-bentofile.yaml says what is taken along, pyproject.toml which packages. A variant differs in packages alone:
+bentofile.yaml says what is taken along, pyproject.toml which packages: the serving dependencies and the extra `heic`,
+whose wheel brings libheif and libde265 (LGPL-3.0). A variant differs in packages alone:
 
-cpu    the serving dependencies, with `onnxruntime` in place of `onnxruntime-gpu`, which is four times its size
-gpu    the serving dependencies, with the extra `gpu`: ONNX Runtime, CUDA and cuDNN of one release
+cpu    `onnxruntime` in place of `onnxruntime-gpu`, which is four times its size
+gpu    the extra `gpu`: ONNX Runtime, CUDA and cuDNN of one release
 batch  cpu, with the extra `score`, for `python -m phototriage.cli score`
 
 The image begins with Python's own slim one. BentoML would have a compiler and git installed, 300 MB, but everything
@@ -32,7 +33,7 @@ STORE = ROOT / "build" / "bentoml"
 RUNTIMES = ("onnxruntime", "onnxruntime-gpu")  # the same module: exactly one of them
 # BentoML makes these when it starts. With them in the image, its root can be read-only, all but /tmp.
 HOME_FOLDERS = ("bentos", "envs", "models", "tmp")
-EXTRAS: dict[Variant, str] = {"gpu": "gpu", "batch": "score"}
+EXTRAS: dict[Variant, tuple[str, ...]] = {"cpu": ("heic",), "gpu": ("heic", "gpu"), "batch": ("heic", "score")}
 MEGABYTE = 1e6
 
 
@@ -46,7 +47,7 @@ def packages(variant: Variant, project: dict[str, Any]) -> list[str]:
     if variant != "gpu":
         plain = next(need for need in map(Requirement, project["dependencies"]) if need.name == "onnxruntime")
         chosen.append(f"{plain.name}{plain.specifier}")
-    if extra := EXTRAS.get(variant):
+    for extra in EXTRAS[variant]:
         if extra not in project["optional-dependencies"]:
             raise BuildError(f"pyproject.toml has no extra {extra!r}, which {variant} takes its packages from")
         chosen += project["optional-dependencies"][extra]

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from tests.heif_files import Part, Source, av1_sequence_header, box, grid, heic_file, size_property, write
+
 BadFile = tuple[bytes, int, str]  # bytes, HTTP status, error code
 
 
@@ -66,7 +68,9 @@ def good_files() -> dict[str, bytes]:
     alpha.putalpha(grey)
     wide = np.asarray(grey).astype(np.uint16) * 257
     turned = colours.transpose(Image.Transpose.ROTATE_180)
-    frames = {kind: {"save_all": True, "append_images": [turned.copy()]} for kind in ("MPO", "PNG", "WEBP", "TIFF")}
+    frames = {
+        kind: {"save_all": True, "append_images": [turned.copy()]} for kind in ("MPO", "PNG", "WEBP", "AVIF", "TIFF")
+    }
     wide_rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in picture().astype(np.uint16) * 257)
     files = {
         "jpeg": encode(colours, "JPEG"),
@@ -89,6 +93,13 @@ def good_files() -> dict[str, bytes]:
         "webp_lossless": encode(colours, "WEBP", lossless=True),
         "webp_alpha": encode(alpha, "WEBP"),
         "webp_animated": encode(colours, "WEBP", **frames["WEBP"]),
+        "avif": encode(colours, "AVIF"),
+        "avif_grey": encode(grey, "AVIF"),
+        "avif_alpha": encode(alpha, "AVIF"),
+        "avif_animated": encode(colours, "AVIF", **frames["AVIF"]),
+        "heic": heic_file("photo"),
+        "heic_alpha": heic_file("alpha"),
+        "heic_grey_ten_bits": heic_file("grey_ten_bits"),
         "gif": encode(palette, "GIF"),
         "gif_transparent": encode(palette, "GIF", transparency=3),
         "gif_animated": encode(palette, "GIF", save_all=True, append_images=[turned.quantize(16)]),
@@ -125,8 +136,8 @@ def _foreign_files() -> dict[str, bytes]:
         "eps": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n",
         "svg": b'<svg xmlns="http://www.w3.org/2000/svg"/>',
         "html": b"<!doctype html><title>404</title>",
-        "heic": b"\0\0\0\x18ftypheic" + bytes(16),
-        "avif": encode(picture(), "AVIF"),
+        "mp4": b"\0\0\0\x18ftypisom" + bytes(4) + b"isommp41" + bytes(40),
+        "heif_of_jpeg": write(b"mif1", [Part(b"jpeg", b"", [size_property(24, 32)])]),
         "jpeg_2000": encode(picture(), "JPEG2000"),
         "psd": b"8BPS\0\1" + bytes(40),
         "ico": encode(picture(), "ICO"),
@@ -140,7 +151,7 @@ def _foreign_files() -> dict[str, bytes]:
 def bombs() -> dict[str, bytes]:
     """Small files (but for one) that ask for more bytes, pixels or work than the default limits allow."""
     jpeg, gif = encode(picture(), "JPEG"), encode(Image.fromarray(picture()).quantize(16), "GIF")
-    frame = jpeg.index(b"\xff\xc0")
+    frame, photo = jpeg.index(b"\xff\xc0"), Source.of(heic_file("photo"))
     return {
         "bytes": jpeg + bytes(20_000_000),
         "png_pixels": png(13_000, 13_000, 1, 0, bytes(1626 * 13_000)),
@@ -153,6 +164,10 @@ def bombs() -> dict[str, bytes]:
         "webp_canvas": b"RIFF\x16\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0" + b"\xff\x3f\0" * 2,
         "bmp_pixels": b"BM" + bytes(12) + struct.pack("<IiiHHI", 40, 30_000, -30_000, 1, 8, 1) + bytes(20),
         "tiff_pixels": tiff_directory({256: 60_000, 257: 60_000, 258: 1, 262: 1, 273: 8, 278: 60_000}),
+        "avif_pixels": write(b"avif", [Part(b"av01", b"", [size_property(8_000, 8_000)])]),
+        "avif_bitstream": write(b"avif", [Part(b"av01", av1_sequence_header(8_000, 8_000), [size_property(24, 32)])]),
+        "heic_pixels": write(b"heic", [photo.part(ispe=size_property(8_000, 8_000))]),
+        "heic_tiles": grid(b"heic", photo, 5, 5, 24, 32, ispe=size_property(7_000, 7_000)),
         "tiff_tile": tiff_directory({256: 8, 257: 8, 258: 8, 259: 5, 322: 60_000, 323: 60_000, 324: 8}),
     }
 
@@ -188,7 +203,7 @@ def _broken_files() -> dict[str, bytes]:
     pixel = b"\0\xff\xff\xff"
     in_half = {
         f"{name}_cut": good[name][: len(good[name]) // 2]
-        for name in ("jpeg", "jpeg_progressive", "png", "webp", "gif", "bmp", "tiff", "tiff_lzw")
+        for name in ("jpeg", "jpeg_progressive", "png", "webp", "avif", "heic", "gif", "bmp", "tiff", "tiff_lzw")
     }
     return in_half | {
         "empty": b"",
@@ -204,6 +219,8 @@ def _broken_files() -> dict[str, bytes]:
         "gif_block_bomb": gif[:61] + b"!\xfe" + b"\1a" * 60_000 + b"\0" + gif[61:],
         "gif_without_frame": b"GIF89a\x08\0\x08\0\0\0\0;",
         "webp_header_only": good["webp"][:12],
+        "avif_of_no_picture": b"\0\0\0\x18ftypavif" + bytes(4) + b"mif1avif",
+        "heic_box_bomb": heic_file("photo") + box(b"free") * 11_000,
         "bmp_of_no_known_header": b"BM" + bytes(12) + struct.pack("<Iii", 7, 8, 8) + bytes(60),
         "tiff_without_size": tiff_directory({258: 8}),
         "tiff_strip_bomb": tiff_directory({256: 8, 257: 8, 258: 8, 262: 1, 273: 8}).replace(

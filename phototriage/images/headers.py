@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from phototriage.common.errors import UndecodableImage, UnsupportedImage
 from phototriage.images import jpeg_segments, png_chunks, tiff_directory
+from phototriage.images.heif_boxes import MAX_BOXES, TooManyBoxes
+from phototriage.images.heif_header import is_heif, media_brand, read_heif
 
 # Each block (segment, chunk) costs a decoder time and memory, even an empty one. Phones write about twenty; a 20 MB
 # file whose pixels are in blocks of 1 KB has 20,000.
@@ -22,7 +24,7 @@ _JPEG_SEQUENTIAL = frozenset({0xC0, 0xC1, 0xC9})
 
 @dataclass(frozen=True)
 class Header:
-    """Format and stored size in pixels, before EXIF orientation. `passes`: how often a decoder visits every pixel;
+    """Format and stored size in pixels, before it is turned upright. `passes`: how often a decoder visits every pixel;
     `tile_pixels`: the size of the largest block that it decodes at once, 0 without tiles."""
 
     format: str
@@ -33,13 +35,15 @@ class Header:
 
 
 def read_header(data: bytes) -> Header:
-    """Read the header of a JPEG, PNG, WebP, GIF, BMP or TIFF file.
+    """Read the header of a JPEG, PNG, WebP, AVIF, HEIC, GIF, BMP or TIFF file.
 
     Raises UnsupportedImage if the bytes are of no such format, UndecodableImage if the header is corrupt.
     """
     name = _format(data)
     try:
         header = _READERS[name](data)
+    except TooManyBoxes as error:
+        raise _too_many_blocks(name, MAX_BOXES) from error
     except (struct.error, IndexError) as error:
         raise UndecodableImage(
             f"The {name} header is cut short or corrupt: {len(data)} bytes came in. Send the whole file."
@@ -70,9 +74,12 @@ def _format(data: bytes) -> str:
             return name
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WebP"
+    if is_heif(data):
+        return "HEIF"
+    brand = media_brand(data)
+    what = f"starts with the bytes {data[:8].hex(' ')}" if brand is None else f"is an ISO media file of brand {brand}"
     raise UnsupportedImage(
-        f"The file starts with the bytes {data[:8].hex(' ')}, which is none of JPEG, PNG, WebP, GIF, BMP "
-        "and TIFF. Convert it to one of these."
+        f"The file {what}, which is none of JPEG, PNG, WebP, AVIF, HEIC, GIF, BMP and TIFF. Convert it to one of these."
     )
 
 
@@ -122,9 +129,9 @@ def _gif(data: bytes) -> Header:
     raise _too_many_blocks("GIF")
 
 
-def _too_many_blocks(name: str) -> UndecodableImage:
+def _too_many_blocks(name: str, limit: int = MAX_BLOCKS) -> UndecodableImage:
     return UndecodableImage(
-        f"The {name} is in over {MAX_BLOCKS} blocks, which is the limit. Save it again without metadata."
+        f"The {name} is in over {limit} blocks, which is the limit. Save it again without metadata."
     )
 
 
@@ -166,6 +173,12 @@ def _tiff(data: bytes) -> Header:
     return Header("TIFF", height, width, tile_pixels=tile_pixels)
 
 
+def _heif(data: bytes) -> Header:
+    found = read_heif(data)
+    passes = -(-found.coded_pixels // max(1, found.height * found.width))
+    return Header(found.format, found.height, found.width, passes, found.largest_picture)
+
+
 _SIGNATURES: Mapping[bytes, str] = {
     b"\xff\xd8\xff": "JPEG",
     png_chunks.SIGNATURE: "PNG",
@@ -182,4 +195,5 @@ _READERS: Mapping[str, Callable[[bytes], Header]] = {
     "WebP": _webp,
     "BMP": _bmp,
     "TIFF": _tiff,
+    "HEIF": _heif,
 }

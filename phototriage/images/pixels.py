@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile
+from PIL import AvifImagePlugin, Image, ImageFile, features
+from PIL.AvifImagePlugin import AvifImageFile
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.JpegImagePlugin import JpegImageFile
@@ -22,8 +23,10 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from phototriage.common.errors import TooLarge, UndecodableImage, UnsupportedImage
+from phototriage.images import heic
 from phototriage.images.geometry import Geometry, fit
 from phototriage.images.headers import Header, read_header, read_orientation
+from phototriage.images.heif_header import still_picture
 from phototriage.images.input_config import InputConfig
 from phototriage.images.jpeg_segments import readable_head
 from phototriage.images.png_chunks import pixel_chunks
@@ -41,7 +44,12 @@ OVERSAMPLING = 2
 MIN_REDUCED_SIDE = 512
 
 # Image files are found by these suffixes; a file's format is determined by its bytes.
-IMAGE_SUFFIXES = frozenset([".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"])
+IMAGE_SUFFIXES = frozenset(
+    [".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".heic", ".heif", ".gif", ".bmp", ".tif", ".tiff"]
+)
+
+# Photos are decoded side by side; with threads of its own for each, a server would have too many.
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 
 _TIFF_BITS, _TIFF_PHOTOMETRIC, _WHITE_IS_ZERO = 0x0102, 0x0106, 0
 
@@ -89,6 +97,7 @@ _DECODERS: Mapping[str, type[ImageFile.ImageFile]] = {
     "JPEG": _Jpeg,
     "PNG": PngImageFile,
     "WebP": WebPImageFile,
+    "AVIF": AvifImageFile,
     "GIF": GifImageFile,
     "BMP": BmpImageFile,
     "TIFF": TiffImageFile,
@@ -97,6 +106,7 @@ _DECODERS: Mapping[str, type[ImageFile.ImageFile]] = {
 _PIXELS_ONLY: Mapping[str, Callable[[bytes], bytes]] = {
     "JPEG": readable_head,
     "PNG": pixel_chunks,
+    "AVIF": still_picture,
     "TIFF": pixel_tags,
 }
 
@@ -128,25 +138,12 @@ def decode_reduced(data: bytes, limits: ImageLimits, min_side: int | None) -> Up
     if len(data) > limits.max_bytes:
         raise TooLarge(f"The image has {len(data)} bytes, and the limit is {limits.max_bytes}. Send a smaller file.")
     header = read_header(data)
+    _check_decoder(header)
     _check_size(header, limits)
     try:
-        pixels_only = _PIXELS_ONLY.get(header.format)
-        content = pixels_only(data) if pixels_only else data
-        with _DECODERS[header.format](io.BytesIO(content)) as file:
-            if file.width * file.height > limits.max_pixels:
-                raise Image.DecompressionBombError
-            size, draft = file.size, None
-            if isinstance(file, JpegImageFile):
-                # Pillow would feed 64 KB at a time, and take Python's lock anew for each. Other formats keep that: if
-                # their pixels are in many blocks, each block would copy all that follows.
-                file.decodermaxblock = len(data)
-                if min_side is not None:
-                    draft = file.draft(None, (min_side, min_side))
-            file.load()
-            image, orientation = _flatten(file), read_orientation(_exif(file))
-            if draft is None or image.size == size:
-                return whole(image, orientation)
-            return reduced(image, orientation, size, draft[1][2:])
+        if header.format == "HEIC":
+            return whole(_flatten(heic.decode_heic(data)))
+        return _decode(header, data, limits, min_side)
     except (UnsupportedImage, UndecodableImage):
         raise
     except (MemoryError, Image.DecompressionBombError) as error:
@@ -160,6 +157,27 @@ def decode_reduced(data: bytes, limits: ImageLimits, min_side: int | None) -> Up
             f"The {header.format} of {header.width}×{header.height} pixels is truncated or corrupt: "
             f"{len(data)} bytes came in. Send the whole file, or save the image again."
         ) from error
+
+
+def _decode(header: Header, data: bytes, limits: ImageLimits, min_side: int | None) -> Upright:
+    """By Pillow, which raises anything for a damaged file."""
+    pixels_only = _PIXELS_ONLY.get(header.format)
+    content = pixels_only(data) if pixels_only else data
+    with _DECODERS[header.format](io.BytesIO(content)) as file:
+        if file.width * file.height > limits.max_pixels:
+            raise Image.DecompressionBombError
+        size, draft = file.size, None
+        if isinstance(file, JpegImageFile):
+            # Pillow would feed 64 KB at a time, and take Python's lock anew for each. Other formats keep that: if
+            # their pixels are in many blocks, each block would copy all that follows.
+            file.decodermaxblock = len(data)
+            if min_side is not None:
+                draft = file.draft(None, (min_side, min_side))
+        file.load()
+        image, orientation = _flatten(file), read_orientation(_exif(file))
+        if draft is None or image.size == size:
+            return whole(image, orientation)
+        return reduced(image, orientation, size, draft[1][2:])
 
 
 def resize(image: Upright | Image.Image | NDArray[np.uint8], config: InputConfig) -> Prepared:
@@ -191,6 +209,25 @@ def _resize(upright: Upright, config: InputConfig) -> Prepared:
     return Prepared(pixels, geometry)
 
 
+def _check_decoder(header: Header) -> None:
+    """Refuse by name what this installation can't decode."""
+    if header.format == "HEIC" and not heic.IS_THERE:
+        raise UnsupportedImage(
+            "The image is a HEIC, and no decoder for it is installed: pip install 'phototriage[heic]', or save it as "
+            "JPEG."
+        )
+    if header.format == "AVIF" and not features.check("avif"):
+        raise UnsupportedImage(
+            "The image is an AVIF, which the Pillow that is installed can't decode: install another build of it, or "
+            "save the image as JPEG or WebP."
+        )
+    if header.format not in _DECODERS and header.format != "HEIC":
+        raise UnsupportedImage(
+            f"The image is a {header.format}, and of HEIF only pictures of hvc1 (HEIC) and av01 (AVIF) are decoded. "
+            "Save it as JPEG."
+        )
+
+
 def _check_size(header: Header, limits: ImageLimits) -> None:
     """Refuse by the header alone, before any memory is taken."""
     size = f"The {header.format} has {header.width}×{header.height} pixels"
@@ -205,9 +242,10 @@ def _check_size(header: Header, limits: ImageLimits) -> None:
             "Save it with smaller tiles."
         )
     if header.passes * pixels > MAX_FULL_PASSES * limits.max_pixels:
+        parts, remedy = ("scans", "as a baseline JPEG") if header.format == "JPEG" else ("layers", "without tiles")
         raise TooLarge(
-            f"{size} in {header.passes} scans, and the limit at this size is "
-            f"{MAX_FULL_PASSES * limits.max_pixels // pixels}. Save it as a baseline JPEG."
+            f"{size} in {header.passes} {parts}, and the limit at this size is "
+            f"{MAX_FULL_PASSES * limits.max_pixels // pixels}. Save it {remedy}."
         )
 
 
@@ -217,7 +255,7 @@ def _exif(file: ImageFile.ImageFile) -> bytes:
     return exif if isinstance(exif, bytes) and file.format != "TIFF" else b""
 
 
-def _flatten(file: ImageFile.ImageFile) -> Image.Image:
+def _flatten(file: Image.Image) -> Image.Image:
     """Bring a loaded image of any mode to RGB or L with 8 bits, without alpha."""
     if file.mode.startswith("I;16"):
         return _narrow(file)
@@ -241,7 +279,7 @@ def _flatten(file: ImageFile.ImageFile) -> Image.Image:
     )
 
 
-def _narrow(file: ImageFile.ImageFile) -> Image.Image:
+def _narrow(file: Image.Image) -> Image.Image:
     """16-bit (or, in a TIFF, 12-bit) grey → L by its high byte, as Pillow does with 16-bit colours.
 
     Pillow's own conversion clips at 255 instead, which turns nearly every pixel white.

@@ -53,7 +53,11 @@ PROJECT = {
         "onnxruntime>=1.20; sys_platform != 'linux'",
         "uvloop>=0.21; sys_platform != 'win32'",
     ],
-    "optional-dependencies": {"gpu": ["onnxruntime-gpu==1.31.1", "nvidia-cudnn-cu13==9.24.0.43"], "score": ["pyarrow"]},
+    "optional-dependencies": {
+        "gpu": ["onnxruntime-gpu==1.31.1", "nvidia-cudnn-cu13==9.24.0.43"],
+        "heic": ["pi-heif>=1"],
+        "score": ["pyarrow"],
+    },
 }
 
 
@@ -206,7 +210,12 @@ def test_what_serves_is_the_bentos_own(bento: Path, modules: dict[str, str]) -> 
 
 
 def test_the_smaller_runtime_takes_the_place_of_both() -> None:
-    assert packages("cpu", PROJECT) == ["numpy>=2", "onnxruntime>=1.20", "uvloop>=0.21; sys_platform != 'win32'"]
+    assert packages("cpu", PROJECT) == [
+        "numpy>=2",
+        "onnxruntime>=1.20",
+        "pi-heif>=1",
+        "uvloop>=0.21; sys_platform != 'win32'",
+    ]
 
 
 def test_a_gpu_gets_the_runtime_with_cuda_alone() -> None:
@@ -214,6 +223,7 @@ def test_a_gpu_gets_the_runtime_with_cuda_alone() -> None:
         "numpy>=2",
         "nvidia-cudnn-cu13==9.24.0.43",
         "onnxruntime-gpu==1.31.1",
+        "pi-heif>=1",
         "uvloop>=0.21; sys_platform != 'win32'",
     ]
 
@@ -224,7 +234,7 @@ def test_batch_is_the_cpus_and_what_scoring_imports() -> None:
 
 def test_a_missing_extra_is_named() -> None:
     with pytest.raises(BuildError, match="no extra 'gpu'"):
-        packages("gpu", {**PROJECT, "optional-dependencies": {}})
+        packages("gpu", {**PROJECT, "optional-dependencies": {"heic": []}})
 
 
 def test_cuda_is_pinned_whole() -> None:

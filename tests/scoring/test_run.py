@@ -318,11 +318,11 @@ def test_a_finished_output_is_not_written_over(
 
 def test_files_that_are_passed_over_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "photos" / "below").mkdir(parents=True)
-    for name in ("a.png", "b.heic", "below/c.HEIC", "below/README", ".hidden"):
+    for name in ("a.png", "b.cr3", "below/c.CR3", "below/README", ".hidden"):
         (tmp_path / "photos" / name).write_bytes(solid((1, 2, 3), 20, 20))
     assert score(tmp_path / "photos", tmp_path / "scores.parquet", "--include", "classify") == 0
     printed = capsys.readouterr().err
-    assert "passed over, not called as images are: 3 files (2 .heic, 1 without a suffix)" in printed
+    assert "passed over, not called as images are: 3 files (2 .cr3, 1 without a suffix)" in printed
 
 
 def test_a_folder_of_its_own_name_is_in_nobodys_way(photos: Path, tmp_path: Path) -> None:
