@@ -1,8 +1,8 @@
 """An image file's bytes → upright 8-bit pixels → a model's input, under limits checked before allocation.
 
-Every model input is made by `prepare`, or by `decode_for` and `resize`, of which it consists. Colours are taken for
-sRGB: colour profiles and gamma chunks are ignored. Of several frames the first is used. Transparency goes on white or
-dark grey (`transparency`).
+Every model input is made by `prepare`, or by `decode_for` and `resize`, of which it consists. Colours are those of the
+embedded profile, and sRGB without one (`profiles`): gamma chunks are ignored. Of several frames the first is used.
+Transparency goes on white or dark grey (`transparency`).
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from phototriage.images.heif_header import still_picture
 from phototriage.images.input_config import InputConfig
 from phototriage.images.jpeg_segments import readable_head
 from phototriage.images.png_chunks import pixel_chunks
+from phototriage.images.profiles import to_srgb
 from phototriage.images.resampling import resample
 from phototriage.images.tiff_directory import pixel_tags
 from phototriage.images.transparency import on_ground
@@ -256,31 +257,38 @@ def _exif(file: ImageFile.ImageFile) -> bytes:
 
 
 def _flatten(file: Image.Image) -> Image.Image:
-    """Bring a loaded image of any mode to RGB or L with 8 bits, without alpha."""
+    """Bring a loaded image of any mode to RGB or L with 8 bits, in sRGB, without alpha."""
+    profile = file.info.get("icc_profile")
     if file.mode.startswith("I;16"):
-        return _narrow(file)
+        return _opaque(to_srgb(_narrow(file), profile))
     has_transparency = "transparency" in file.info
     match file.mode:
-        case "RGB" | "L" if not has_transparency:
-            return file
+        case "RGB" | "L" | "CMYK" if not has_transparency:
+            # CMYK without a profile, or with one that is of no use, is plain ink.
+            image = to_srgb(file, profile)
+            return image.convert("RGB") if image.mode == "CMYK" else image
         case "1" if not has_transparency:
             return file.convert("L")
-        case "CMYK" | "YCbCr" | "P" if not has_transparency:
-            return file.convert("RGB")
+        case "YCbCr" | "P" if not has_transparency:
+            return to_srgb(file.convert("RGB"), profile)
         case "LA" | "RGBA":
-            return on_ground(file)
+            return _opaque(to_srgb(file, profile))
         case "1" | "L" | "La":
-            return on_ground(file.convert("LA"))
+            return _opaque(to_srgb(file.convert("LA"), profile))
         case "P" | "PA" | "RGB" | "RGBa":
-            return on_ground(file.convert("RGBA"))
+            return _opaque(to_srgb(file.convert("RGBA"), profile))
     raise UnsupportedImage(
         f"The pixels are of kind {file.mode}, whose brightness has no agreed range or which is rare. "
         "Save the image as grey, RGB or CMYK with 8 or 16 bits a channel."
     )
 
 
+def _opaque(image: Image.Image) -> Image.Image:
+    return on_ground(image) if image.mode in ("LA", "RGBA") else image
+
+
 def _narrow(file: Image.Image) -> Image.Image:
-    """16-bit (or, in a TIFF, 12-bit) grey → L by its high byte, as Pillow does with 16-bit colours.
+    """16-bit (or, in a TIFF, 12-bit) grey → L or LA by its high byte, as Pillow does with 16-bit colours.
 
     Pillow's own conversion clips at 255 instead, which turns nearly every pixel white.
     """
@@ -292,4 +300,4 @@ def _narrow(file: Image.Image) -> Image.Image:
     if "transparency" not in file.info:
         return Image.fromarray(narrow)
     alpha = np.where(wide == file.info["transparency"], np.uint8(0), np.uint8(255))
-    return on_ground(Image.merge("LA", (Image.fromarray(narrow), Image.fromarray(alpha))))
+    return Image.merge("LA", (Image.fromarray(narrow), Image.fromarray(alpha)))

@@ -151,7 +151,7 @@ def test_12_bit_grey_tiff_fills_the_range() -> None:
     assert decoded(tiff + b"\xff\xf8\x00")[..., 0].tolist() == [[255, 128]]
 
 
-def test_colour_profile_is_ignored() -> None:
+def test_broken_colour_profile_is_ignored() -> None:
     np.testing.assert_array_equal(decoded(GOOD["jpeg_profile"]), decoded(GOOD["jpeg"]))
 
 

@@ -82,6 +82,13 @@ def test_damage_of_what_the_pixels_need_is_refused(kind: bytes) -> None:
         decode(bytes(data), LIMITS)
 
 
+def test_a_profile_of_usual_size_is_kept_once() -> None:
+    chunk = png_chunk(b"iCCP", b"name\0\0" + zlib.compress(bytes(500)))
+    assert pixel_chunks(with_chunks(chunk, chunk)) == with_chunks(chunk)
+    for content in (b"name\0\1" + chunk[14:-4], b"x" * 100, b"name\0\0no", chunk[8:-10]):
+        assert pixel_chunks(with_chunks(png_chunk(b"iCCP", content))) == PNG
+
+
 @pytest.mark.parametrize("place", ["length", "name", "content"])
 def test_damaged_pixels_are_refused(place: str) -> None:
     name = PNG.index(b"IDAT")
