@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from phototriage.common.errors import UndecodableImage, UnsupportedImage
 from phototriage.images import jpeg_segments, png_chunks, tiff_directory
@@ -17,21 +18,28 @@ from phototriage.images.heif_header import is_heif, media_brand, read_heif
 # Each block (segment, chunk) costs a decoder time and memory, even an empty one. Phones write about twenty; a 20 MB
 # file whose pixels are in blocks of 1 KB has 20,000.
 MAX_BLOCKS = 50_000
+_WEBP_ANIMATION = 0x02
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 # Frames whose scans, unlike a progressive one's, each hold their components' final values.
 _JPEG_SEQUENTIAL = frozenset({0xC0, 0xC1, 0xC9})
 
 
+# Of an animation, the first frame, or the picture for programs that show no animations, which need not be a frame.
+Frame = Literal["first", "default"]
+
+
 @dataclass(frozen=True)
 class Header:
     """Format and stored size in pixels, before it is turned upright. `passes`: how often a decoder visits every pixel;
-    `tile_pixels`: the size of the largest block that it decodes at once, 0 without tiles."""
+    `tile_pixels`: the size of the largest block that it decodes at once, 0 without tiles; `frame`: which one it
+    decodes, None for a still picture."""
 
     format: str
     height: int
     width: int
     passes: int = 1
     tile_pixels: int = 0
+    frame: Frame | None = None
 
 
 def read_header(data: bytes) -> Header:
@@ -101,12 +109,26 @@ def _png(data: bytes) -> Header:
     kind, width, height = struct.unpack_from(">4sII", data, 12)
     if kind != b"IHDR":
         raise struct.error("no header chunk")
-    position = 8
+    position, frames = 8, 0
+    frame: Frame | None = None
     for _ in range(MAX_BLOCKS):
         if position + 8 > len(data):
-            return Header("PNG", height, width)
+            return Header("PNG", height, width, frame=_png_frame(frames, frame))
+        match data[position + 4 : position + 8]:
+            case b"acTL" if frame is None:
+                frames = int.from_bytes(data[position + 8 : position + 12])
+            case b"fcTL" if frame is None:
+                frame = "first"
+            case b"IDAT" if frame is None:
+                frame = "default"
         position += 12 + int.from_bytes(data[position : position + 4])
     raise _too_many_blocks("PNG")
+
+
+def _png_frame(frames: int, before_pixels: Frame | None) -> Frame | None:
+    """APNG, as the PNG specification has it (11.3.4): where a frame's chunk comes before the pixels, they are that
+    frame."""
+    return before_pixels if frames > (before_pixels == "first") else None
 
 
 def _gif(data: bytes) -> Header:
@@ -122,11 +144,30 @@ def _gif(data: bytes) -> Header:
         elif kind == 0x21:
             in_extension, position = True, position + 2
         elif kind == 0x2C:
-            left, top, columns, rows = struct.unpack_from("<HHHH", data, position + 1)
-            return Header("GIF", max(height, top + rows), max(width, left + columns))
+            left, top, columns, rows, flags = struct.unpack_from("<HHHHB", data, position + 1)
+            after = position + 10 + (3 << ((flags & 7) + 1) if flags & 0x80 else 0) + 1
+            frame: Frame | None = "first" if _has_more(data, after) else None
+            return Header("GIF", max(height, top + rows), max(width, left + columns), frame=frame)
         else:
             raise struct.error("no frame")
     raise _too_many_blocks("GIF")
+
+
+def _has_more(gif: bytes, position: int) -> bool:
+    """Whether another frame follows the one whose pixels are at `position`; not looked for behind MAX_BLOCKS blocks."""
+    try:
+        for _ in range(MAX_BLOCKS):
+            length = gif[position]
+            position += 1 + length
+            while length == 0 and gif[position] == 0x21:  # an extension, of which the first block follows its name
+                position += 2
+                length = gif[position]
+                position += 1 + length
+            if length == 0:
+                return gif[position] == 0x2C
+    except IndexError:
+        return False
+    return False
 
 
 def _too_many_blocks(name: str, limit: int = MAX_BLOCKS) -> UndecodableImage:
@@ -139,7 +180,8 @@ def _webp(data: bytes) -> Header:
     chunk = data[12:16]
     if chunk == b"VP8X":
         width, height = (1 + int.from_bytes(_slice(data, offset, 3), "little") for offset in (24, 27))
-    elif chunk == b"VP8L":
+        return Header("WebP", height, width, frame="first" if data[20] & _WEBP_ANIMATION else None)
+    if chunk == b"VP8L":
         (bits,) = struct.unpack_from("<I", data, 21)
         width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
     elif chunk == b"VP8 ":
@@ -176,7 +218,8 @@ def _tiff(data: bytes) -> Header:
 def _heif(data: bytes) -> Header:
     found = read_heif(data)
     passes = -(-found.coded_pixels // max(1, found.height * found.width))
-    return Header(found.format, found.height, found.width, passes, found.largest_picture)
+    frame: Frame | None = "default" if found.has_frames else None
+    return Header(found.format, found.height, found.width, passes, found.largest_picture, frame)
 
 
 _SIGNATURES: Mapping[bytes, str] = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,8 +143,10 @@ def decode_reduced(data: bytes, limits: ImageLimits, min_side: int | None) -> Up
     _check_size(header, limits)
     try:
         if header.format == "HEIC":
-            return whole(_flatten(heic.decode_heic(data)))
-        return _decode(header, data, limits, min_side)
+            upright = whole(_flatten(heic.decode_heic(data)))
+        else:
+            upright = _decode(header, data, limits, min_side)
+        return upright if header.frame is None else replace(upright, frame=header.frame)
     except (UnsupportedImage, UndecodableImage):
         raise
     except (MemoryError, Image.DecompressionBombError) as error:

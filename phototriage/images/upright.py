@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from phototriage.images.box import Box
+from phototriage.images.headers import Frame
 
 _METHODS: Mapping[int, Image.Transpose] = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -35,12 +36,13 @@ _MARGINS: Mapping[int, Callable[[float, float], tuple[float, float, float, float
 class Upright:
     """A Pillow image of mode RGB or L that represents an image of height × width pixels. It may have been decoded at a
     reduced size: then `extent` is the region of its own pixels that the represented image fills, since its last row and
-    column may reach beyond that."""
+    column may reach beyond that. `frame`: which picture of an animation it is, None where the file has no other."""
 
     image: Image.Image
     height: int
     width: int
     extent: Box
+    frame: Frame | None = None
 
     @property
     def smallest_side(self) -> int:

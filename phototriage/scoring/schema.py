@@ -33,6 +33,7 @@ _PARTS: Mapping[Part, pa.DataType] = {
             "label": pa.string(),
             "confidence": pa.float64(),
             "probabilities": pa.list_(pa.struct({"label": pa.string(), "probability": pa.float64()})),
+            "frame": pa.string(),  # null for a still picture, here and below
         }
     ),
     "difficulty": pa.struct(
@@ -50,6 +51,7 @@ _PARTS: Mapping[Part, pa.DataType] = {
             "p_error": pa.float64(),  # null, as what is of features above, where a model has no such answers
             "p_hard": pa.float64(),
             "p_foreign": pa.float64(),
+            "frame": pa.string(),
         }
     ),
     "saliency": pa.struct(
@@ -72,6 +74,7 @@ _PARTS: Mapping[Part, pa.DataType] = {
             ),
             "summary": pa.struct({"entropy": pa.float64(), "gini": pa.float64(), "top_tenth_share": pa.float64()}),
             "trained_with_featout": pa.bool_(),
+            "frame": pa.string(),
         }
     ),
     "embed": pa.struct(
@@ -86,6 +89,7 @@ _PARTS: Mapping[Part, pa.DataType] = {
                     "signature": pa.binary(),  # null where the model doesn't verify
                 }
             ),
+            "frame": pa.string(),
         }
     ),
 }
@@ -138,21 +142,22 @@ def body_of(row: Row) -> Row:
     """The API's body for a row from `Table.to_pylist`: what /v1/triage answers about the image, or a problem."""
     if row[ERROR] is not None:
         return dict(row[ERROR])
-    body: Row = {part: row[part] for part in _PARTS if row.get(part) is not None}
+    body: Row = {part: _without_nulls(row[part]) for part in _PARTS if row.get(part) is not None}
     if "difficulty" in body:
-        fields = {name: value for name, value in body["difficulty"].items() if value is not None}
-        components = {name: value for name, value in fields["components"].items() if value is not None}
-        body["difficulty"] = fields | {"components": components}
+        body["difficulty"]["components"] = _without_nulls(body["difficulty"]["components"])
     if "saliency" in body:
-        fields = {name: value for name, value in body["saliency"].items() if value is not None}
-        body["saliency"] = {**fields, "mask_png": _base64(body["saliency"]["mask_png"])}
+        body["saliency"]["mask_png"] = _base64(body["saliency"]["mask_png"])
     if "embed" in body:
-        embedding = {name: value for name, value in body["embed"]["embedding"].items() if value is not None}
+        embedding = _without_nulls(body["embed"]["embedding"])
         embedding["values"] = _base64(np.array(embedding["values"], LITTLE_ENDIAN).tobytes())
         if "signature" in embedding:
             embedding["signature"] = _base64(embedding["signature"])
         body["embed"] = {**body["embed"], "embedding": embedding}
     return body
+
+
+def _without_nulls(fields: Row) -> Row:
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _base64(content: bytes) -> str:

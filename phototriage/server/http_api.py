@@ -111,7 +111,7 @@ class HttpApi:
         def finish(plan: Plan, outputs: PipelineOutputs) -> Response:
             answer = pipeline.classify_part(plan, outputs)
             drift.count_label(answer)
-            return _json(answer)
+            return _json(answer, exclude_none=True)
 
         return await self._answer(request, triage_request, finish)
 

@@ -14,11 +14,23 @@ from phototriage.common.errors import (
 from phototriage.server.part_names import EMBEDDING_PARTS, IMAGE_PARTS, IMAGES_PART, PART
 from phototriage.server.routes import OPERATIONS, Errors, Operation
 from phototriage.triage.comparison_schemas import DuplicatesResponse
-from phototriage.triage.schemas import BatchItem, Embedding, Problem, SaliencyResponse, TriageResponse, schema_of
+from phototriage.triage.schemas import (
+    BatchItem,
+    ClassifyResponse,
+    Embedding,
+    EmbedResponse,
+    Problem,
+    SaliencyResponse,
+    TriageResponse,
+    schema_of,
+)
 
 API_VERSION = "1"  # fields may be added to answers; what is renamed or removed makes a version 2
 
-_LEAVE_OUT = {answer.__name__ for answer in (BatchItem, DuplicatesResponse, SaliencyResponse, TriageResponse)}
+_LEAVE_OUT = {
+    answer.__name__
+    for answer in (BatchItem, ClassifyResponse, DuplicatesResponse, EmbedResponse, SaliencyResponse, TriageResponse)
+}
 
 
 _SECURITY = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -101,7 +101,7 @@ def duplicates(
     `images.decode` and `embedding.decode` raise.
     """
     pair = _read(models.embedder(model), (a, b), limits, deadline)
-    judged = judge(pair.embedder, pair.images[0], pair.images[1], thresholds)
+    judged = _judge(pair, thresholds)
     if not explain:
         return judged.answer
     equal = 1 - judged.answer.similarity < LEAST_DIFFERENCE
@@ -125,8 +125,15 @@ def drawn(
     """As `duplicates`, with a picture of what verification saw. A side that came as an embedding is shown by its
     signature. Errors as of `duplicates`."""
     pair = _read(models.embedder(model), (a, b), limits, deadline)
-    judged = judge(pair.embedder, pair.images[0], pair.images[1], thresholds)
+    judged = _judge(pair, thresholds)
     return Drawn(judged.answer, _png(pair, judged))
+
+
+def _judge(pair: _Pair, thresholds: Thresholds) -> Judged:
+    """As `judge`; the answer also tells which pictures of animations were used."""
+    judged = judge(pair.embedder, pair.images[0], pair.images[1], thresholds)
+    frames = {f"frame_{'ab'[i]}": upright.frame for i, upright in pair.uprights.items() if upright.frame is not None}
+    return replace(judged, answer=judged.answer.model_copy(update=frames)) if frames else judged
 
 
 def judge(model: Embedder, a: EmbeddedImage, b: EmbeddedImage, thresholds: Thresholds = TUNED) -> Judged:

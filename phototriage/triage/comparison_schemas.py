@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from phototriage.triage.schemas import Answer, ModelName, ModelQuery
+from phototriage.triage.schemas import Answer, ModelName, ModelQuery, UsedFrame
 from phototriage.verification.verifier import PairDecision
 
 
@@ -102,4 +102,6 @@ class DuplicatesResponse(Answer):
     evidence: DuplicateEvidence | None = Field(
         default=None, description="Only where the pair was verified, and a part of one lies in the other"
     )
+    frame_a: UsedFrame = None
+    frame_b: UsedFrame = None
     explanation: Explanation | None = Field(default=None, description="With explain=true only")

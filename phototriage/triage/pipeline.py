@@ -16,6 +16,7 @@ from phototriage.common.metrics import timed
 from phototriage.difficulty.predictor import DifficultyPrediction
 from phototriage.difficulty.signals import SignalInputs
 from phototriage.images.geometry import Geometry
+from phototriage.images.headers import Frame
 from phototriage.images.pixels import ImageLimits, decode_for, resize
 from phototriage.images.upright import Upright
 from phototriage.models.classifier import Classifier
@@ -88,6 +89,7 @@ class PipelineOutputs:
     difficulty: DifficultyPrediction | None = None
     embedding: Floats | None = None  # (D,)
     signature: bytes | None = None  # encoded, if the embedder verifies
+    frame: Frame | None = None  # of an animation
 
 
 def triage(
@@ -204,7 +206,7 @@ def run_models(
     with timed("decode"):
         upright = decode_for(data, [model.manifest.input for model in models if model is not None], limits)
         signed = None if embedder is None or embedder.verifier is None else signature.encode(upright)
-    return replace(_run_models(plan, upright, deadline, aside), signature=signed)
+    return replace(_run_models(plan, upright, deadline, aside), signature=signed, frame=upright.frame)
 
 
 def _run_models(plan: Plan, upright: Upright, deadline: float, aside: Aside) -> PipelineOutputs:
@@ -269,22 +271,26 @@ def assemble(plan: Plan, outputs: PipelineOutputs) -> TriageResponse:
 
 def classify_part(plan: Plan, outputs: PipelineOutputs) -> ClassifyResponse:
     """The part `classify`, from what the plan's models gave; the next functions make the other parts."""
-    return classify_response(_required(plan.classifier), _required(outputs.logits), plan.request.top_k)
+    answer = classify_response(_required(plan.classifier), _required(outputs.logits), plan.request.top_k)
+    return answer.model_copy(update={"frame": outputs.frame})
 
 
 def difficulty_part(plan: Plan, outputs: PipelineOutputs) -> DifficultyResponse:
-    return difficulty_response(_required(plan.classifier), _required(outputs.difficulty))
+    answer = difficulty_response(_required(plan.classifier), _required(outputs.difficulty))
+    return answer.model_copy(update={"frame": outputs.frame})
 
 
 def saliency_part(plan: Plan, outputs: PipelineOutputs) -> Saliency:
     classifier = _required(plan.classifier)
     target = int(_required(outputs.logits).argmax()) if plan.target is None else plan.target
     gradient, geometry = _required(outputs.gradient), _required(outputs.geometry)
-    return saliency_of(classifier, classifier.labels[target], gradient, geometry, plan.request.method)
+    found = saliency_of(classifier, classifier.labels[target], gradient, geometry, plan.request.method)
+    return replace(found, frame=outputs.frame)
 
 
 def embed_part(plan: Plan, outputs: PipelineOutputs) -> EmbedResponse:
-    return embed_response(_required(plan.embedder), _required(outputs.embedding), outputs.signature)
+    answer = embed_response(_required(plan.embedder), _required(outputs.embedding), outputs.signature)
+    return answer.model_copy(update={"frame": outputs.frame})
 
 
 def _required(value: T | None) -> T:

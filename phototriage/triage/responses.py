@@ -13,6 +13,7 @@ from phototriage.difficulty.predictor import DifficultyPrediction
 from phototriage.difficulty.signals import softmax
 from phototriage.images import grey_png
 from phototriage.images.geometry import Geometry, to_upright
+from phototriage.images.headers import Frame
 from phototriage.models.classifier import Classifier
 from phototriage.models.embedder import Embedder
 from phototriage.models.explained_graph import ExplainedGraph
@@ -89,6 +90,7 @@ class Saliency:
     patches: list[Patch]
     summary: Summary
     trained_with_featout: bool | None
+    frame: Frame | None = None
 
     def png(self) -> bytes:
         """The mask as 8-bit grey PNG."""
@@ -106,6 +108,7 @@ class Saliency:
             patches=[SaliencyPatch(**vars(patch)) for patch in self.patches],
             summary=SaliencySummary(**vars(self.summary)),
             trained_with_featout=self.trained_with_featout,
+            frame=self.frame,
         )
 
 

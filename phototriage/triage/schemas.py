@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from phototriage.difficulty.config import DifficultyConfig
+from phototriage.images.headers import Frame
 from phototriage.images.input_config import InputConfig
 from phototriage.model_folder.manifest import Data, Decision, Metric, Output, Training
 from phototriage.saliency.featout_config import FeatOutConfig
@@ -14,6 +15,15 @@ from phototriage.verification.config import VerificationConfig
 
 Method = Literal["gradient", "featout"]
 Part = Literal["classify", "difficulty", "saliency", "embed"]
+
+
+UsedFrame = Annotated[
+    Frame | None,
+    Field(
+        description="Only of an animation: which of its pictures was used. `first`: the first frame. `default`: the "
+        "picture for programs that show no animations, which need not be a frame (APNG, AVIF and HEIC)"
+    ),
+]
 
 
 class Query(BaseModel):
@@ -89,6 +99,7 @@ class ClassifyResponse(Answer):
     label: str = Field(description="The most probable label")
     confidence: float = Field(ge=0, le=1, description="Its probability")
     probabilities: list[LabelProbability] = Field(description="The most probable first")
+    frame: UsedFrame = None
 
 
 class DifficultyReason(Answer):
@@ -116,6 +127,7 @@ class DifficultyResponse(Answer):
     p_error: float | None = Field(default=None, ge=0, le=1, description="Probability that the classifier is wrong")
     p_hard: float | None = Field(default=None, ge=0, le=1, description="That good models of other features are wrong")
     p_foreign: float | None = Field(default=None, ge=0, le=1, description="That the image is of none of the labels")
+    frame: UsedFrame = None
 
 
 class SaliencyPatch(Answer):
@@ -147,6 +159,7 @@ class SaliencyResponse(Answer):
     trained_with_featout: bool | None = Field(
         default=None, description="With method=featout only: whether its settings are those that the model trained with"
     )
+    frame: UsedFrame = None
 
 
 class Embedding(Answer):
@@ -169,6 +182,7 @@ class Embedding(Answer):
 class EmbedResponse(Answer):
     model: ModelName
     embedding: Embedding = Field(description="To be sent to /v1/duplicates in place of the image")
+    frame: UsedFrame = None
 
 
 class TriageResponse(Answer):

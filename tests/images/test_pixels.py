@@ -18,7 +18,7 @@ from phototriage.common.errors import PhototriageError, TooLarge, UndecodableIma
 from phototriage.images.box import Box
 from phototriage.images.headers import Header, read_header
 from phototriage.images.input_config import Aspect, Colour, InputConfig, Resize
-from phototriage.images.pixels import ImageLimits, decode, prepare, resize
+from phototriage.images.pixels import ImageLimits, decode, decode_for, prepare, resize
 from phototriage.images.resampling import resample
 from phototriage.images.transparency import DARK
 from tests.hostile_files import (
@@ -103,6 +103,53 @@ def test_lossy_formats_keep_the_picture(name: str) -> None:
 )
 def test_first_of_several_frames_counts(name: str, alone: str) -> None:
     np.testing.assert_allclose(decoded(GOOD[name]).astype(int), decoded(GOOD[alone]).astype(int), atol=60)
+
+
+@pytest.mark.parametrize(
+    ("name", "frame"),
+    [
+        ("gif_animated", "first"),
+        ("png_animated", "first"),
+        ("webp_animated", "first"),
+        ("avif_animated", "default"),
+        ("gif", None),
+        ("gif_transparent", None),
+        ("png", None),
+        ("webp_alpha", None),
+        ("avif", None),
+        ("heic", None),
+        ("tiff_frames", None),
+        ("jpeg_multi_picture", None),
+    ],
+)
+def test_frame_of_an_animation_is_told(name: str, frame: str | None) -> None:
+    assert read_header(GOOD[name]).frame == frame
+    assert decode_for(GOOD[name], [config()], LIMITS).frame == frame
+
+
+def test_default_image_of_an_apng_need_not_be_a_frame() -> None:
+    others = {"save_all": True, "append_images": [Image.fromarray(picture()[::-1].copy())]}
+    data = encode(picture(), "PNG", default_image=True, **others)
+    assert read_header(data).frame == "default"
+    np.testing.assert_array_equal(decoded(data), picture())
+    one = png_chunk(b"acTL", struct.pack(">II", 1, 0)) + png_chunk(b"fcTL", bytes(26))
+    assert read_header(GOOD["png"][:33] + one + GOOD["png"][33:]).frame is None
+
+
+@pytest.mark.parametrize("between", [b"", b"!\xfe\3abc\1d\0", b"!\xf9\4\0\0\0\0\0!\xff\0"])
+def test_frames_of_a_gif_are_found_behind_extensions(between: bytes) -> None:
+    still = GOOD["gif"]
+    frame = still[still.index(b",\0\0\0\0") : -1]
+    assert read_header(still[:-1] + between + frame + b";").frame == "first"
+    assert read_header(still[:-1] + between + b";").frame is None
+    assert read_header(still[:-1] + between).frame is None
+
+
+def test_frames_of_a_gif_are_not_looked_for_without_end() -> None:
+    still = GOOD["gif"]
+    start = time.process_time()
+    assert read_header(still[:-2] + b"\1a" * 8_000_000 + b"\0,").frame is None
+    assert time.process_time() - start < 0.5
 
 
 @pytest.mark.parametrize(

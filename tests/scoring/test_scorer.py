@@ -5,14 +5,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from phototriage.images.pixels import ImageLimits
 from phototriage.scoring.image_references import BytesInMemory, Item, Unreadable
+from phototriage.scoring.schema import body_of
 from phototriage.scoring.scorer import FILES_AT_ONCE, READ_AHEAD, Scorer, Shard
 from phototriage.settings import Settings
 from phototriage.triage import pipeline
 from phototriage.triage.pipeline import TriageRequest
 from phototriage.triage.schemas import TriageResponse
+from tests.hostile_files import encode
 from tests.tiny_models import solid
 
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
@@ -38,6 +41,17 @@ def test_rows_keep_the_order_of_images(settings: Settings, threads: int) -> None
     table = scorer.score(Shard(0, [item(colour) for colour in colours])).to_pylist()
     assert [row["name"] for row in table] == colours
     assert [row["classify"]["label"] for row in table] == colours
+
+
+def test_rows_tell_which_picture_of_an_animation_was_used(settings: Settings) -> None:
+    animated = encode(Image.new("RGB", (8, 8), "red"), "GIF", save_all=True, append_images=[Image.new("RGB", (8, 8))])
+    scorer = Scorer(settings, TriageRequest(("classify", "embed")))
+    shard = Shard(0, [Item("moving", BytesInMemory(animated, len(animated))), item("red")])
+    moving, still = scorer.score(shard).to_pylist()
+    assert [moving[part]["frame"] for part in ("classify", "embed")] == ["first", "first"]
+    assert body_of(moving)["classify"]["frame"] == "first"
+    assert still["classify"]["frame"] is None
+    assert "frame" not in body_of(still)["classify"]
 
 
 def test_faults_cost_one_image_its_answer(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:

@@ -22,7 +22,7 @@ from phototriage.server.http_api import HttpApi
 from phototriage.settings import Settings
 from phototriage.triage import pipeline, responses
 from tests.asgi_client import AsgiClient
-from tests.hostile_files import bad_files, good_files
+from tests.hostile_files import bad_files, encode, good_files
 from tests.tiny_models import solid, write_embedder, write_model
 
 RED = solid((255, 0, 0), height=20, width=30)
@@ -71,6 +71,14 @@ def test_classify_a_raw_body(client: AsgiClient) -> None:
     assert answer["label"] == "red"
     assert answer["probabilities"] == [{"label": "red", "probability": answer["confidence"]}]
     assert set(answer["model"]) == {"name", "version"}
+
+
+def test_frame_is_told_of_animations_alone(client: AsgiClient) -> None:
+    animated = encode(Image.new("RGB", (8, 8), "red"), "GIF", save_all=True, append_images=[Image.new("RGB", (8, 8))])
+    for route in ("classify", "embed", "saliency"):
+        still, moving = (post(client, f"/v1/{route}", data).json() for data in (RED, animated))
+        assert "frame" not in still
+        assert moving["frame"] == "first"
 
 
 def test_classify_a_file_part(client: AsgiClient) -> None:

@@ -27,6 +27,7 @@ from phototriage.triage import pipeline
 from phototriage.triage.comparison import Side, Thresholds, duplicates
 from phototriage.triage.comparison_schemas import SaliencyMask
 from phototriage.triage.responses import name_of
+from tests.hostile_files import encode
 from tests.tiny_models import PEAK, solid
 
 RED, BLACK, GREEN = solid((255, 0, 0)), solid((0, 0, 0)), solid((0, 255, 0))
@@ -61,6 +62,15 @@ def test_similarities_of_colours(models: Models, other: bytes, expected: float) 
     assert answer.probability == pytest.approx(1 / (1 + math.exp(8 - 10 * expected)), abs=1e-5)
     assert answer.model == name_of(models.embedder())
     assert answer.explanation is None
+
+
+def test_each_side_tells_which_picture_of_an_animation_it_is(models: Models) -> None:
+    green = Image.new("RGB", (8, 8), "lime")
+    animated = encode(Image.new("RGB", (8, 8), "red"), "GIF", save_all=True, append_images=[green])
+    answer = duplicates(models, image(animated), image(RED, "image_b"))
+    assert (answer.is_duplicate, answer.frame_a, answer.frame_b) == (True, "first", None)
+    assert "frame_b" not in answer.model_dump_json(exclude_unset=True)
+    assert duplicates(models, image(RED), image(animated, "image_b")).frame_b == "first"
 
 
 def test_an_explanation_does_not_begin_after_the_deadline(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from phototriage.images.pixels import ImageLimits
 from phototriage.models.model_set import Models, load_models
 from phototriage.settings import Settings
 from phototriage.triage import pipeline, responses
+from tests.hostile_files import encode
 from tests.tiny_models import LABELS, PEAK, decision, input_rule, solid, write_model
 
 RED = solid((255, 0, 0))
@@ -47,6 +48,18 @@ def test_classify_gives_the_softmax_of_the_mean_colour(models: Models) -> None:
 def test_top_k_lists_the_best(models: Models) -> None:
     answer = pipeline.classify(models, solid((0, 100, 200)), top_k=2)
     assert [each.label for each in answer.probabilities] == ["blue", "green"]
+
+
+def test_each_part_tells_which_picture_of_an_animation_it_is_about(models: Models) -> None:
+    red, blue = (Image.new("RGB", (8, 8), colour) for colour in ("red", "blue"))
+    request = pipeline.TriageRequest(("classify", "saliency"))
+    for kind, options, frame in (("GIF", {}, "first"), ("PNG", {"default_image": True}, "default")):
+        answer = pipeline.triage(models, encode(red, kind, save_all=True, append_images=[blue], **options), request)
+        assert answer.classify is not None
+        assert answer.saliency is not None
+        assert (answer.classify.label, answer.classify.frame, answer.saliency.frame) == ("red", frame, frame)
+    still = pipeline.triage(models, RED, request)
+    assert "frame" not in still.model_dump_json(exclude_none=True)
 
 
 @pytest.mark.parametrize("top_k", [0, -1, 4])

@@ -4,7 +4,7 @@ over."""
 from __future__ import annotations
 
 import base64
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,6 +14,13 @@ from phototriage_client.manifests import ModelInfo
 Method = Literal["gradient", "featout"]
 Part = Literal["classify", "difficulty", "saliency", "embed"]
 PairDecision = Literal["duplicate", "not_duplicate", "too_little_content"]
+UsedFrame = Annotated[
+    Literal["first", "default"] | None,
+    Field(
+        description="Only of an animation: which of its pictures was used. `default`: the one for programs that show "
+        "no animations, which need not be a frame"
+    ),
+]
 Point = tuple[float, float]  # (row, column)
 
 
@@ -38,6 +45,7 @@ class ClassifyResponse(_Answer):
     label: str = Field(description="The most probable label")
     confidence: float = Field(description="Its probability")
     probabilities: list[LabelProbability] = Field(description="The most probable first")
+    frame: UsedFrame = None
 
 
 class DifficultyReason(_Answer):
@@ -62,6 +70,7 @@ class DifficultyResponse(_Answer):
     p_error: float | None = Field(default=None, description="Probability that the classifier is wrong, if it tells")
     p_hard: float | None = Field(default=None, description="That good models of other features are wrong")
     p_foreign: float | None = Field(default=None, description="That the image is of none of the labels")
+    frame: UsedFrame = None
 
 
 class SaliencyPatch(_Answer):
@@ -101,11 +110,13 @@ class SaliencyResponse(_Mask):
     trained_with_featout: bool | None = Field(
         default=None, description="With method=featout only: whether its settings are those that the model trained with"
     )
+    frame: UsedFrame = None
 
 
 class EmbedResponse(_Answer):
     model: ModelName
     embedding: Embedding = Field(description="To be kept, and sent to `duplicates` in place of the image")
+    frame: UsedFrame = None
 
 
 class TriageResponse(_Answer):
@@ -180,6 +191,8 @@ class DuplicatesResponse(_Answer):
     evidence: DuplicateEvidence | None = Field(
         default=None, description="None where the pair was not verified, or no part of one was found in the other"
     )
+    frame_a: UsedFrame = None
+    frame_b: UsedFrame = None
     explanation: Explanation | None = Field(default=None, description="With explain=True only")
 
 
