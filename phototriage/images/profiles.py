@@ -21,13 +21,13 @@ MAX_PROFILE_BYTES = 4_000_000  # a printer's is about 2 MB
 MAX_KEPT = 16  # transforms, each 2 MB at most; photos of one source have one profile
 # In levels: profiles that say sRGB in other words differ by 1 from it.
 TOLERANCE = 2
-_SPACES = {b"RGB ": "RGB", b"GRAY": "L", b"CMYK": "CMYK"}
+_SPACES = {"RGB": b"RGB ", "RGBA": b"RGB ", "L": b"GRAY", "CMYK": b"CMYK"}
 _CLASSES = frozenset({b"mntr", b"scnr", b"prtr", b"spac"})
 # A list of calculations of any length, which LittleCMS would do for every point of its table.
 _UNBOUNDED = b"mpet"
 
 
-# Makes an image of mode RGB in sRGB, the same one where it was RGB; of mode L one of mode L.
+# Gives an image in sRGB: the same one where it was RGB or RGBA, one of mode L for grey, and RGB for CMYK.
 Transform = Callable[[Image.Image], Image.Image]
 
 
@@ -62,7 +62,7 @@ def to_srgb(image: Image.Image, profile: object) -> Image.Image:
 
     It stays as it is where the profile is missing, broken, for another kind of pixels, too large or as good as sRGB.
     """
-    mode = {"RGBA": "RGB", "LA": "L"}.get(image.mode, image.mode)
+    mode = "L" if image.mode == "LA" else image.mode
     if not isinstance(profile, bytes) or not _is_for(profile, mode):
         return image
     transform = _TRANSFORMS.of(profile, mode)
@@ -70,14 +70,12 @@ def to_srgb(image: Image.Image, profile: object) -> Image.Image:
         return image
     if image.mode == mode:
         return transform(image)
-    colours = transform(image.convert(mode))  # without alpha, which is a line of its own
-    colours.putalpha(image.getchannel("A"))
-    return colours
+    return Image.merge("LA", (transform(image.getchannel("L")), image.getchannel("A")))
 
 
 def _is_for(profile: bytes, mode: str) -> bool:
     """By the profile's header (ICC.1:2022, 7.2), whether it may be for pixels of this mode."""
-    if not 128 <= len(profile) <= MAX_PROFILE_BYTES or _SPACES.get(profile[16:20]) != mode:
+    if not 128 <= len(profile) <= MAX_PROFILE_BYTES or profile[16:20] != _SPACES.get(mode):
         return False
     return profile[12:16] in _CLASSES and profile[36:40] == b"acsp" and _UNBOUNDED not in profile
 
@@ -92,7 +90,7 @@ def _transform(profile: bytes, mode: str) -> Transform | None:
             ImageCms.ImageCmsProfile(io.BytesIO(profile)),
             _SRGB,
             mode,
-            "RGB",
+            "RGBA" if mode == "RGBA" else "RGB",
             ImageCms.Intent.RELATIVE_COLORIMETRIC,
             flags,
         )
@@ -104,7 +102,8 @@ def _transform(profile: bytes, mode: str) -> Transform | None:
         ramp = np.arange(256, dtype=np.uint8)[np.newaxis]
         table = np.asarray(made.apply(Image.fromarray(ramp)))[..., 1]
         return None if _is_near(table, ramp) else partial(Image.Image.point, lut=table[0].tolist())
-    probe = _probe()
+    probe = _probe().convert(mode)
+    # In place, since an image of 50 megapixels takes 200 MB; opacity stays as it is.
     return None if _is_near(np.asarray(made.apply(probe)), np.asarray(probe)) else made.apply_in_place
 
 
