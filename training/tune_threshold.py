@@ -10,8 +10,9 @@ of folds that keep photos of one group together: what is_same joins, and what lo
 from __future__ import annotations
 
 import argparse
-import csv
 import hashlib
+import io
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phototriage import duplicates
+from phototriage.common.csv_rows import CsvRows, TableError
 from phototriage.common.errors import PhototriageError
 from phototriage.common.progress import Progress
 from phototriage.images.pixels import ImageLimits, decode, resize
@@ -28,6 +30,7 @@ from phototriage.model_folder import manifest
 from phototriage.model_folder.manifest import Decision
 from phototriage.models.embedder import Embedder
 from phototriage.models.loading import load_model
+from phototriage.scoring.image_files import reason
 from phototriage.settings import Settings
 from training.data.near_identical import Fingerprint, find_near_identical
 from training.data.splits import connect
@@ -64,30 +67,35 @@ class Table:
 
 
 def read_table(path: Path) -> Table:
-    """Raises TuningError, with the lines, for missing columns or files, labels other than 0 and 1, or one class."""
+    """Raises TuningError, with the lines, for missing columns, cells or files, labels other than 0 and 1, or one class;
+    OSError."""
     content = path.read_bytes()
-    reader = csv.DictReader(content.decode("utf-8-sig").splitlines(), skipinitialspace=True)
-    missing = {"path_a", "path_b", "is_same"} - set(reader.fieldnames or ())
-    if missing:
-        raise TuningError(
-            f"{path.name} has no column {', '.join(sorted(missing))}; it needs path_a, path_b and is_same."
-        )
     images: dict[Path, int] = {}
-    rows, unlabelled, absent = [], [], []
-    for line, cells in enumerate(reader, start=2):
-        label = (cells["is_same"] or "").strip()
-        sides = [path.parent / (cells[name] or "").strip() for name in ("path_a", "path_b")]
-        if label not in ("0", "1"):
-            unlabelled.append(line)
-        absent += [line for side in sides if not side.is_file()]
-        left, right = (images.setdefault(side, len(images)) for side in sides)
-        rows.append(Row(line, left, right, label == "1", (cells.get("fold") or "").strip() or None))
+    rows, unlabelled, unnamed, absent = [], [], [], []
+    try:
+        table = CsvRows(path.name, io.BytesIO(content), skip_spaces=True)
+        *sides, same = table.places(["path_a", "path_b", "is_same"], "It needs path_a, path_b and is_same.")
+        folds = table.places(["fold"], "") if "fold" in table.header else []
+        for line, row in table:
+            cells = [cell.strip() for cell in row]
+            if cells[same] not in ("0", "1"):
+                unlabelled.append(line)
+            if not all(cells[side] for side in sides):
+                unnamed.append(line)
+            paths = [path.parent / cells[side] for side in sides]
+            if not all(map(os.path.isfile, paths)):
+                absent.append(line)
+            left, right = (images.setdefault(each, len(images)) for each in paths)
+            fold = cells[folds[0]] if folds else ""
+            rows.append(Row(line, left, right, cells[same] == "1", fold or None))
+    except TableError as error:
+        raise TuningError(str(error)) from error
+    if unnamed:
+        raise TuningError(f"{path.name}: path_a or path_b is empty in {_lines(unnamed)}. Fill it in, or take it away.")
     if unlabelled:
         raise TuningError(f"{path.name}: is_same must be 1 or 0; it isn't in {_lines(unlabelled)}.")
     if absent:
-        raise TuningError(
-            f"{path.name}: a file is missing in {_lines(sorted(set(absent)))}. Paths start from the table."
-        )
+        raise TuningError(f"{path.name}: a file is missing in {_lines(absent)}. Paths start from the table.")
     if len({row.same for row in rows}) < 2:
         raise TuningError(f"{path.name} has {len(rows):,} pairs of one class; a threshold needs duplicates and others.")
     return Table(tuple(images), tuple(rows), hashlib.sha256(content).hexdigest())
@@ -103,8 +111,8 @@ def measure(table: Table, model: Embedder) -> tuple[NDArray[np.float64], list[st
     for place, path in enumerate(table.images):
         try:
             image = decode(path.read_bytes(), ImageLimits())
-        except PhototriageError as error:
-            unreadable[place] = error.detail
+        except (PhototriageError, OSError) as error:
+            unreadable[place] = reason(error)
             continue
         prints.append(Fingerprint.of(image))
         waiting.append(resize(image, model.manifest.input).pixels)
@@ -164,7 +172,7 @@ def _lines(numbers: Sequence[int]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command. 0 when written, 1 with a message when not."""
+    """The command. 0 when written, 2 with a message when not."""
     parser = argparse.ArgumentParser(prog="python -m training.tune_threshold", description=__doc__.split("\n")[0])
     add = parser.add_argument
     add("--model", required=True, help="name of an exported embedder")
@@ -180,7 +188,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         model = load_model(folder, Settings(provider="cpu"))
         if not isinstance(model, Embedder):
             raise TuningError(f"{given.model} is a {model.manifest.kind}; only an embedder has a threshold.")
-        table = read_table(given.pairs)
+        try:
+            table = read_table(given.pairs)
+        except OSError as error:
+            raise TuningError(f"{given.pairs} can't be read: {error.strerror}.") from error
         similarities, groups = measure(table, model)
         decision = tune(
             similarities,
@@ -198,7 +209,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{name} on {decision.tuning.folds} held-out folds: {figure.value:.4f} {interval}")
         print(taking_up(given.models))
 
-    return exit_status(work, consequence="nothing was written: ", errors=(OSError, UnicodeDecodeError))
+    return exit_status(work, consequence="nothing was written: ", errors=(OSError,))
 
 
 if __name__ == "__main__":

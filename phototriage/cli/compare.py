@@ -10,6 +10,7 @@ from phototriage.cli.duplicates import add_model_options
 from phototriage.cli.exit_status import DONE, FILE_FAILED, refuse, tell
 from phototriage.common import tables
 from phototriage.common.atomic_writes import atomic_file
+from phototriage.common.csv_rows import place_of
 from phototriage.common.errors import PhototriageError, UnknownModel
 from phototriage.common.progress import Progress
 from phototriage.common.tables import Table, TableError
@@ -118,17 +119,17 @@ def write_answers(pairs: Path, output: Path, model: Embedder, thresholds: Thresh
 
 
 def _path_columns(table: Table, pairs: Path) -> list[int]:
-    """Where the paths stand. Raises TableError if they don't, or if a column of the answer's is taken."""
-    for name in PATH_COLUMNS:
-        if table.header.count(name) != 1:
-            raise TableError(
-                f"{pairs} has {table.header.count(name)} columns called {name}, of {', '.join(table.header)[:200]}. "
-                f"It needs one {' and one '.join(PATH_COLUMNS)}, separated by commas."
-            )
+    """Where the paths stand. Raises TableError if they don't, in any row, or if a column of the answer's is taken."""
+    remedy = f"It needs one {' and one '.join(PATH_COLUMNS)}."
+    places = [place_of(str(pairs), name, table.header, remedy) for name in PATH_COLUMNS]
     for name in ANSWER_COLUMNS:
         if name in table.header:
             raise TableError(f"{pairs} has a column called {name}, which is to be written. Rename or remove it.")
-    return [table.header.index(name) for name in PATH_COLUMNS]
+    for line, row in zip(table.lines, table.rows, strict=True):
+        for name, place in zip(PATH_COLUMNS, places, strict=True):
+            if not row[place].strip():
+                raise TableError(f"{pairs}, line {line}: {name} names no file. Fill it in, or take the row away.")
+    return places
 
 
 def _answer(

@@ -1,4 +1,4 @@
-"""CSV tables: read as text, written atomically. Bytes that aren't UTF-8 are preserved, as in file names."""
+"""CSV tables: read as text, written atomically."""
 
 from __future__ import annotations
 
@@ -7,38 +7,29 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from phototriage.common.csv_rows import CsvRows, TableError
 
-class TableError(Exception):
-    """A table that can't be used. The message names the file, what is wrong and what to do about it."""
+__all__ = ["Table", "TableError", "check_writable", "read", "write"]
 
 
 @dataclass(frozen=True)
 class Table:
-    """Cells as text; each row has as many cells as the header."""
+    """Cells as text; each row has as many cells as the header, and its line in the file."""
 
     header: list[str]
     rows: list[list[str]]
+    lines: list[int]
 
 
 def read(path: Path) -> Table:
-    """Read a CSV file with a header. Blank lines are left out. Raises TableError."""
+    """Read a CSV file with a header, and with a row at least. Blank lines are left out. Raises TableError."""
     try:
-        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            lines = csv.reader(file, strict=True)
-            rows = [(lines.line_num, row) for row in lines if row]
+        with path.open("rb") as file:
+            table = CsvRows(str(path), file)
+            rows = list(table)
     except OSError as error:
         raise TableError(f"{path}: {error.strerror}") from error
-    except csv.Error as error:
-        raise TableError(f"{path} is no CSV table: line {lines.line_num}: {error}") from error
-    if len(rows) < 2:
-        raise TableError(f"{path} has no rows. It needs a line of column names and one for each row below it.")
-    (_, header), *content = rows
-    for number, row in rows:
-        if len(row) != len(header):
-            raise TableError(f"{path}, line {number} has {len(row)} cells, and there are {len(header)} columns.")
-        if any("\0" in cell for cell in row):
-            raise TableError(f"{path}, line {number} holds a NUL character. Save the table as UTF-8 text.")
-    return Table(header, [row for _, row in content])
+    return Table(table.header, [row.cells for row in rows], [row.line for row in rows])
 
 
 def check_writable(path: Path) -> None:

@@ -5,7 +5,6 @@ A source is read as a stream, in its own order. Of a folder, only the entries of
 
 from __future__ import annotations
 
-import csv
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -125,8 +124,6 @@ def _translate_errors(name: str, items: Iterator[Item]) -> Iterator[Item]:
         raise
     except archives.DAMAGED as error:
         raise SourceError(f"{name} is damaged or cut off: {error}. Copy it again.") from error
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise SourceError(f"{name} is no table or list in UTF-8: {error}. Save it again.") from error
     except OSError as error:
         raise SourceError(f"{name} can't be read: {error.strerror or type(error).__name__}.") from error
     except Exception as error:

@@ -93,7 +93,7 @@ def test_each_image_is_embedded_once(photos: Path, embedder: Embedder, monkeypat
 
 
 def test_images_that_can_not_be_read_are_told_in_their_rows(photos: Path, embedder: Embedder) -> None:
-    text = "path_a,path_b\nr.png,missing.png\ncut.png,missing.png\nr.png,r.png\n,r.png\n"
+    text = "path_a,path_b\nr.png,missing.png\ncut.png,missing.png\nr.png,r.png\nsub,r.png\n"
     (photos / "pairs.csv").write_text(text)
     assert not write_answers(photos / "pairs.csv", photos / "out.csv", embedder, TUNED, LIMITS)
     rows = lines(photos / "out.csv")[1:]
@@ -114,14 +114,15 @@ def test_a_file_over_the_limit_is_told(photos: Path, embedder: Embedder) -> None
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("", "has no rows"),
-        ("path_a,path_b\n", "has no rows"),
-        ("a,b\nr.png,r.png\n", "0 columns called path_a, of a, b. It needs one path_a and one path_b"),
-        ("path_a;path_b\nr.png;r.png\n", "of path_a;path_b"),
-        ("path_a,path_b,path_b\n1,2,3\n", "2 columns called path_b"),
+        ("", "is empty"),
+        ("path_a,path_b\n", "has no row below its header"),
+        ("a,b\nr.png,r.png\n", "no column 'path_a'; it has a, b. It needs one path_a and one path_b"),
+        ("path_a;path_b\nr.png;r.png\n", "separated by semicolons. Save it with commas"),
+        ("path_a,path_b,path_b\n1,2,3\n", "2 columns 'path_b'"),
+        ("path_a,path_b\nr.png,r.png\nr.png,\n", "line 3: path_b names no file. Fill it in"),
         ("path_a,path_b,similarity\n1,2,3\n", "column called similarity, which is to be written"),
-        ("path_a,path_b\nr.png\n", "line 2 has 1 cells, and there are 2 columns"),
-        ('path_a,path_b\n"r.png,r.png\n', "is no CSV table: line 2"),
+        ("path_a,path_b\nr.png\n", "line 2 has 1 cell, and there are 2 columns"),
+        ('path_a,path_b\n"r.png,r.png\n', "is no CSV table from line 2 on"),
         ("path_a,path_b\nr\0.png,r.png\n", "line 2 holds a NUL"),
     ],
 )

@@ -143,23 +143,74 @@ def test_a_list_may_name_what_no_file_is_called(folder: Path) -> None:
 
 def test_a_csv_names_files_in_a_column(folder: Path) -> None:
     table = folder / "table.csv"
-    table.write_text('\ufeffid,photo\n1,a.jpg\n2,"a/b.png"\n3,\n')
+    table.write_text('\ufeffid,photo\n1,a.jpg\n2,"a/b.png"\n')
     items = list(open_source(str(table), "photo", LIMITS).items())
-    assert [item.name for item in items] == ["a.jpg", "a/b.png", ""]
-    with pytest.raises(UnreadableFile, match="names no file"):
-        items[2].reference.read(LIMITS)
+    assert [item.name for item in items] == ["a.jpg", "a/b.png"]
     with pytest.raises(SourceError, match=r"no column 'path'; it has id, photo\. Name one by --column"):
         open_source(str(table), None, LIMITS).count()
 
 
 def test_a_parquet_names_files_in_a_column(folder: Path) -> None:
     table = folder / "table.parquet"
-    parquet.write_table(pa.table({"path": ["b.webp", None], "size": [1, 2]}), table)
+    parquet.write_table(pa.table({"path": ["b.webp"], "size": [1]}), table)
     items = list(open_source(str(table), None, LIMITS).items())
-    assert [item.name for item in items] == ["b.webp", ""]
+    assert [item.name for item in items] == ["b.webp"]
     assert items[0].reference.read(LIMITS) == content("b.webp")
     with pytest.raises(SourceError, match="'size' is of type int64, and paths are strings"):
         open_source(str(table), "size", LIMITS).count()
+
+
+@pytest.mark.parametrize("file", ["table.csv", "list.txt"])
+def test_lines_end_as_they_did_on_older_machines(folder: Path, file: str) -> None:
+    (folder / file).write_bytes(b"path\ra.jpg\rb.webp\r"[5 if file == "list.txt" else 0 :])
+    assert read(folder / file) == {name: content(name) for name in ("a.jpg", "b.webp")}
+
+
+def table_of(*columns: tuple[str, pa.Array]) -> bytes:
+    file = io.BytesIO()
+    parquet.write_table(pa.Table.from_arrays([array for _, array in columns], [name for name, _ in columns]), file)
+    return file.getvalue()
+
+
+TEXT = pa.array(["a.jpg"])
+LATIN_1 = pa.Array.from_buffers(pa.string(), 2, pa.array([b"a.jpg", b"\xe9.jpg"]).buffers())
+READABLE = table_of(("path", pa.array(["a.jpg"] * 50)))
+
+
+@pytest.mark.parametrize(
+    ("file", "table", "told"),
+    [
+        ("t.csv", b"path,path\na.jpg,b.webp\n", "2 columns 'path'. Rename or remove all but one"),
+        ("t.csv", b"path;label\na.jpg;x\n", "separated by semicolons. Save it with commas"),
+        ("t.csv", b"", "is empty"),
+        ("t.csv", b"path,x\na.jpg,1\n ,2\n", "line 3: the column 'path' names no file. Fill it in"),
+        ("t.csv", b"path,x\na.jpg,1\nb,b.webp,2\n", "line 3 has 3 cells"),
+        ("t.csv", b"path,x\na.jpg,1\n\xe9.webp,2\n", "line 3 isn't UTF-8"),
+        ("t.txt", b"\n \n", "is empty. It needs a path on each line"),
+        ("t.txt", b"a.jpg\n\xe9.jpg\n", "line 2 isn't UTF-8"),
+        ("t.txt", "a.jpg\n".encode("utf-16"), "line 1 is in UTF-16"),
+        ("t.parquet", table_of(("path", TEXT), ("path", TEXT)), "2 columns 'path'. Rename or remove all but one"),
+        ("t.parquet", table_of(("path", TEXT.slice(1))), "has no rows"),
+        ("t.parquet", table_of(), "no column 'path'; it has no columns"),
+        ("t.parquet", table_of(("path", pa.array(["a.jpg", None]))), "row 2: the column 'path' names no file"),
+        ("t.parquet", table_of(("path", pa.array([None, None]))), "of type null, and paths are strings"),
+        ("t.parquet", table_of(("path", pa.array([b"a.jpg"]))), "of type binary, and paths are strings"),
+        ("t.parquet", table_of(("path", LATIN_1)), "row 2 isn't UTF-8"),
+        ("t.parquet", b"", "no Parquet file that can be read: .*Write it anew"),
+        ("t.parquet", READABLE[: len(READABLE) // 2], "no Parquet file that can be read: .*Write it anew"),
+        ("t.parquet", READABLE[:4] + b"\xff" * 40 + READABLE[44:], "no Parquet file that can be read: .*Write it anew"),
+    ],
+)
+@pytest.mark.parametrize("remote", [False, True])
+def test_tables_that_do_not_fit_are_told_in_one_line(
+    folder: Path, file: str, table: bytes, told: str, remote: bool
+) -> None:
+    (folder / file).write_bytes(table)
+    where = f"file://{folder}/{file}" if remote else f"{folder}/{file}"
+    with pytest.raises(SourceError, match=told) as raised:
+        open_source(where, None, LIMITS).count()
+    assert str(raised.value).startswith(where)
+    assert "\n" not in str(raised.value)
 
 
 def test_urls_of_folders_tars_and_tables_give_the_same(folder: Path, tmp_path: Path) -> None:

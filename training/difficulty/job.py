@@ -124,7 +124,7 @@ def _share(text: str) -> float:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command. 0 when written, 1 with a message when not, 130 when interrupted."""
+    """The command. 0 when written, 2 with a message when not, 130 when interrupted."""
     given = parse(arguments)
 
     def work() -> None:

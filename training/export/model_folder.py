@@ -225,7 +225,7 @@ def _listed(labels: Sequence[str], limit: int = 10) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command. 0 when written, 1 with a message when not."""
+    """The command. 0 when written, 2 with a message when not."""
     parser = argparse.ArgumentParser(prog="python -m training.export", description=__doc__.split("\n")[0])
     add = parser.add_argument
     add("--name", required=True, help="of the training run")

@@ -10,7 +10,7 @@ from phototriage.common.errors import PhototriageError
 from phototriage.model_folder.manifest import Metric
 from training.loop.run_folder import AnyRun, EmbedderRun
 
-INTERRUPTED = 130  # what shells report for Ctrl-C
+REFUSED, INTERRUPTED = 2, 130  # as the command phototriage ends; 130 is what shells report for Ctrl-C
 
 
 def as_line(metric: Metric) -> str:
@@ -32,7 +32,7 @@ def exit_status(
     goes_on: str | None = None,
     errors: tuple[type[Exception], ...] = (),
 ) -> int:
-    """0 when done, 1 with a message where images, folder or an expression can't be used, or for one of `errors`.
+    """0 when done, 2 with a message where images, folder or an expression can't be used, or for one of `errors`.
 
     consequence: what comes of an error. goes_on: from where the command goes on that was interrupted, which is 130.
     """
@@ -41,7 +41,7 @@ def exit_status(
     except (PhototriageError, re.error) + errors as error:  # noqa: RUF005 — mypy knows no unpacking here
         reason = error.detail if isinstance(error, PhototriageError) else error
         print(f"error: {consequence}{reason}", file=sys.stderr)
-        return 1
+        return REFUSED
     except KeyboardInterrupt:
         if goes_on is None:
             raise

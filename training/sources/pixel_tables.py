@@ -11,6 +11,7 @@ import struct
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -36,6 +37,7 @@ FASHION_MNIST_LABELS = (
     "ankle boot",
 )
 _IDX_IMAGES = re.compile(r"(?:.*/)?(train|t10k|test)-images[-.]idx3-ubyte(\.gz)?$")
+_LINE_END = re.compile(rb"\r\n|\r|\n")
 _IDX_SPLITS: dict[str, Split] = {"train": "train", "t10k": "test", "test": "test"}
 
 
@@ -139,13 +141,19 @@ def read_pixel_csv(name: str, files: Files, names: Sequence[str]) -> PixelSource
     return PixelSource(name, tuple(entries), frozenset(_labels(entries)), tuple(tables))
 
 
+def first_line(path: Path) -> str:
+    """Of a text file, without a byte order mark; lines end in LF, CR LF or CR."""
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        return file.readline()
+
+
 def is_pixel_header(header: str) -> bool:
     columns = _columns(header)
     return "label" in columns and sum(bool(re.fullmatch(r"pixel_?\d+", column)) for column in columns) > 1
 
 
 def _csv_arrays(name: str, data: bytes) -> tuple[list[str], Pixels]:
-    header, _, body = data.partition(b"\n")
+    header, body = (*_LINE_END.split(data, maxsplit=1), b"")[:2]
     columns = _columns(header.decode("utf-8-sig", "replace"))
     if not is_pixel_header(",".join(columns)) or len(columns) != 1 + sum(c.startswith("pixel") for c in columns):
         raise DataError(f"{name} needs the columns label and pixel0, pixel1, …; it has {', '.join(columns[:4])} …")
@@ -165,6 +173,8 @@ def _csv_arrays(name: str, data: bytes) -> tuple[list[str], Pixels]:
             _lines(body), np.uint8, comments=None, delimiter=",", ndmin=2, converters={place: lambda _: 0}
         )
         labels = np.loadtxt(_lines(body), str, comments=None, delimiter=",", usecols=place, ndmin=1)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{name} isn't UTF-8. Save it as UTF-8.") from error
     except ValueError as error:
         raise DataError(f"{name} must hold whole numbers of 0–255 in every pixel column: {error}.") from error
     if rows.shape[1] != len(columns):

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from PIL import Image
 
+from phototriage.common.csv_rows import CsvRows, TableError, place_of
 from phototriage.images.pixels import ImageLimits, decode
 from training.sources.files import DataError, Files, FolderFiles, base_name, open_files
 from training.sources.layouts import SPLIT_NAMES, Entry, NoClassesError, arrange, is_image_name
-from training.sources.pixel_tables import has_idx, is_pixel_header, read_idx, read_pixel_csv
+from training.sources.pixel_tables import first_line, has_idx, is_pixel_header, read_idx, read_pixel_csv
 
 
 class Source(Protocol):
@@ -90,46 +88,54 @@ def open_source(path: Path, *, labelled: bool, limits: ImageLimits) -> Source:
 
 def _open_csv(path: Path, labelled: bool, limits: ImageLimits) -> Source:
     beside = FolderFiles(path.parent.resolve(), (path.name,), frozenset(), ())
-    with path.open("rb") as stream:
-        header = stream.readline()
-    if is_pixel_header(header.decode("utf-8-sig", "replace")):
+    if is_pixel_header(first_line(path)):
         return read_pixel_csv(base_name(path), beside, [path.name])
-    try:
-        text = beside.read(path.name).decode("utf-8-sig")
-        rows = list(csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path.name} is no CSV table in UTF-8: {error}. Save it again.") from error
-    entries = _table_entries(path.name, rows, labelled)
+    entries = _table_entries(path, labelled)
     names = tuple(entry.key for entry in entries)
     classes = frozenset(entry.label for entry in entries if entry.label is not None)
     return ImageSource(base_name(path), entries, classes, (), beside, names, limits)
 
 
-def _table_entries(name: str, rows: Sequence[dict[str, str]], labelled: bool) -> tuple[Entry, ...]:
+def _table_entries(path: Path, labelled: bool) -> tuple[Entry, ...]:
     """Rows of `path,label[,split][,group]`; paths are relative to the table. No split: the hash rule."""
-    needed = {"path", "label"} if labelled else {"path"}
-    if not rows:
-        raise DataError(f"{name} has no row below its header.")
-    if "path" in rows[0] and not needed <= rows[0].keys():
-        raise NoClassesError(f"{name} has no column called label. Add one; an embedder or autoencoder needs none.")
-    if "path" not in rows[0]:
-        raise DataError(
-            f"{name} has the columns {', '.join(map(str, rows[0]))}. It needs path,label[,split][,group], "
-            "or label and pixel0, pixel1, …"
-        )
+    name, needed = path.name, ["path", "label"] if labelled else ["path"]
     entries: dict[str, Entry] = {}
-    for line, row in enumerate(rows, start=2):
-        cells = {column: (row.get(column) or "").strip() for column in ("path", "label", "split", "group")}
-        if not all(cells[column] for column in needed):
-            raise DataError(f"{name}, line {line}: {' and '.join(sorted(needed))} can't be empty.")
-        if cells["path"] in entries:
-            raise DataError(f"{name}, line {line}: {cells['path']} is listed twice. Keep one line.")
-        if cells["split"] and cells["split"].lower() not in SPLIT_NAMES:
-            raise DataError(f"{name}, line {line}: split is {cells['split']!r}; use train, val, test or nothing.")
-        entries[cells["path"]] = Entry(
-            cells["path"],
-            cells["label"] if labelled else None,
-            SPLIT_NAMES.get(cells["split"].lower()),
-            cells["group"] or None,
-        )
+    try:
+        with path.open("rb") as file:
+            table = CsvRows(name, file, skip_spaces=True)
+            places = _places(table, labelled)
+            for line, row in table:
+                cells = {column: "" if place is None else row[place].strip() for column, place in places.items()}
+                if not all(cells[column] for column in needed):
+                    raise DataError(f"{name}, line {line}: {' and '.join(sorted(needed))} can't be empty.")
+                if cells["path"] in entries:
+                    raise DataError(f"{name}, line {line}: {cells['path']} is listed twice. Keep one line.")
+                if cells["split"] and cells["split"].lower() not in SPLIT_NAMES:
+                    raise DataError(
+                        f"{name}, line {line}: split is {cells['split']!r}; use train, val, test or nothing."
+                    )
+                entries[cells["path"]] = Entry(
+                    cells["path"],
+                    cells["label"] if labelled else None,
+                    SPLIT_NAMES.get(cells["split"].lower()),
+                    cells["group"] or None,
+                )
+    except TableError as error:
+        raise DataError(str(error)) from error
     return tuple(entries[key] for key in sorted(entries))
+
+
+def _places(table: CsvRows, labelled: bool) -> dict[str, int | None]:
+    """Where the columns path, label, split and group are. Raises NoClassesError where labels are asked for, and there
+    are none; TableError."""
+    remedy = "It needs path,label[,split][,group], or label and pixel0, pixel1, …"
+    places: dict[str, int | None] = dict.fromkeys(("path", "label", "split", "group"))
+    places["path"] = place_of(table.name, "path", table.header, remedy)
+    if labelled and "label" not in table.header:
+        raise NoClassesError(
+            f"{table.name} has no column called label. Add one; an embedder or autoencoder needs none."
+        )
+    for column in ("label", "split", "group"):
+        if column in table.header:
+            places[column] = place_of(table.name, column, table.header, remedy)
+    return places

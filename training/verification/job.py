@@ -201,7 +201,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command. 0 when written, 1 with a message when not, 130 when interrupted."""
+    """The command. 0 when written, 2 with a message when not, 130 when interrupted."""
     given = parse(arguments)
 
     def work() -> None:

@@ -175,7 +175,7 @@ def test_the_command(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture
         assert best.n == len(val)
     with Image.open(folder / "reconstructions_002.png") as picture:
         assert picture.height == 2 * 16 * 2
-    assert main(arguments) == 1
+    assert main(arguments) == 2
     assert "holds a finished training" in capsys.readouterr().err
 
 
@@ -227,5 +227,5 @@ def test_nonsense_is_refused(wrong: list[str], photos: Path, capsys: pytest.Capt
 
 def test_one_image_is_too_few(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     photos = write_folder(tmp_path / "photos", {"one.png": encoded(drawing(1))})
-    assert main(["--data", str(photos), "--name", "mine", "--runs", str(tmp_path), *SMALL]) == 1
+    assert main(["--data", str(photos), "--name", "mine", "--runs", str(tmp_path), *SMALL]) == 2
     assert "needs two at least" in capsys.readouterr().err

@@ -73,7 +73,7 @@ def test_the_test_split_can_be_left_for_later(photos: Path, tmp_path: Path) -> N
 
 def test_a_finished_run_is_not_overwritten(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(photos, tmp_path) == 0
-    assert run(photos, tmp_path) == 1
+    assert run(photos, tmp_path) == 2
     assert "--restart" in capsys.readouterr().err
     assert run(photos, tmp_path, "--restart") == 0
 
@@ -83,7 +83,7 @@ def test_an_unfinished_run_of_other_settings_is_refused(
 ) -> None:
     assert run(photos, tmp_path) == 0
     (tmp_path / "shapes" / "run.json").unlink()
-    assert run(photos, tmp_path, "--seed", "1") == 1
+    assert run(photos, tmp_path, "--seed", "1") == 2
     assert "other settings" in capsys.readouterr().err
 
 
@@ -104,7 +104,7 @@ def test_an_interrupted_run_goes_on(
 
 
 def test_missing_data_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(tmp_path / "nowhere", tmp_path) == 1
+    assert run(tmp_path / "nowhere", tmp_path) == 2
     assert "nowhere" in capsys.readouterr().err
 
 

@@ -49,5 +49,5 @@ def test_the_study_finds_wrong_labels_and_goes_on(tmp_path: Path, capsys: pytest
     again = capsys.readouterr()
     assert again.out == out
     assert "epoch" not in again.err
-    assert main([*arguments, "--epochs", "3"]) == 1
+    assert main([*arguments, "--epochs", "3"]) == 2
     assert "other settings" in capsys.readouterr().err

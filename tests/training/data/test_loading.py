@@ -234,6 +234,14 @@ def test_table_of_paths(tmp_path: Path) -> None:
         ("path,label\na.png,x\na.png,y\n", "line 3: a.png is listed twice"),
         ("path,label\na.png,\n", "line 2: label and path can't be empty"),
         ("path,label,split\na.png,x,dev\n", "line 2: split is 'dev'; use train, val, test"),
+        ("", "list.csv is empty"),
+        ("path;label\na.png;x\n", "separated by semicolons. Save it with commas"),
+        ("path,path,label\na.png,b.png,x\n", "2 columns 'path'"),
+        ("path,label,label\na.png,x,y\n", "2 columns 'label'"),
+        ("path,label,split,split\na.png,x,val,test\n", "2 columns 'split'"),
+        ("path,label\na, b.png,x\n", "line 2 has 3 cells, and there are 2 columns"),
+        ('path,label\na.png,x\n"b.png,x\n', "no CSV table from line 3 on"),
+        ("path,label\na.png,x\n3\0.png,a\n", "line 3 holds a NUL character"),
     ],
 )
 def test_faulty_tables(tmp_path: Path, table: str, message: str) -> None:
@@ -244,16 +252,30 @@ def test_faulty_tables(tmp_path: Path, table: str, message: str) -> None:
 
 def test_table_must_be_utf8(tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_bytes(b"path,label\ncaf\xe9.png,x\n")
-    with pytest.raises(DataError, match="no CSV table in UTF-8"):
+    with pytest.raises(DataError, match=r"list\.csv, line 2 isn't UTF-8"):
         load(tmp_path / "list.csv", progress=False)
 
 
 def test_impossible_path_in_a_table(tmp_path: Path) -> None:
     write_folder(tmp_path, {"1.png": picture(1), "2.png": picture(2)})
-    (tmp_path / "list.csv").write_text("path,label\n1.png,a\n2.png,b\n3\0.png,a\n")
+    name = "3" * 300 + ".png"
+    (tmp_path / "list.csv").write_text(f"path,label\n1.png,a\n2.png,b\n{name},a\n")
     assert load(tmp_path / "list.csv", progress=False).unreadable == (
-        ("3\0.png", "The file can't be read: embedded null byte."),
+        (name, "The file can't be read: File name too long."),
     )
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xef\xbb\xbfpath, label\r\n1.png, a\r\n2.png, b\r\n", b"path,label\r1.png,a\r2.png,b\r"]
+)
+def test_a_byte_order_mark_and_other_line_ends_are_read(tmp_path: Path, content: bytes) -> None:
+    write_folder(tmp_path, {"1.png": picture(1), "2.png": picture(2)})
+    (tmp_path / "list.csv").write_bytes(content)
+    dataset = load(tmp_path / "list.csv", progress=False)
+    assert [(record.key, dataset.labels[record.label]) for record in dataset.records] == [
+        ("1.png", "a"),
+        ("2.png", "b"),
+    ]
 
 
 def test_table_without_labels(tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ def test_without_features_an_autoencoder_is_needed(
 
     monkeypatch.setattr(features, "find_features", refuse)
     before = manifest.read(place / "models/mine")
-    assert fit(place, photos, autoencoder=None) == 1
+    assert fit(place, photos, autoencoder=None) == 2
     assert "give it: --autoencoder NAME" in capsys.readouterr().err
     assert manifest.read(place / "models/mine") == before
     assert fit(place, photos) == 0
@@ -234,12 +234,12 @@ def test_what_does_not_belong_together_is_refused(
     place: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     version = manifest.read(place / "models/mine").version
-    assert fit(place, photos, autoencoder="mine") == 1
+    assert fit(place, photos, autoencoder="mine") == 2
     assert "nothing was written: mine is of kind 'classifier', not an autoencoder" in capsys.readouterr().err
-    assert fit(place, photos, autoencoder="none") == 1
+    assert fit(place, photos, autoencoder="none") == 2
     shutil.copytree(photos, tmp_path / "others")
     (tmp_path / "others/disk").rename(tmp_path / "others/ring")
-    assert fit(place, tmp_path / "others") == 1
+    assert fit(place, tmp_path / "others") == 2
     assert "has the classes ring, square; mine answers disk, square" in capsys.readouterr().err
     assert manifest.read(place / "models/mine").version == version
 
@@ -322,9 +322,9 @@ def test_the_benchmark_refuses_another_set(place: Path, photos: Path, tmp_path: 
     assert fit(place, photos) == 0
     shapes_folder(tmp_path / "others", 30)
     here = ["--model", "mine", "--models", str(place / "models"), "--runs", str(place / "runs")]
-    assert benchmark(["--data", str(tmp_path / "others"), *here]) == 1
-    assert benchmark(["--data", str(photos), "--model", "none", "--models", str(place / "models")]) == 1
-    assert cost(["--model", "none", "--models", str(place / "models")]) == 1
+    assert benchmark(["--data", str(tmp_path / "others"), *here]) == 2
+    assert benchmark(["--data", str(photos), "--model", "none", "--models", str(place / "models")]) == 2
+    assert cost(["--model", "none", "--models", str(place / "models")]) == 2
 
 
 def test_images_that_chose_the_score_report_nothing(capsys: pytest.CaptureFixture[str]) -> None:

@@ -95,7 +95,7 @@ def test_a_finished_training_is_not_overwritten(
 ) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "run.json").write_text("{}")
-    assert train(photos, tmp_path) == 1
+    assert train(photos, tmp_path) == 2
     printed = capsys.readouterr().err
     assert "finished training" in printed
     assert "skipped" in printed
@@ -185,7 +185,7 @@ def folder_in(path: Path, name: str) -> Path:
 
 
 def write_pairs(path: Path, rows: list[tuple[str, ...]], header: str = "path_a,path_b,is_same") -> Path:
-    with path.open("w", newline="") as file:
+    with path.open("w", errors="surrogateescape", newline="") as file:
         csv.writer(file).writerows([tuple(header.split(",")), *rows])
     return path
 
@@ -238,7 +238,14 @@ def test_similarities_that_tell_nothing_are_no_decision() -> None:
         ([("0.png", "0m.png", "1")], "path_a,path_b,is_same", "one class"),
         ([("0.png", "gone.png", "1"), ("0.png", "1.png", "0")], "path_a,path_b,is_same", "missing in line 2"),
         ([("0.png", "0m.png", "yes"), ("0.png", "1.png", "0")], "path_a,path_b,is_same", "line 2"),
-        ([("0.png", "0m.png")], "path_a,path_b", "no column is_same"),
+        ([("0.png", "0m.png")], "path_a,path_b", "no column 'is_same'"),
+        ([("0.png", "1.png", "2.png", "1")], "path_a,path_b,path_b,is_same", "2 columns 'path_b'"),
+        ([("0.png", "", "1"), ("0.png", "1.png", "0")], "path_a,path_b,is_same", "is empty in line 2"),
+        ([("0.png", "1.png", "2.png", "1")], "path_a,path_b,is_same", "line 2 has 4 cells"),
+        ([("caf\udce9.png", "1.png", "1")], "path_a,path_b,is_same", "line 2 isn't UTF-8"),
+        ([("0.png;1.png;1",)], "path_a;path_b;is_same", "separated by semicolons"),
+        ([], "path_a,path_b,is_same", "no row below its header"),
+        ([("0" * 300, "0m.png", "1"), ("0.png", "1.png", "0")], "path_a,path_b,is_same", "missing in line 2"),
         (
             [("0.png", "0m.png", "1", "a"), ("1.png", "2.png", "0", "a"), ("0m.png", "3.png", "0", "b")],
             "path_a,path_b,is_same,fold",
@@ -262,11 +269,11 @@ def test_tables_that_would_mislead_are_refused(
 ) -> None:
     (table.parent / "text.png").write_text("no image")
     before = manifest.read(models / "mine").version
-    assert tune(models, write_pairs(table.parent / "bad.csv", rows, header)) == 1
+    assert tune(models, write_pairs(table.parent / "bad.csv", rows, header)) == 2
     assert message in capsys.readouterr().err
     assert manifest.read(models / "mine").version == before
 
 
 def test_an_unknown_aim_is_refused(models: Path, table: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert tune(models, table, "--aim", "recall") == 1
+    assert tune(models, table, "--aim", "recall") == 2
     assert "f1, or precision=P" in capsys.readouterr().err

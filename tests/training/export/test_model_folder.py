@@ -90,7 +90,7 @@ def test_a_graph_that_disagrees_is_not_written(
         return wrong
 
     monkeypatch.setattr(exporting, "explainer", tampered)
-    assert export(runs, tmp_path) == 1
+    assert export(runs, tmp_path) == 2
     assert "nothing was written" in capsys.readouterr().err
     assert (tmp_path / "shapes" / "manifest.json").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["shapes"]
@@ -108,7 +108,7 @@ def test_exporting_again_replaces_the_folder(runs: Path, tmp_path: Path, capsys:
 
 
 def test_an_unknown_run_is_told(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--name", "nothing", "--runs", str(runs), "--models", str(tmp_path)]) == 1
+    assert main(["--name", "nothing", "--runs", str(runs), "--models", str(tmp_path)]) == 2
     assert "no finished training" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
@@ -149,6 +149,6 @@ def test_what_is_no_list_of_figures_is_refused(
 ) -> None:
     if text is not None:
         (tmp_path / "measured.json").write_text(text)
-    assert export(runs, tmp_path / "models", "--metrics", str(tmp_path / "measured.json")) == 1
+    assert export(runs, tmp_path / "models", "--metrics", str(tmp_path / "measured.json")) == 2
     assert "holds no list of metrics" in capsys.readouterr().err
     assert not (tmp_path / "models").exists()

@@ -107,6 +107,18 @@ def test_csv_with_names_in_the_last_column_and_colours(tmp_path: Path) -> None:
     )
 
 
+def test_csv_of_pixels_with_other_line_ends(tmp_path: Path) -> None:
+    (tmp_path / "tiny.csv").write_bytes(("\ufeff" + HEADER + "1,0,255,7,9\n0,1,2,3,4\n").replace("\n", "\r").encode())
+    dataset = load(tmp_path / "tiny.csv", progress=False)
+    assert [list(dataset.image(index).tobytes()) for index in range(2)] == [[0, 255, 7, 9], [1, 2, 3, 4]]
+
+
+def test_csv_of_pixels_must_be_utf8(tmp_path: Path) -> None:
+    (tmp_path / "tiny.csv").write_bytes(HEADER.encode() + b"caf\xe9,0,255,7,9\n")
+    with pytest.raises(DataError, match=r"tiny\.csv isn't UTF-8"):
+        load(tmp_path / "tiny.csv", progress=False)
+
+
 def test_two_csv_tables_in_an_archive(tmp_path: Path) -> None:
     files = {
         "fashion-mnist_train.csv": (HEADER + "0,1,1,1,2\n1,3,3,3,4\n").encode(),

@@ -46,5 +46,5 @@ def test_from_photos_to_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[st
     told = capsys.readouterr().out
     assert "90 pairs of 10 train photos, 30 of one photo" in told
     write_embedder(tmp_path / "plain")
-    assert main([*arguments, str(tmp_path / "plain")]) == 1
+    assert main([*arguments, str(tmp_path / "plain")]) == 2
     assert "has no layout re-scoring" in capsys.readouterr().err

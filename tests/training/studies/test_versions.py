@@ -35,5 +35,5 @@ def test_models_stand_beside_the_first(photos: Path, tmp_path: Path, capsys: pyt
 
 def test_other_labels_are_refused(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_model(tmp_path / "other", labels=("cyan", "magenta", "yellow"))
-    assert main(["--data", str(photos), "--models", str(tmp_path / "other")]) == 1
+    assert main(["--data", str(photos), "--models", str(tmp_path / "other")]) == 2
     assert "knows cyan, magenta, yellow; the images are blue, green, red" in capsys.readouterr().err

@@ -96,5 +96,5 @@ def test_it_goes_on_from_what_was_measured(
 
 def test_an_aim_that_is_none_is_told(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_embedder(tmp_path / "tiny_embedder")
-    assert main([*arguments(photos, tmp_path, tmp_path), "--aim", "recall"]) == 1
+    assert main([*arguments(photos, tmp_path, tmp_path), "--aim", "recall"]) == 2
     assert "nothing was written: The aim is 'recall'" in capsys.readouterr().err
