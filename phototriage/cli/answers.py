@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from phototriage.cli.exit_status import DONE, FILE_FAILED, refuse, tell
 from phototriage.cli.triage_options import add_triage_options, describe, tell_default, triage_request
 from phototriage.common.errors import PhototriageError
+from phototriage.common.file_names import printable
 from phototriage.models.model_set import Models, load_models
 from phototriage.scoring.image_files import read_file, reason
 from phototriage.settings import Settings
@@ -74,7 +75,7 @@ def _print_each(
     for path in files:
         try:
             content = read_file(path, settings.image_limits)
-            row = {"file": str(path), **answer(models, content).model_dump(exclude_none=True)}
+            row = {"file": printable(str(path)), **answer(models, content).model_dump(exclude_none=True)}
         except (PhototriageError, OSError) as error:
             status = FILE_FAILED
             tell(f"{path}: {reason(error)}")

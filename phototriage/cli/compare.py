@@ -6,8 +6,8 @@ import argparse
 import os
 from pathlib import Path
 
-from phototriage.cli.duplicates import add_model_options
-from phototriage.cli.exit_status import DONE, FILE_FAILED, refuse, tell
+from phototriage.cli.exit_status import DONE, FILE_FAILED, refuse, say, tell
+from phototriage.cli.model_options import add_model_options
 from phototriage.common import tables
 from phototriage.common.atomic_writes import atomic_file
 from phototriage.common.csv_rows import place_of
@@ -114,7 +114,7 @@ def write_answers(pairs: Path, output: Path, model: Embedder, thresholds: Thresh
     rows = [[*row, *answer] for row, answer in zip(table.rows, answers, strict=True)]
     tables.write(output, [*table.header, *ANSWER_COLUMNS], rows)
     duplicates, failed = sum(row[0] == 1 for row in answers), sum(row[0] == "" for row in answers)
-    print(f"{output}: pairs: {len(rows)}, of {len(distinct)} images; duplicates: {duplicates}; errors: {failed}")
+    say(f"{output}: pairs: {len(rows)}, of {len(distinct)} images; duplicates: {duplicates}; errors: {failed}")
     return not failed
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from phototriage.cli.exit_status import DONE
+from phototriage.cli.exit_status import DONE, say
 from phototriage.settings import HIDDEN, PREFIX, Settings
 
 
@@ -23,5 +23,5 @@ def run(_: argparse.Namespace, settings: Settings) -> int:
             value = "*****" if value else None
         elif isinstance(value, tuple):
             value = ",".join(value)
-        print(f"{PREFIX}{name.upper()}={'' if value is None else value}")
+        say(f"{PREFIX}{name.upper()}={'' if value is None else value}")
     return DONE

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import argparse
-import math
+import json
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
-from phototriage.cli.exit_status import DONE, FILE_FAILED, refuse, tell
+from phototriage.cli.exit_status import DONE, FILE_FAILED, refuse, say, tell
+from phototriage.cli.folder_images import images_below, tell_unread
+from phototriage.cli.model_options import add_model_options
 from phototriage.common import tables
 from phototriage.common.errors import UnknownModel
+from phototriage.common.file_names import printable
 from phototriage.common.progress import Progress
 from phototriage.common.tables import TableError
 from phototriage.duplicates.linkage import Group, groups
 from phototriage.duplicates.nomination import nominate
 from phototriage.duplicates.pairs import NearPairs, near_pairs_of_many
-from phototriage.images.pixels import IMAGE_SUFFIXES, ImageLimits
+from phototriage.images.pixels import ImageLimits
 from phototriage.models.embedder import Embedder
 from phototriage.models.model_set import load_models
-from phototriage.scoring.image_files import Embedded, embed_files, find, reason
+from phototriage.scoring.image_files import Embedded, embed_files
+from phototriage.scoring.same_files import other_names
 from phototriage.settings import Settings
 from phototriage.triage.comparison import Thresholds, decision_of
 from phototriage.triage.verified_pairs import verified_pairs
 
-GROUP_COLUMNS = ("group", "path", "size", "minimum_similarity")
+GROUP_COLUMNS = ("group", "path", "size", "minimum_similarity", "links")
+PRINTED_LINKS = 20
 
 Row = list[object]
 
@@ -37,17 +42,6 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     duplicates.set_defaults(run=run)
 
 
-def add_model_options(command: argparse.ArgumentParser) -> None:
-    """By which model, and from where on, two images are duplicates."""
-    command.add_argument("--model", help="an embedder; the default one without it")
-    command.add_argument(
-        "--threshold", type=_similarity, help="of the similarity, from -1 to 1, which then decides alone"
-    )
-    command.add_argument(
-        "--min-probability", type=_probability, help="of verified pairs, from 0 to 1; the tuned one without it"
-    )
-
-
 def run(options: argparse.Namespace, settings: Settings) -> int:
     thresholds = Thresholds(options.threshold, options.min_probability)
     try:
@@ -58,42 +52,26 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     return DONE if whole else FILE_FAILED
 
 
-def _similarity(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value) or not -1 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"it is {text}, and similarities go from -1 to 1")
-    return value
-
-
-def _probability(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"it is {text}, and probabilities go from 0 to 1")
-    return value
-
-
 def write_groups(
     folder: Path, output: Path, model: Embedder, thresholds: Thresholds, limits: ImageLimits, processes: int = 1
 ) -> bool:
-    """Write the groups of duplicates among the images below `folder`.
+    """Write the groups of duplicates among the images below `folder`. A link, symbolic or hard, to a file that is there
+    under another name is no duplicate, but told beside that one.
 
     Returns whether all images could be read; the others are named on stderr, with the reason. Raises TableError.
     """
-    if not folder.is_dir():
-        raise TableError(f"{folder} is no folder. Name the one that holds the images.")
     tables.check_writable(output)
-    unread: dict[Path, str] = {}
-    paths = find(folder, lambda path, error: unread.update({path: reason(error)}))
-    if not paths:
-        raise TableError(f"{folder} holds no images: no file ends in {', '.join(sorted(IMAGE_SUFFIXES))}.")
+    paths, unread = images_below(folder)
+    names = other_names(folder, paths)
+    _tell_other_names(folder, names)
+    paths = [path for path in paths if path not in names]
     embedded = embed_files(model, paths, limits, Progress(len(paths)), folder)
     unread |= {folder / path: why for path, why in embedded.failures.items()}
-    for path, why in unread.items():
-        tell(f"{path}: {why}")
+    tell_unread(unread)
     found_groups = groups(_duplicate_pairs(model, embedded, thresholds, processes))
-    tables.write(output, GROUP_COLUMNS, _group_rows(found_groups, embedded.paths))
+    tables.write(output, GROUP_COLUMNS, _group_rows(found_groups, embedded.paths, names))
     images = sum(len(group.members) for group in found_groups)
-    print(f"{output}: groups: {len(found_groups)}, with {images} of {len(embedded.paths)} images")
+    say(f"{output}: groups: {len(found_groups)}, with {images} of {len(embedded.paths)} images")
     return not unread
 
 
@@ -124,9 +102,30 @@ def _duplicate_pairs(model: Embedder, embedded: Embedded, thresholds: Thresholds
     return found.pairs
 
 
-def _group_rows(found_groups: list[Group], paths: list[Path]) -> list[Row]:
+def _tell_other_names(folder: Path, names: dict[Path, Path]) -> None:
+    for path, of in list(names.items())[:PRINTED_LINKS]:
+        tell(f"{folder / path}: another name of {folder / of}, and no copy")
+    if len(names) > PRINTED_LINKS:
+        tell(f"{len(names) - PRINTED_LINKS} more are other names of files that are there, and no copies")
+
+
+def _group_rows(found_groups: list[Group], paths: list[Path], names: dict[Path, Path]) -> list[Row]:
+    """`links` is a JSON list of the other names that a file has, empty where it has none."""
+    links: dict[Path, list[str]] = {}
+    for path, of in names.items():
+        links.setdefault(of, []).append(printable(path.as_posix()))
+
+    def told(path: Path) -> str:
+        return json.dumps(links[path], ensure_ascii=False) if path in links else ""
+
     return [
-        [number, paths[member].as_posix(), len(group.members), f"{group.minimum_similarity:.6f}"]
+        [
+            number,
+            paths[member].as_posix(),
+            len(group.members),
+            f"{group.minimum_similarity:.6f}",
+            told(paths[member]),
+        ]
         for number, group in enumerate(found_groups, 1)
         for member in group.members
     ]

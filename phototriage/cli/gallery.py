@@ -11,6 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from phototriage.common.file_names import printable
 from phototriage.common.tables import TableError
 
 THUMBNAIL = 200  # pixels of the longer side; shown at 160, so that it is sharp on finer screens
@@ -61,8 +62,7 @@ def write(path: Path, title: str, sections: Sequence[Section]) -> None:
     text = _PAGE.format(title=html.escape(title), sections="\n".join(_section(section) for section in sections))
     part = path.with_name(path.name + ".part")
     try:
-        # Names of files may hold bytes that aren't UTF-8.
-        part.write_text(text, encoding="utf-8", errors="replace")
+        part.write_text(printable(text), encoding="utf-8")
         part.replace(path)
     except OSError as error:
         raise TableError(f"{path} can't be written: {error.strerror}") from error

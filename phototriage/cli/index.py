@@ -10,6 +10,7 @@ import numpy as np
 
 from phototriage.cli.exit_status import DONE, FILE_FAILED, refuse, tell
 from phototriage.common.errors import ModelFolderError, PhototriageError
+from phototriage.common.file_names import printable
 from phototriage.index.folder import IndexedModel, model_of
 from phototriage.index.image_index import ImageIndex, Neighbour
 from phototriage.models.model_set import load_models
@@ -76,7 +77,7 @@ def _query(options: argparse.Namespace, settings: Settings) -> int:
             signatures = [signature] if index.model.verifies and signature is not None else None
             (neighbours,) = index.query(model.embed(pixels[np.newaxis]), options.count, signatures=signatures)
             nearest = [_answer(index.model, neighbour) for neighbour in neighbours]
-            print(json.dumps({"file": str(path), "nearest": nearest}, ensure_ascii=False), flush=True)
+            print(json.dumps({"file": printable(str(path)), "nearest": nearest}, ensure_ascii=False), flush=True)
     return status
 
 

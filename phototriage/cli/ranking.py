@@ -12,7 +12,8 @@ from typing import Literal, get_args
 from PIL import Image
 
 from phototriage.cli import gallery
-from phototriage.cli.exit_status import DONE, FILE_FAILED, refuse, tell
+from phototriage.cli.exit_status import DONE, FILE_FAILED, refuse, say
+from phototriage.cli.folder_images import images_below, tell_unread
 from phototriage.cli.triage_options import tell_default
 from phototriage.common import tables
 from phototriage.common.errors import PhototriageError, UnknownModel
@@ -20,9 +21,9 @@ from phototriage.common.progress import Progress
 from phototriage.common.tables import TableError
 from phototriage.difficulty.predictor import MISLABELLED, SCORE, DifficultyPrediction
 from phototriage.difficulty.signals import KINDS, softmax
-from phototriage.images.pixels import IMAGE_SUFFIXES, ImageLimits, decode, decode_for
+from phototriage.images.pixels import ImageLimits, decode, decode_for
 from phototriage.models.model_set import DifficultyModels, load_models
-from phototriage.scoring.image_files import Failure, find, read_file, reason
+from phototriage.scoring.image_files import read_file, reason
 from phototriage.settings import Settings
 from phototriage.triage.assessment import ModelInputs, concatenated, model_inputs, signal_inputs
 
@@ -150,21 +151,12 @@ def write_ranking(
 
     Returns whether all images could be read; the others are named on stderr, with the reason. Raises TableError.
     """
-    if not folder.is_dir():
-        raise TableError(f"{folder} is no folder. Name the one that holds the images.")
     if by in ANSWERS and models.difficulty.config.answers is None:
         raise TableError(f"{models.classifier.name} has no {by}. Fit it: python -m training.difficulty")
     for path in (output, page):
         if path is not None:
             tables.check_writable(path)
-    unread: dict[Path, str] = {}
-
-    def report(path: Path, error: Failure) -> None:
-        unread[path] = reason(error)
-
-    paths = find(folder, report)
-    if not paths:
-        raise TableError(f"{folder} holds no images: no file ends in {', '.join(sorted(IMAGE_SUFFIXES))}.")
+    paths, unread = images_below(folder)
     if labelled and not any(path.parent.name in models.classifier.labels for path in paths):
         raise TableError(
             f"No sub-folder of {folder} is called {' or '.join(models.classifier.labels[:5])}. Name them after the "
@@ -172,8 +164,7 @@ def write_ranking(
         )
     ranked, failures = rank(models, folder, paths, limits, labelled=labelled)
     unread |= {folder / path: why for path, why in failures.items()}
-    for path, why in unread.items():
-        tell(f"{path}: {why}")
+    tell_unread(unread)
     ranked.sort(key=lambda image: image.sort_key(by))
     answered, given = models.difficulty.config.answers is not None, ("given_label", MISLABELLED)
     names = models.difficulty.signal_names
@@ -181,14 +172,14 @@ def write_ranking(
     tables.write(output, header, (_row(image, labelled, names) for image in ranked))
     to_review = sum(image.prediction.review for image in ranked)
     model = f"{models.classifier.name}, version {models.classifier.manifest.version}"
-    print(f"{output}: {len(ranked)} images, {to_review} of them to review, by {model}")
+    say(f"{output}: {len(ranked)} images, {to_review} of them to review, by {model}")
     if page is not None:
         gallery.write(
             page,
             f"{folder.resolve().name} by {by}, as {models.classifier.name} answers",
             _sections(ranked, folder, by, limits),
         )
-        print(f"{page}: the {min(SHOWN, len(ranked))} hardest and easiest")
+        say(f"{page}: the {min(SHOWN, len(ranked))} hardest and easiest")
     return not unread
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from phototriage.common.csv_rows import CsvRows, TableError
+from phototriage.common.file_names import printable
 
 __all__ = ["Table", "TableError", "check_writable", "read", "write"]
 
@@ -41,13 +42,14 @@ def check_writable(path: Path) -> None:
 
 
 def write(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a CSV file under a temporary name, and rename it when it is complete. Raises TableError."""
+    """Write a CSV file in UTF-8 under a temporary name, and rename it when it is complete; bytes of file names that
+    aren't UTF-8 are escaped. Raises TableError."""
     temporary = path.with_name(path.name + ".part")
     try:
-        with temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        with temporary.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(header)
-            writer.writerows(rows)
+            writer.writerows([printable(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
         temporary.replace(path)
     except OSError as error:
         raise TableError(f"{path} can't be written: {error.strerror}") from error

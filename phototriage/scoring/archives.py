@@ -5,14 +5,13 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
-import os
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
-from pathlib import PurePosixPath
 from typing import IO, Any, Self
 
-from phototriage.images.pixels import IMAGE_SUFFIXES
+from phototriage.common.file_names import printable
+from phototriage.scoring.folder_walk import PassedOver, is_image_name
 from phototriage.scoring.image_references import BytesInMemory, ImageReference, Item, Unreadable
 
 # Not tarfile's own modes: these modules read all of several concatenated streams, as pbzip2 writes them.
@@ -46,21 +45,25 @@ def is_compressed(name: str) -> bool:
     return _compression(name) is not None
 
 
-def read_tar(open_file: OpenFile, make_reference: Callable[[int, int], ImageReference]) -> Iterator[Item]:
-    """Images of an uncompressed tar. `make_reference` makes a reference from an offset and a size in its file.
+def read_tar(
+    open_file: OpenFile, make_reference: Callable[[int, int], ImageReference], passed_over: PassedOver
+) -> Iterator[Item]:
+    """Images of an uncompressed tar. `make_reference` makes a reference from an offset and a size in its file. Other
+    files are counted in `passed_over`.
 
     Raises one of DAMAGED, OSError.
     """
     with open_file() as file, tarfile.open(fileobj=file, mode="r:", tarinfo=_Header) as archive:
-        for member in _members(archive):
+        for member in _members(archive, passed_over):
             yield Item(
-                printable_name(member.name),
+                printable(member.name),
                 _unreadable_member(member) or make_reference(member.offset_data, member.size),
             )
 
 
-def unpack(name: str, open_file: OpenFile, max_bytes: int) -> Iterator[Item]:
+def unpack(name: str, open_file: OpenFile, max_bytes: int, passed_over: PassedOver) -> Iterator[Item]:
     """Images of a compressed tar, each with its bytes; of one over `max_bytes`, only the first so many and one more.
+    Other files are counted in `passed_over`.
 
     Raises one of DAMAGED, OSError.
     """
@@ -72,8 +75,8 @@ def unpack(name: str, open_file: OpenFile, max_bytes: int) -> Iterator[Item]:
         _OPENERS[compression](file) as stream,
         tarfile.open(fileobj=stream, mode="r|", tarinfo=_Header) as archive,
     ):
-        for member in _members(archive):
-            yield Item(printable_name(member.name), _unreadable_member(member) or _content(archive, member, max_bytes))
+        for member in _members(archive, passed_over):
+            yield Item(printable(member.name), _unreadable_member(member) or _content(archive, member, max_bytes))
 
 
 def _content(archive: tarfile.TarFile, member: tarfile.TarInfo, max_bytes: int) -> ImageReference:
@@ -82,32 +85,27 @@ def _content(archive: tarfile.TarFile, member: tarfile.TarInfo, max_bytes: int) 
     return BytesInMemory(b"" if content is None else content.read(max_bytes + 1), member.size)
 
 
-def _members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    """Members that are image files by name, links among them."""
+def _members(archive: tarfile.TarFile, passed_over: PassedOver) -> Iterator[tarfile.TarInfo]:
+    """Members that are image files by name, links and the like among them."""
     while (member := archive.next()) is not None:
         archive.members.clear()  # type: ignore[attr-defined]  # it would keep every member
-        is_file = member.isreg() or member.islnk() or member.issym()
-        if is_file and is_image_name(member.name) and not _is_hidden(member.name):
+        if member.isdir() or _is_hidden(member.name):
+            continue
+        if is_image_name(member.name):
             yield member
+        else:
+            passed_over.add(member.name)
 
 
 def _unreadable_member(member: tarfile.TarInfo) -> ImageReference | None:
     """The reference for a member whose bytes aren't in one place: a link, or a sparse file."""
     if member.islnk() or member.issym():
         return Unreadable("It is a link in the archive. Pack it with --dereference and --hard-dereference.")
+    if not member.isreg():
+        return Unreadable("It is no file but a pipe or a device. Pack it without.")
     if member.sparse:
         return Unreadable("It is stored with holes in the archive. Pack it without --sparse.")
     return None
-
-
-def is_image_name(name: str) -> bool:
-    """Whether a file is an image by its suffix."""
-    return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
-
-
-def printable_name(name: str) -> str:
-    """A file's name as text; bytes that aren't UTF-8 are escaped."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _is_hidden(name: str) -> bool:

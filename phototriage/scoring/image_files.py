@@ -1,10 +1,12 @@
-"""Image files: found below a folder, read within limits, embedded in small batches."""
+"""Image files: read within limits, embedded in small batches."""
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,13 +15,14 @@ from numpy.typing import NDArray
 
 from phototriage.common.errors import PhototriageError, TooLarge, UnreadableFile
 from phototriage.common.progress import Progress
-from phototriage.images.pixels import IMAGE_SUFFIXES, ImageLimits
+from phototriage.images.pixels import ImageLimits
 from phototriage.models.embedder import Embedder
 from phototriage.triage.embedding import EmbeddedImage
 from phototriage.triage.pipeline import embedder_input
 from phototriage.verification.signature_cache import SignatureCache
 
 BATCH = 16  # images in memory at once
+_NO_FILE = "It is no file but a folder, a pipe, a socket or a device. Take it away, or name another."
 
 Failure = PhototriageError | OSError
 
@@ -37,22 +40,6 @@ class Embedded:
     def image(self, place: int) -> EmbeddedImage:
         """What is compared of the image at that place among `paths`."""
         return EmbeddedImage(self.vectors[place], self._decoded(self.signatures[place]) if self.signatures else None)
-
-
-def find(folder: Path, report: Callable[[Path, OSError], None]) -> list[Path]:
-    """Image files at any depth below `folder`, by their suffix: paths relative to it, in the order of their names.
-
-    Hidden files and folders are left out, links to folders are not followed. `report` is called for each folder that
-    can't be read.
-    """
-    paths = []
-    for place, folders, names in os.walk(folder, onerror=lambda error: report(Path(str(error.filename)), error)):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        files = [Path(place, name) for name in names if not name.startswith(".")]
-        paths += [
-            path.relative_to(folder) for path in files if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
-        ]
-    return sorted(paths, key=lambda path: path.as_posix())
 
 
 def embed_files(
@@ -92,15 +79,30 @@ def reason(error: Failure) -> str:
 def read_file(path: Path, limits: ImageLimits) -> bytes:
     """A file's bytes. A file over the limit is refused before it is read, and a pipe or a device before reading would
     block. Raises OSError, TooLarge, UnreadableFile."""
-    with open(path, "rb", 0, opener=_open_without_blocking) as file:
+    with _open(path) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
-            raise UnreadableFile("It is no file but a folder, a pipe or a device. Take it away, or name another.")
+            raise UnreadableFile(_NO_FILE)
         if status.st_size > limits.max_bytes:
             raise TooLarge(
                 f"The image has {status.st_size} bytes, and the limit is {limits.max_bytes}. Take a smaller file."
             )
         return file.readall()
+
+
+def _open(path: Path) -> io.FileIO:
+    try:
+        return open(path, "rb", 0, opener=_open_without_blocking)
+    except IsADirectoryError as error:
+        raise UnreadableFile(_NO_FILE) from error
+    except FileNotFoundError as error:
+        if path.is_symlink():
+            raise UnreadableFile("It is a link to what isn't there. Take it away, or mend it.") from error
+        raise
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # a socket
+            raise UnreadableFile(_NO_FILE) from error
+        raise
 
 
 def _open_without_blocking(path: str, flags: int) -> int:

@@ -6,15 +6,15 @@ A source is read as a stream, in its own order. Of a folder, only the entries of
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
+from phototriage.common.file_names import printable
 from phototriage.images.pixels import IMAGE_SUFFIXES, ImageLimits
 from phototriage.scoring import archives
-from phototriage.scoring.archives import is_image_name, printable_name
+from phototriage.scoring.folder_walk import PassedOver, is_image_name, walk
 from phototriage.scoring.image_references import (
     FileRange,
     ImageReference,
@@ -42,15 +42,16 @@ class PhotoSource:
     count: Callable[[], int | None]
     base: str
     is_archive: bool = False
-    passed_over: Counter[str] = field(default_factory=Counter)  # how many files are no images by their name, by suffix
+    passed_over: PassedOver = field(default_factory=PassedOver)  # known once they are counted, or all read
 
     def key(self, name: str) -> str:
         """An image's key, unique among all sources: its path, or its URL."""
+        base = printable(self.base)
         if self.is_archive:
-            return f"{self.base}/{name}"
+            return f"{base}/{name}"
         if "://" in name:
             return name
-        return f"{self.base}/{name}" if "://" in self.base else os.path.normpath(Path(self.base, name))
+        return f"{base}/{name}" if "://" in base else os.path.normpath(Path(base, name))
 
 
 def open_source(where: str, column: str | None, limits: ImageLimits) -> PhotoSource:
@@ -64,7 +65,7 @@ def open_source(where: str, column: str | None, limits: ImageLimits) -> PhotoSou
     suffix = path.suffix.lower()
     _check_column(where, suffix, column)
     if path.is_dir():
-        return _folder(where, base, path)
+        return _counted(where, base, lambda passed_over: _walk_folder(path, passed_over))
     if not path.is_file():
         raise SourceError(f"{where} isn't there. Name {KINDS}.")
 
@@ -72,32 +73,26 @@ def open_source(where: str, column: str | None, limits: ImageLimits) -> PhotoSou
         return path.open("rb")
 
     if archives.is_compressed(path.name):
-        return _compressed(where, base, lambda: archives.unpack(path.name, open_file, limits.max_bytes))
+        return _compressed(
+            where, base, lambda passed_over: archives.unpack(path.name, open_file, limits.max_bytes, passed_over)
+        )
     if suffix == ".tar":
         absolute = str(path)
         return _counted(
             where,
             base,
-            lambda: archives.read_tar(open_file, lambda *offset_and_size: FileRange(absolute, *offset_and_size)),
+            lambda passed_over: archives.read_tar(
+                open_file, lambda *offset_and_size: FileRange(absolute, *offset_and_size), passed_over
+            ),
             True,
         )
     if suffix in TABLES + LISTS:
         return _counted(
-            where, beside, lambda: read_list(where, suffix, column, _local_references(path.parent), open_file)
+            where, beside, lambda _: read_list(where, suffix, column, _local_references(path.parent), open_file)
         )
     if suffix in IMAGE_SUFFIXES:
-        return _counted(where, beside, lambda: iter([Item(printable_name(path.name), LocalFile(str(path)))]))
+        return _counted(where, beside, lambda _: iter([Item(printable(path.name), LocalFile(str(path)))]))
     raise SourceError(f"{where} is none of what can be scored: {KINDS}.")
-
-
-def _folder(name: str, base: str, path: Path) -> PhotoSource:
-    passed_over: Counter[str] = Counter()
-
-    def count() -> int:
-        passed_over.clear()
-        return sum(1 for _ in _translate_errors(name, _walk_folder(path, passed_over=passed_over)))
-
-    return PhotoSource(name, lambda: _translate_errors(name, _walk_folder(path)), count, base, passed_over=passed_over)
 
 
 def _check_column(where: str, suffix: str, column: str | None) -> None:
@@ -105,15 +100,28 @@ def _check_column(where: str, suffix: str, column: str | None) -> None:
         raise SourceError(f"--column is for tables, and {where} is none. Leave it out.")
 
 
-def _counted(name: str, base: str, items: Callable[[], Iterator[Item]], is_archive: bool = False) -> PhotoSource:
+def _counted(
+    name: str, base: str, items: Callable[[PassedOver], Iterator[Item]], is_archive: bool = False
+) -> PhotoSource:
+    """Counting reads all of it once; what is passed over is known from then on."""
+    passed_over = PassedOver()
+
     def count() -> int:
-        return sum(1 for _ in _translate_errors(name, items()))
+        passed_over.clear()
+        return sum(1 for _ in _translate_errors(name, items(passed_over)))
 
-    return PhotoSource(name, lambda: _translate_errors(name, items()), count, base, is_archive)
+    return PhotoSource(name, lambda: _translate_errors(name, items(PassedOver())), count, base, is_archive, passed_over)
 
 
-def _compressed(name: str, base: str, items: Callable[[], Iterator[Item]]) -> PhotoSource:
-    return PhotoSource(name, lambda: _translate_errors(name, items()), lambda: None, base, True)
+def _compressed(name: str, base: str, items: Callable[[PassedOver], Iterator[Item]]) -> PhotoSource:
+    """Its images are counted when they are read, as is what is passed over."""
+    passed_over = PassedOver()
+
+    def read() -> Iterator[Item]:
+        passed_over.clear()
+        return _translate_errors(name, items(passed_over))
+
+    return PhotoSource(name, read, lambda: None, base, True, passed_over)
 
 
 def _translate_errors(name: str, items: Iterator[Item]) -> Iterator[Item]:
@@ -133,40 +141,12 @@ def _translate_errors(name: str, items: Iterator[Item]) -> Iterator[Item]:
         raise SourceError(f"{name} can't be read: {type(error).__name__}: {error}.") from error
 
 
-def _walk_folder(folder: Path, below: str = "", passed_over: Counter[str] | None = None) -> Iterator[Item]:
-    """Image files at any depth, by their suffix, in the order of their names, which begin with `below`. Hidden files
-    and folders are left out, links to folders are not followed. Other files are counted by their suffix in
-    `passed_over`."""
-    try:
-        with os.scandir(folder) as entries:
-            names = sorted(name for entry in entries if (name := _entry_name(entry, passed_over)) is not None)
-    except OSError as error:
-        if not below:
-            raise
-        yield Item(printable_name(below), Unreadable(f"The folder can't be read: {error.strerror}."))
-        return
-    for name in names:
-        if name.endswith("/"):
-            yield from _walk_folder(folder / name, below + name, passed_over)
+def _walk_folder(folder: Path, passed_over: PassedOver) -> Iterator[Item]:
+    for name, problem in walk(folder, passed_over):
+        if problem is None:
+            yield Item(printable(name), LocalFile(f"{folder}/{name}"))
         else:
-            yield Item(printable_name(below + name), LocalFile(f"{folder}/{name}"))
-
-
-def _entry_name(entry: os.DirEntry[str], passed_over: Counter[str] | None) -> str | None:
-    """The name of an image file, the name of a folder with a slash appended, or None for any other entry."""
-    if entry.name.startswith("."):
-        return None
-    try:
-        is_folder = entry.is_dir()
-    except OSError:  # a link in a circle, or to where access is denied: reading it will fail
-        is_folder = False
-    if is_folder:
-        return None if entry.is_symlink() else entry.name + "/"
-    if is_image_name(entry.name):
-        return entry.name
-    if passed_over is not None:
-        passed_over[printable_name(PurePosixPath(entry.name).suffix.lower()) or "without a suffix"] += 1
-    return None
+            yield Item(printable(name), Unreadable(f"The folder can't be read: {problem.strerror}."))
 
 
 def _local_references(folder: Path) -> Callable[[str], ImageReference]:
@@ -194,22 +174,26 @@ def _remote(url: str, column: str | None, limits: ImageLimits) -> PhotoSource:
         return file
 
     if archives.is_compressed(name):
-        return _compressed(url, url, lambda: archives.unpack(name, open_file, limits.max_bytes))
+        return _compressed(
+            url, url, lambda passed_over: archives.unpack(name, open_file, limits.max_bytes, passed_over)
+        )
     if suffix == ".tar":
         return _counted(
             url,
             url,
-            lambda: archives.read_tar(open_file, lambda *offset_and_size: RemoteFile(url, path, *offset_and_size)),
+            lambda passed_over: archives.read_tar(
+                open_file, lambda *offset_and_size: RemoteFile(url, path, *offset_and_size), passed_over
+            ),
             True,
         )
     if suffix in TABLES + LISTS:
-        return _counted(url, beside, lambda: read_list(url, suffix, column, _remote_references(url, path), open_file))
+        return _counted(url, beside, lambda _: read_list(url, suffix, column, _remote_references(url, path), open_file))
     if suffix in IMAGE_SUFFIXES:
-        return _counted(url, beside, lambda: iter([Item(name, RemoteFile(url, path))]))
-    return _counted(url, url.rstrip("/"), lambda: _walk_remote(system, url, path))
+        return _counted(url, beside, lambda _: iter([Item(printable(name), RemoteFile(url, path))]))
+    return _counted(url, url.rstrip("/"), lambda passed_over: _walk_remote(system, url, path, passed_over))
 
 
-def _walk_remote(system: Any, url: str, folder: str, below: str = "") -> Iterator[Item]:
+def _walk_remote(system: Any, url: str, folder: str, passed_over: PassedOver, below: str = "") -> Iterator[Item]:
     """As `_walk_folder`. A folder's entries are in memory while it is read, since fsspec returns them as a list."""
     entries = system.ls(folder, detail=True)
     system.invalidate_cache(folder)  # otherwise it keeps the entries of all folders
@@ -224,9 +208,11 @@ def _walk_remote(system: Any, url: str, folder: str, below: str = "") -> Iterato
         if name.startswith("."):
             continue
         if name.endswith("/"):
-            yield from _walk_remote(system, url, path, below + name)
+            yield from _walk_remote(system, url, path, passed_over, below + name)
         elif is_image_name(name):
-            yield Item(printable_name(below + name), RemoteFile(url, path))
+            yield Item(printable(below + name), RemoteFile(url, path))
+        else:
+            passed_over.add(name)
 
 
 def _remote_references(url: str, table: str) -> Callable[[str], ImageReference]:

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from phototriage import __version__
 from phototriage.common.errors import UnknownModel
+from phototriage.common.file_names import printable
 from phototriage.common.progress import Progress
 from phototriage.images.pixels import IMAGE_SUFFIXES
 from phototriage.index.image_index import ImageIndex, IndexedModel
@@ -35,7 +36,6 @@ PART_FORMAT = "2"  # of an unfinished run's parts, all of which have the same co
 SHARD_SIZE = 64  # images of a part file, at most; a killed run scores up to so many again for each worker
 SHARD_BYTES = 64 << 20  # of images of a compressed archive in memory, from which on a shard is full
 SHARDS_A_WORKER = 8  # at least, so that the last shards don't keep one worker busy for long
-PRINTED_SUFFIXES = 8
 PRINTED_ERRORS = 20  # on stderr; the rows have all
 
 
@@ -92,7 +92,8 @@ def _score(task: Task, source: PhotoSource, settings: Settings, start: Start) ->
     with ExitStack() as stack:
         with closing(start(job, task.workers)) as engine:
             total = source.count()  # while the models are loaded
-            _print_passed_over(source)
+            if total is not None:
+                _print_passed_over(source)
             if total == 0:
                 raise SourceError(_no_images(source))
             capabilities = engine.wait_until_ready()
@@ -101,6 +102,8 @@ def _score(task: Task, source: PhotoSource, settings: Settings, start: Start) ->
             shard_size = _shard_size(task, total, engine.workers)
             parts = score_parts.begin(task.output, _description(task, settings, capabilities), shard_size, task.restart)
             count = _score_all(engine, source, parts, total)
+            if total is None:
+                _print_passed_over(source)
         if index is None:
             return _finish(task, parts, count, capabilities, None)
         key = source.key if task.index else str
@@ -109,12 +112,8 @@ def _score(task: Task, source: PhotoSource, settings: Settings, start: Start) ->
 
 def _print_passed_over(source: PhotoSource) -> None:
     """Print how many files are no images by their name."""
-    kinds = source.passed_over.most_common(PRINTED_SUFFIXES)
-    if kinds:
-        suffixes = ", ".join(f"{count} {suffix}" for suffix, count in kinds)
-        more = ", …" if len(source.passed_over) > PRINTED_SUFFIXES else ""
-        files = source.passed_over.total()
-        print(f"phototriage: passed over, not called as images are: {files} files ({suffixes}{more})", file=sys.stderr)
+    for line in source.passed_over.told():
+        print(f"phototriage: {line}", file=sys.stderr)
 
 
 def _request(task: Task) -> TriageRequest:
@@ -229,7 +228,7 @@ def _finish(
     metadata = {
         "format": FORMAT,
         "program": f"phototriage {__version__}",
-        "source": task.source,
+        "source": printable(task.source),
         "question": json.dumps(parts.run["question"]),
         "models": json.dumps(capabilities.versions),
     }

@@ -176,7 +176,9 @@ def test_duplicates_writes_groups(photo: Path, tmp_path: Path, capsys: pytest.Ca
     (tmp_path / "again.png").write_bytes(solid((255, 0, 0)))
     output = tmp_path / "groups.csv"
     assert main(["duplicates", str(tmp_path), "-o", str(output), "--model", "tiny_embedder"]) == 0
-    assert output.read_text() == ("group,path,size,minimum_similarity\n1,again.png,2,1.000000\n1,red.png,2,1.000000\n")
+    assert output.read_text() == (
+        "group,path,size,minimum_similarity,links\n1,again.png,2,1.000000,\n1,red.png,2,1.000000,\n"
+    )
     assert "groups: 1, with 2 of 2 images" in capsys.readouterr().out
     (tmp_path / "cut.png").write_bytes(photo.read_bytes()[:60])
     assert main(["duplicates", str(tmp_path), "-o", str(output)]) == 1

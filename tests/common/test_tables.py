@@ -38,3 +38,8 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
     with pytest.raises(TableError, match="there is no folder"):
         check_writable(tmp_path / "none" / "t.csv")
     check_writable(tmp_path / "t.csv")
+
+
+def test_bytes_of_names_that_are_not_utf_8_are_written_escaped(tmp_path: Path) -> None:
+    write(tmp_path / "t.csv", ["path", "n"], [["caf\udce9.png", 1.5]])
+    assert (tmp_path / "t.csv").read_bytes() == b"path,n\ncaf\\xe9.png,1.5\n"

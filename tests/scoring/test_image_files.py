@@ -7,24 +7,9 @@ import pytest
 from phototriage.common.progress import Progress
 from phototriage.images.pixels import ImageLimits
 from phototriage.models.model_set import Models
-from phototriage.scoring.image_files import embed_files, find, reason
+from phototriage.scoring.image_files import embed_files
 from tests.drawings import write_folder
 from tests.tiny_models import solid
-
-
-def refuse(path: Path, error: OSError) -> None:
-    raise AssertionError(f"{path}: {error}")
-
-
-def test_files_are_in_the_order_of_their_names(tmp_path: Path) -> None:
-    write_folder(tmp_path, dict.fromkeys(("b.png", "a/c.JPG", "a-b.gif", "a.txt", ".d.png"), b""))
-    assert [path.as_posix() for path in find(tmp_path, refuse)] == ["a-b.gif", "a/c.JPG", "b.png"]
-
-
-def test_a_folder_that_can_not_be_read_is_reported(tmp_path: Path) -> None:
-    reported = []
-    assert find(tmp_path / "missing", lambda path, error: reported.append((path, reason(error)))) == []
-    assert reported == [(tmp_path / "missing", "No such file or directory")]
 
 
 def test_rows_follow_the_files_that_can_be_read(

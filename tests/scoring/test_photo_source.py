@@ -5,6 +5,7 @@ import gzip
 import io
 import lzma
 import os
+import socket
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -60,7 +61,7 @@ def test_links_to_files_are_followed_and_those_that_lead_nowhere_are_told(folder
     (folder / "zz.png").symlink_to(folder / "nowhere")
     items = {item.name: item for item in open_source(str(folder), None, LIMITS).items()}
     assert items["z.png"].reference.read(LIMITS) == content("a.jpg")
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(UnreadableFile, match="It is a link to what isn't there"):
         items["zz.png"].reference.read(LIMITS)
 
 
@@ -357,13 +358,44 @@ def test_a_link_that_leads_round_costs_no_other_its_row(folder: Path) -> None:
         items["a/round.jpg"].read(LIMITS)
 
 
-def test_a_pipe_and_a_device_are_not_waited_for(folder: Path) -> None:
+def test_what_is_no_file_is_told_and_not_waited_for(folder: Path) -> None:
     os.mkfifo(folder / "pipe.jpg")
     (folder / "zero.jpg").symlink_to("/dev/zero")
+    (folder / "list.txt").write_text("a\n")
     items = {item.name: item.reference for item in open_source(str(folder), None, LIMITS).items()}
-    for name in ("pipe.jpg", "zero.jpg"):
-        with pytest.raises(UnreadableFile, match="no file but"):
-            items[name].read(LIMITS)
+    (below,) = open_source(str(folder / "list.txt"), None, LIMITS).items()
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(folder / "socket.jpg"))
+        for reference in (items["pipe.jpg"], items["zero.jpg"], below.reference, LocalFile(f"{folder}/socket.jpg")):
+            with pytest.raises(UnreadableFile, match="no file but"):
+                reference.read(LIMITS)
+
+
+def test_a_pipe_in_a_tar_is_told(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with tarfile.open(tmp_path / "pipe.tar", "w") as archive:
+        archive.add(tmp_path / "pipe.jpg", "pipe.jpg")
+    (item,) = open_source(str(tmp_path / "pipe.tar"), None, LIMITS).items()
+    with pytest.raises(UnreadableFile, match="no file but a pipe"):
+        item.reference.read(LIMITS)
+
+
+@pytest.mark.parametrize("kind", ["folder", "remote", ".tar", ".tgz"])
+def test_what_is_passed_over_is_counted_once(folder: Path, tmp_path: Path, kind: str) -> None:
+    for name in ("c.heic", "a/d.HEIC", "a/README"):
+        (folder / name).write_bytes(b"")
+    where: object = {"folder": folder, "remote": f"file://{folder}"}.get(kind, tmp_path / f"photos{kind}")
+    if kind.startswith("."):
+        with tarfile.open(str(where), "w:gz" if kind == ".tgz" else "w") as archive:
+            archive.add(folder, "photos")
+    source = open_source(str(where), None, LIMITS)
+    source.count()
+    for _ in range(2):
+        assert len(list(source.items())) == len(NAMES)
+    files = {".heic": 2, ".txt": 1, "without a suffix": 1}
+    files["without a suffix"] += kind != "folder"  # elsewhere nothing tells what a link leads to
+    assert source.passed_over.suffixes == files
+    assert source.passed_over.linked_folders == (kind == "folder")
 
 
 @pytest.mark.parametrize("kind", [pa.large_string(), pa.string_view(), pa.dictionary(pa.int8(), pa.string())])

@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from pathlib import Path
 from typing import get_args
@@ -316,13 +317,35 @@ def test_a_finished_output_is_not_written_over(
     assert parquet.read_table(output).column_names == ["name", "classify", "error"]
 
 
-def test_files_that_are_passed_over_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("packed", [False, True])
+def test_files_that_are_passed_over_are_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], packed: bool
+) -> None:
     (tmp_path / "photos" / "below").mkdir(parents=True)
     for name in ("a.png", "b.cr3", "below/c.CR3", "below/README", ".hidden"):
         (tmp_path / "photos" / name).write_bytes(solid((1, 2, 3), 20, 20))
-    assert score(tmp_path / "photos", tmp_path / "scores.parquet", "--include", "classify") == 0
+    source = tmp_path / "photos"
+    if packed:  # of which the members are known at the end
+        source = tmp_path / "photos.tgz"
+        with tarfile.open(source, "w:gz") as archive:
+            archive.add(tmp_path / "photos", "photos")
+    assert score(source, tmp_path / "scores.parquet", "--include", "classify") == 0
     printed = capsys.readouterr().err
-    assert "passed over, not called as images are: 3 files (2 .cr3, 1 without a suffix)" in printed
+    assert printed.count("passed over, not called as images are: 3 files (2 .cr3, 1 without a suffix)") == 1
+
+
+@pytest.mark.parametrize("table", ["empty.csv", "two.parquet", "missing.csv"])
+def test_a_table_that_does_not_fit_is_told_in_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], table: str
+) -> None:
+    (tmp_path / "empty.csv").write_text("")
+    (tmp_path / "missing.csv").write_text("path,x\na.png,1\n,2\n")
+    twice = pa.Table.from_arrays([pa.array(["a.png"])] * 2, ["path", "path"])
+    parquet.write_table(twice, tmp_path / "two.parquet")
+    assert score(tmp_path / table, tmp_path / "scores.parquet", "--include", "classify") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"phototriage: {tmp_path / table}")
+    assert not (tmp_path / "scores.parquet").exists()
 
 
 def test_a_folder_of_its_own_name_is_in_nobodys_way(photos: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from phototriage.common.atomic_writes import atomic_file
+from phototriage.common.file_names import printable
 from training.autoencoder.fit import Examples
 from training.data.dataset import Dataset
 
@@ -29,7 +30,7 @@ def write_examples(path: Path, data: Dataset, rows: Sequence[int], examples: Exa
     latent = examples.latent[chosen]
     table = pa.table(
         {
-            "key": [record.key for record in records],
+            "key": [printable(record.key) for record in records],
             "split": [record.split for record in records],
             "l1": examples.l1[chosen],
             "ssim": examples.ssim[chosen],

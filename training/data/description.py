@@ -11,6 +11,7 @@ from typing import Any
 
 from PIL import Image
 
+from phototriage.common.file_names import printable
 from training.data.dataset import Dataset, some
 from training.sources.files import DataError
 from training.sources.layouts import SPLITS
@@ -88,8 +89,11 @@ def describe(dataset: Dataset) -> Description:
     same = dataset.same_pictures()
     crossing = [found for found in same if len({dataset.records[i].split for i in found}) > 1]
 
+    def key(index: int) -> str:
+        return printable(dataset.records[index].key)
+
     def keys(indices: Iterable[int]) -> tuple[str, ...]:
-        return tuple(dataset.records[index].key for index in indices)
+        return tuple(map(key, indices))
 
     return Description(
         name=dataset.name,
@@ -101,9 +105,9 @@ def describe(dataset: Dataset) -> Description:
         heights=(min(heights), median(heights), max(heights)),
         modes=dict(Counter(mode for _, mode, _ in headers).most_common()),
         formats=dict(Counter(kind for _, _, kind in headers).most_common()),
-        unreadable=dataset.unreadable,
+        unreadable=tuple((printable(name), printable(reason)) for name, reason in dataset.unreadable),
         exact_duplicates=tuple(keys(found) for found in dataset.near_identical.exact),
-        near_duplicates=tuple((dataset.records[i].key, dataset.records[j].key) for i, j in dataset.near_identical.near),
+        near_duplicates=tuple((key(i), key(j)) for i, j in dataset.near_identical.near),
         label_conflicts=tuple(keys(found) for found in dataset.conflicts()),
         crossing_splits=tuple(keys(found) for found in crossing),
         groups=len(groups),

@@ -22,6 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from phototriage.common.errors import PhototriageError
+from phototriage.common.file_names import printable
 from phototriage.common.progress import Progress
 from phototriage.images.pixels import ImageLimits
 from training.data import splits
@@ -90,7 +91,7 @@ def load(
     )
     return Dataset(
         source.name,
-        _renamed(labels, label_names),
+        tuple(map(printable, _renamed(labels, label_names))),
         records,
         tuple(sorted(unreadable)),
         near_identical,
@@ -170,9 +171,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except NoClassesError:
             dataset = open_as(labelled=False)
     except PhototriageError as error:
-        print(f"{error.title}: {error.detail}", file=sys.stderr)
+        print(printable(f"{error.title}: {error.detail}"), file=sys.stderr)
         return 2
     description = describe(dataset)
     text = json.dumps(description.as_json(), indent=2) if options.json else description.as_text()
-    print(text.encode("utf-8", "backslashreplace").decode())  # a file's name may hold any bytes
+    print(printable(text))
     return 0

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from phototriage.common.atomic_writes import atomic_file
+from phototriage.common.file_names import printable
 from phototriage.difficulty.config import ReferenceNetworks
 from phototriage.difficulty.predictor import Difficulty
 from phototriage.images.pixels import resize
@@ -63,7 +64,7 @@ def write_truth(path: Path, data: Dataset, rows: dict[str, NDArray[np.int64]], t
         tables.append(
             pa.table(
                 {
-                    "key": [record.key for record in records],
+                    "key": [printable(record.key) for record in records],
                     "split": [split] * len(records),
                     "label": [data.labels[int(label)] for label in labels],
                     "wrong": difficulty_metrics.mistakes(answers, labels).mean(0),

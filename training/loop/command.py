@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterable
 
 from phototriage.common.errors import PhototriageError
+from phototriage.common.file_names import printable
 from phototriage.model_folder.manifest import Metric
 from training.loop.run_folder import AnyRun, EmbedderRun
 
@@ -22,7 +23,7 @@ def as_line(metric: Metric) -> str:
 def print_skipped(unreadable: Iterable[tuple[str, str]]) -> None:
     """Tell which images can't be read, and why."""
     for key, reason in unreadable:
-        print(f"skipped {key}: {reason}", file=sys.stderr)
+        print(printable(f"skipped {key}: {reason}"), file=sys.stderr)
 
 
 def exit_status(
@@ -40,7 +41,7 @@ def exit_status(
         work()
     except (PhototriageError, re.error) + errors as error:  # noqa: RUF005 — mypy knows no unpacking here
         reason = error.detail if isinstance(error, PhototriageError) else error
-        print(f"error: {consequence}{reason}", file=sys.stderr)
+        print(printable(f"error: {consequence}{reason}"), file=sys.stderr)
         return REFUSED
     except KeyboardInterrupt:
         if goes_on is None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import ClassVar, Protocol
 
 from phototriage.common.errors import PhototriageError
+from phototriage.common.file_names import printable
 
 # A gzip stream can't be read at random, so a compressed tar lives in memory.
 COMPRESSED_TAR_LIMIT_BYTES = 4 * 2**30
@@ -50,7 +51,7 @@ def is_clutter(name: str) -> bool:
 
 def base_name(path: Path) -> str:
     """`a/cats.tar.gz` → `cats`. A set is recorded by this name, never by its path."""
-    name = path.resolve().name
+    name = printable(path.resolve().name)
     for suffix in (".tar.gz", ".tgz", ".tar", ".csv"):
         if name.lower().endswith(suffix):
             return name[: -len(suffix)]
