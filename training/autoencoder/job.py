@@ -105,8 +105,7 @@ def train(given: argparse.Namespace, options: AutoencoderOptions) -> Autoencoder
     data = _load(given.data, options)
     print_skipped(data.unreadable)
     train_rows, val_rows = ([int(row) for row in data.indices(split)] for split in ("train", "val"))
-    if len(train_rows) < 2:
-        raise DataError(f"{data.name} has {len(train_rows)} images to train on; an autoencoder needs two at least.")
+    data.require_images()
     folder: Path = given.runs / options.name
     refuse_finished(folder, restart=given.restart)
     claim_folder(folder, options.model_dump(mode="json") | {"data": data.sha256}, restart=given.restart)

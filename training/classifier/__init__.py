@@ -1,9 +1,6 @@
 """Training of classifiers, with FeatOut, Random Erasing or neither.
 
 `python -m training.classifier --data FOLDER --name RUN`.
+
+Imports nothing: that a set of images is too small is told before torch is imported, which takes longer.
 """
-
-from training.classifier.fit import Fit, FitSettings
-from training.classifier.job import train
-
-__all__ = ["Fit", "FitSettings", "train"]

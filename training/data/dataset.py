@@ -18,7 +18,13 @@ from training.sources.layouts import SPLITS, Split
 from training.sources.source import Source
 
 NO_LABEL = -1
-_MORE_IMAGES = "Add images, make val or test a larger share, or sort the images into split folders yourself."
+# With tenths of the hash space for val and test, a class of so many lacks one of them but once in a hundred times:
+# 2 · 0.9⁵⁰ = 0.01.
+ENOUGH_IMAGES = 50
+_MORE_IMAGES = (
+    f"About {ENOUGH_IMAGES} images of each class are enough; or sort them into the folders train, val and test "
+    "yourself."
+)
 
 
 @dataclass(frozen=True)
@@ -95,6 +101,16 @@ class Dataset:
         """Those of which none of these records is."""
         there = {self.records[row].label for row in rows}
         return [name for label, name in enumerate(self.labels) if label not in there]
+
+    def require_images(self) -> None:
+        """Raises DataError where there are too few images to train on, or to validate on, whatever they show."""
+        train, val = (len(self.indices(split)) for split in ("train", "val"))
+        if train < 2 or not val:
+            raise DataError(
+                f"{self.name} has {train:,} images to train on and {val:,} to validate on; it needs two and one at "
+                f"least. About {ENOUGH_IMAGES} images are enough; or sort them into the folders train, val and test "
+                "yourself."
+            )
 
     def require_all_classes(self, needed: Iterable[Split] = SPLITS) -> None:
         """Raises DataError where one of the splits `needed` is empty or lacks a class."""

@@ -12,13 +12,12 @@ from typing import Any
 from PIL import Image
 
 from phototriage.common.file_names import printable
-from training.data.dataset import Dataset, some
+from training.data.dataset import ENOUGH_IMAGES, Dataset, some
 from training.sources.files import DataError
 from training.sources.layouts import SPLITS
 from training.sources.pixel_tables import PixelSource
 
 # Where a warning starts. None of them forbids training.
-MIN_CLASS_IMAGES = 50
 MAX_IMBALANCE = 3.0  # largest class over smallest
 MIN_SIDE_PIXELS = 32
 MAX_GROUP_SHARE = 0.05  # of all images
@@ -74,8 +73,8 @@ class Description:
         return rows
 
 
-def describe(dataset: Dataset) -> Description:
-    """Reads the header of each image once more; everything else is known from loading."""
+def describe(dataset: Dataset, notes: Sequence[str] = ()) -> Description:
+    """Reads the header of each image once more; everything else is known from loading. notes: warnings from there."""
     headers = [_header(dataset, index) for index in range(len(dataset))]
     widths, heights = ([size[axis] for size, _, _ in headers] for axis in (0, 1))
     classes: dict[str, dict[str, int]] = {
@@ -112,7 +111,7 @@ def describe(dataset: Dataset) -> Description:
         crossing_splits=tuple(keys(found) for found in crossing),
         groups=len(groups),
         largest_group=max(groups.values()),
-        warnings=tuple(_warnings(dataset, classes, widths, heights, max(groups.values()), len(crossing))),
+        warnings=(*notes, *_warnings(dataset, classes, widths, heights, max(groups.values()), len(crossing))),
     )
 
 
@@ -141,9 +140,9 @@ def _warnings(
                 f"{largest} has {counts[largest] / counts[smallest]:.1f} times as many images as {smallest}: "
                 "accuracy alone will flatter the model."
             )
-    few = [f"{label} ({count})" for label, count in counts.items() if count < MIN_CLASS_IMAGES]
+    few = [f"{label} ({count})" for label, count in counts.items() if count < ENOUGH_IMAGES]
     if few:
-        yield f"Under {MIN_CLASS_IMAGES} images a class: {some(few)}. Figures for these will vary a lot."
+        yield f"Under {ENOUGH_IMAGES} images a class: {some(few)}. Figures for these will vary a lot."
     tiny = sum(min(size) < MIN_SIDE_PIXELS for size in zip(widths, heights, strict=True))
     if tiny:
         yield f"{tiny:,} images have a side under {MIN_SIDE_PIXELS} pixels: most models will enlarge them."
@@ -158,6 +157,8 @@ def _warnings(
             f"One group holds {largest_group:,} images, which all go to one split. If they only resemble "
             "each other, prescribe the splits with folders or a table."
         )
+    if not counts and len(dataset) < ENOUGH_IMAGES:
+        yield f"{len(dataset):,} images are few; about {ENOUGH_IMAGES} are enough to have some in each split."
     try:
         dataset.require_all_classes()
     except DataError as error:

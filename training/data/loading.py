@@ -55,8 +55,8 @@ def load(
     label_names: what the labels 0, 1, … of IDX files or of a CSV table of pixels mean.
     progress: tell it on stderr.
 
-    Raises NoClassesError where labels are asked for and there are none, and DataError where the source is
-    missing, has no readable image, only one class, or a class without a readable image. Whether each split
+    Raises NoClassesError where labels are asked for and there are none, or only one, and DataError where the source is
+    missing, has no readable image, or a class without a readable image. Whether each split
     has each class is for the caller to ask: `Dataset.require_all_classes`.
     """
     source = open_source(path, labelled=labelled, limits=limits or ImageLimits())
@@ -107,9 +107,9 @@ def _labels(source: Source, kept: Sequence[Entry]) -> tuple[str, ...]:
     if empty:
         raise DataError(f"{some(empty)}: no readable image. Add images, or remove the class from {source.name}.")
     if len(labels) < 2:
-        raise DataError(
+        raise NoClassesError(
             f"{source.name} has the one class {some(sorted(labels))}; a classifier tells two or more apart. "
-            "Add another class."
+            "Add another class; an embedder or autoencoder needs none."
         )
     if all(label.isdecimal() for label in labels):
         return tuple(sorted(labels, key=int))
@@ -165,15 +165,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         path, pattern = options.source, options.group_by
         return load(path, labelled=labelled, group_by=pattern, val=options.val, test=options.test)
 
+    notes = []
     try:
         try:
             dataset = open_as(labelled=True)
-        except NoClassesError:
+        except NoClassesError as error:
+            notes.append(error.detail)
             dataset = open_as(labelled=False)
     except PhototriageError as error:
         print(printable(f"{error.title}: {error.detail}"), file=sys.stderr)
         return 2
-    description = describe(dataset)
+    description = describe(dataset, notes)
     text = json.dumps(description.as_json(), indent=2) if options.json else description.as_text()
     print(printable(text))
     return 0

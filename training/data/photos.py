@@ -18,6 +18,8 @@ from training.data.dataset import Dataset
 from training.data.loading import load
 from training.sources.files import DataError
 
+ENOUGH_PHOTOS = 100  # a tenth to validate on, from which pairs of all kinds can be drawn
+
 Place = Literal["train", "val", "test", "left out"]
 
 
@@ -116,7 +118,8 @@ def load_photos(
     found = Photos(sources, photos)
     if not found.numbers("train") or len(found.numbers("val")) < 2:
         raise DataError(
-            f"An embedder needs photos to train on and two or more to validate on; there are {_told(found)}."
+            f"An embedder needs photos to train on and two or more to validate on; there are {_told(found)}. "
+            f"About {ENOUGH_PHOTOS} photos are enough, of which a tenth validates; or choose those by --val-keys."
         )
     return found
 

@@ -2,7 +2,12 @@
 
 import sys
 
-from training.embedder.job import main
-
 if __name__ == "__main__":  # not where a worker process imports it again
+    from training.data.first_look import first_look, photos
+
+    refused = first_look(sys.argv[1:], photos)
+    if refused:
+        sys.exit(refused)
+    from training.embedder.job import main
+
     sys.exit(main())

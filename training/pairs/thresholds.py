@@ -56,7 +56,7 @@ def choose_folds(groups: Sequence[tuple[str, str]], same: NDArray[np.bool_], mos
     photos = len({name for pair in groups for name in pair})
     raise TuningError(
         f"{len(groups):,} pairs of {photos:,} different photos can't be parted into two folds that each have pairs of "
-        "both classes, so no threshold could be trusted. Give more photos."
+        "both classes, so no threshold could be trusted. Give more photos: about ten to validate on are enough."
     )
 
 

@@ -228,4 +228,4 @@ def test_nonsense_is_refused(wrong: list[str], photos: Path, capsys: pytest.Capt
 def test_one_image_is_too_few(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     photos = write_folder(tmp_path / "photos", {"one.png": encoded(drawing(1))})
     assert main(["--data", str(photos), "--name", "mine", "--runs", str(tmp_path), *SMALL]) == 2
-    assert "needs two at least" in capsys.readouterr().err
+    assert "it needs two and one at least. About 50 images are enough" in capsys.readouterr().err

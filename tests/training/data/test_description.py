@@ -120,10 +120,33 @@ def test_flat_sets_and_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert (found["groups"], found["largest_group"]) == (3, 2)
 
 
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (["cat/1.png", "cat/2.png", "cat/3.png"], "in the one folder cat: there are no classes to tell apart"),
+        (["train/cat/1.png", "val/cat/2.png", "test/cat/3.png"], "has the one class cat; a classifier tells two"),
+        (["1.png", "2.png", "3.png"], "there are no classes to tell apart"),
+    ],
+)
+def test_one_class_or_none_is_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], names: list[str], told: str
+) -> None:
+    root = write_folder(tmp_path / "pets", {name: picture(number) for number, name in enumerate(names)})
+    assert main(["describe", str(root), "--json"]) == 0
+    first, second, *_ = json.loads(capsys.readouterr().out)["warnings"]
+    assert told in first
+    assert second == "3 images are few; about 50 are enough to have some in each split."
+
+
+def test_too_few_images_of_a_class_are_warned_of_with_how_many_are_enough(tmp_path: Path) -> None:
+    found = describe(load(write_folder(tmp_path / "pets", two_classes(3)), val=0, progress=False))
+    assert "No image of 6 is in val. About 50 images of each class are enough; or sort them" in found.warnings[-1]
+
+
 def test_names_of_any_bytes_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = two_classes(1) | {os.fsdecode(b"cat/\xff.png"): b""}
     assert main(["describe", str(write_tar(tmp_path / "pets.tar", files))]) == 0
-    assert "  cat/\\udcff.png: " in capsys.readouterr().out
+    assert "  cat/\\xff.png: " in capsys.readouterr().out
 
 
 def test_command_line_without_torch(tmp_path: Path) -> None:

@@ -322,9 +322,9 @@ def test_the_benchmark_refuses_another_set(place: Path, photos: Path, tmp_path: 
     assert fit(place, photos) == 0
     shapes_folder(tmp_path / "others", 30)
     here = ["--model", "mine", "--models", str(place / "models"), "--runs", str(place / "runs")]
-    assert benchmark(["--data", str(tmp_path / "others"), *here]) == 2
-    assert benchmark(["--data", str(photos), "--model", "none", "--models", str(place / "models")]) == 2
-    assert cost(["--model", "none", "--models", str(place / "models")]) == 2
+    assert benchmark(["--data", str(tmp_path / "others"), *here]) == 1
+    assert benchmark(["--data", str(photos), "--model", "none", "--models", str(place / "models")]) == 1
+    assert cost(["--model", "none", "--models", str(place / "models")]) == 1
 
 
 def test_images_that_chose_the_score_report_nothing(capsys: pytest.CaptureFixture[str]) -> None:
