@@ -10,7 +10,6 @@ from pathlib import Path
 from phototriage.common.errors import PhototriageError
 from phototriage.common.file_names import printable
 from training.data.loading import load
-from training.data.photos import load_photos
 
 SMALL = 500  # images; to read more of them twice would take longer than torch does
 TAKEN_APART = (".csv", ".tar", "")  # suffixes of sources whose images are listed at once
@@ -45,11 +44,6 @@ def classes(given: argparse.Namespace) -> None:
     """Each class has to be in each split. Raises DataError."""
     (path, *_) = given.data
     load(path, group_by=given.group_by, progress=False).require_all_classes()
-
-
-def photos(given: argparse.Namespace) -> None:
-    """There have to be photos to train on, and to validate on. Raises DataError."""
-    load_photos(given.data, group_by=given.group_by, val_keys=given.val_keys, leave_out=given.leave_out, progress=False)
 
 
 def images(given: argparse.Namespace) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import re
 from collections import Counter
@@ -122,6 +123,11 @@ def load_photos(
             f"About {ENOUGH_PHOTOS} photos are enough, of which a tenth validates; or choose those by --val-keys."
         )
     return found
+
+
+def require_photos(given: argparse.Namespace) -> None:
+    """That there are photos to train on, and to validate on, by options of a command. Raises DataError."""
+    load_photos(given.data, group_by=given.group_by, val_keys=given.val_keys, leave_out=given.leave_out, progress=False)
 
 
 def _pattern(option: str, text: str | None) -> re.Pattern[str]:

@@ -9,6 +9,7 @@ import pytest
 from tests.drawings import picture, two_classes, write_folder, write_tar
 from training.data import first_look as look
 from training.data.first_look import first_look
+from training.data.photos import require_photos
 
 FEW = {f"{number}.png": picture(number) for number in range(2)}
 
@@ -28,7 +29,7 @@ def test_too_few_images_are_told_without_torch(tmp_path: Path) -> None:
         (look.classes, {"train/cat/1.png": picture(1), "val/cat/2.png": picture(2)}, "the one class cat"),
         (look.classes, FEW, "there are no classes to tell apart"),
         (look.classes, {"cat/1.png": b"", "dog/1.png": b""}, "None of 2 images can be read"),
-        (look.photos, FEW, "About 100 photos are enough, of which a tenth validates"),
+        (require_photos, FEW, "About 100 photos are enough, of which a tenth validates"),
         (look.images, FEW, "it needs two and one at least. About 50 images are enough"),
     ],
 )
@@ -53,7 +54,7 @@ def test_enough_images_and_what_is_no_matter_of_theirs_pass(tmp_path: Path) -> N
     }
     pets, flat = write_folder(tmp_path / "pets", both), write_folder(tmp_path / "flat", splits)
     assert first_look(["--data", str(pets)], look.classes) == 0
-    assert first_look(["--data", str(flat), str(pets), "--val-keys", "^flat"], look.photos) == 0
+    assert first_look(["--data", str(flat), str(pets), "--val-keys", "^flat"], require_photos) == 0
     assert first_look(["--data", str(flat)], look.images) == 0
     assert first_look(["--name", "x"], look.classes) == first_look(["--help"], look.classes) == 0
 
