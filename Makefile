@@ -24,12 +24,13 @@ reload: $(SERVING)/installed
 train: $(DEV)/installed
 
 check: $(DEV)/installed-node
+	@echo 'make check: format, lint, types, import contracts, the site, tests. About ten minutes on two cores that are idle.'
 	$(DEV)/bin/ruff format --check .
 	$(DEV)/bin/ruff check .
 	$(DEV)/bin/mypy
 	$(DEV)/bin/lint-imports
 	$(MAKE) docs
-	$(DEV)/bin/pytest --numprocesses auto --dist loadfile
+	$(DEV)/bin/pytest --numprocesses auto --dist loadfile --durations 10
 
 # The site of docs/, in build/site; a warning is an error. The variable silences a notice of the theme's maker.
 docs: $(DEV)/installed

@@ -13,7 +13,11 @@ import pytest
 
 from phototriage.models.model_set import Models, load_models
 from phototriage.settings import Settings
+from tests.failures_at_once import pytest_configure as pytest_configure
+from tests.interrupts import heed_interrupts
 from tests.tiny_models import write_embedder, write_model
+
+heed_interrupts()
 
 
 @pytest.fixture(scope="session")

@@ -149,12 +149,7 @@ def start(source: Path, output: Path, stderr: int = subprocess.DEVNULL) -> subpr
         "--workers",
         "2",
     ]
-    # A shell starts what runs in its background with interrupts ignored, and so would these tests' processes be.
-    return subprocess.Popen([*command, "--include", ALL], stderr=stderr, preexec_fn=heed_interrupts)
-
-
-def heed_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    return subprocess.Popen([*command, "--include", ALL], stderr=stderr)
 
 
 def wait_for_parts(output: Path, count: int, process: subprocess.Popen[bytes]) -> None:
