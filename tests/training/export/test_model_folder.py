@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -39,9 +40,22 @@ def export(runs: Path, models: Path, *more: str) -> int:
     return main(["--name", "shapes", "--runs", str(runs), "--models", str(models), *more])
 
 
-def test_the_served_model_is_the_trained_network(runs: Path, tmp_path: Path) -> None:
-    assert export(runs, tmp_path) == 0
-    model = load_classifier(tmp_path / "shapes", Settings(threads=1))
+@pytest.fixture(scope="module")
+def exported(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A models directory with the run's model. Don't write to it."""
+    models = tmp_path_factory.mktemp("models")
+    assert export(runs, models) == 0
+    return models
+
+
+@pytest.fixture
+def models(exported: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return Path(shutil.copytree(exported, tmp_path / "models"))
+
+
+def test_the_served_model_is_the_trained_network(runs: Path, exported: Path) -> None:
+    model = load_classifier(exported / "shapes", Settings(threads=1))
     run, network = read_run(runs / "shapes")
     photo = encoded(shape("square", 1234, 50), "JPEG")
     pixels = prepare(photo, run.input, ImageLimits()).pixels[np.newaxis]
@@ -50,10 +64,9 @@ def test_the_served_model_is_the_trained_network(runs: Path, tmp_path: Path) -> 
     np.testing.assert_allclose(model.logits(pixels), expected, atol=1e-4)
 
 
-def test_the_folder_holds_everything_and_nothing_of_the_machine(runs: Path, tmp_path: Path) -> None:
-    assert export(runs, tmp_path) == 0
-    folder = tmp_path / "shapes"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["shapes"]
+def test_the_folder_holds_everything_and_nothing_of_the_machine(runs: Path, exported: Path) -> None:
+    folder = exported / "shapes"
+    assert sorted(path.name for path in exported.iterdir()) == ["shapes"]
     assert {path.name for path in folder.iterdir()} == {"model.onnx", "manifest.json", "golden.npz", "CARD.md"}
     described = manifest.read(folder)
     assert described.labels == ("disk", "square")
@@ -64,7 +77,7 @@ def test_the_folder_holds_everything_and_nothing_of_the_machine(runs: Path, tmp_
     assert "| accuracy | " in card
     for text in (card, (folder / "manifest.json").read_text()):
         assert str(runs) not in text
-        assert str(tmp_path) not in text
+        assert str(exported) not in text
 
 
 def test_photos_can_be_given_for_the_comparison(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -74,10 +87,9 @@ def test_photos_can_be_given_for_the_comparison(runs: Path, tmp_path: Path, caps
 
 
 def test_a_graph_that_disagrees_is_not_written(
-    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    runs: Path, models: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert export(runs, tmp_path) == 0
-    before = (tmp_path / "shapes" / "manifest.json").read_bytes()
+    before = (models / "shapes" / "manifest.json").read_bytes()
     honest = exporting.explainer
 
     def tampered(model: bytes, role: MainRole) -> Explain:
@@ -90,21 +102,19 @@ def test_a_graph_that_disagrees_is_not_written(
         return wrong
 
     monkeypatch.setattr(exporting, "explainer", tampered)
-    assert export(runs, tmp_path) == 2
+    assert export(runs, models) == 2
     assert "nothing was written" in capsys.readouterr().err
-    assert (tmp_path / "shapes" / "manifest.json").read_bytes() == before
-    assert [path.name for path in tmp_path.iterdir()] == ["shapes"]
+    assert (models / "shapes" / "manifest.json").read_bytes() == before
+    assert [path.name for path in models.iterdir()] == ["shapes"]
 
 
-def test_exporting_again_replaces_the_folder(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert export(runs, tmp_path) == 0
-    first = manifest.read(tmp_path / "shapes")
-    assert f"version {first.version}, the default\n" in capsys.readouterr().out
-    (tmp_path / "shapes" / "stray.txt").write_text("of an older version")
-    assert export(runs, tmp_path) == 0
+def test_exporting_again_replaces_the_folder(runs: Path, models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = manifest.read(models / "shapes")
+    (models / "shapes" / "stray.txt").write_text("of an older version")
+    assert export(runs, models) == 0
     assert f"version {first.version}, as it was, the default\n" in capsys.readouterr().out
-    assert manifest.read(tmp_path / "shapes").version == first.version
-    assert not (tmp_path / "shapes" / "stray.txt").exists()
+    assert manifest.read(models / "shapes").version == first.version
+    assert not (models / "shapes" / "stray.txt").exists()
 
 
 def test_an_unknown_run_is_told(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
