@@ -22,7 +22,7 @@ from tests.training.silent import Silent
 from training import tune_threshold
 from training.data.photos import load_photos
 from training.embedder import job as embedder
-from training.embedder.discriminant_head import HEAD_PHOTOS, fit_head, labelled_pairs
+from training.embedder.discriminant_head import labelled_pairs
 from training.embedder.fit import EmbedderFit, EmbedderSettings
 from training.embedder.job import main
 from training.embedder.options import parse
@@ -37,6 +37,7 @@ SMALL = [
     *("--size", "64", "--epochs", "2", "--small-epochs", "1", "--small-size", "32", "--hard-negative-pairs", "4"),
     *("--dimension", "16", "--frozen-stages", "7", "--workers", "0", "--device", "cpu", "--precision", "float32"),
 ]
+LICENCE = ("--licence", "CC0")
 VAL = r"/(0[0-9]|1[0-9])\."
 
 
@@ -53,10 +54,17 @@ def train(photos: Path, runs: Path, *more: str) -> int:
 
 
 @pytest.fixture(scope="module")
-def models(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A models directory with a trained and exported embedder."""
-    runs, models = tmp_path_factory.mktemp("runs"), tmp_path_factory.mktemp("models")
-    assert train(photos, runs, "--licence", "CC0") == 0
+def runs(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A runs directory with a trained embedder. Don't write to it."""
+    runs = tmp_path_factory.mktemp("runs")
+    assert train(photos, runs, *LICENCE) == 0
+    return runs
+
+
+@pytest.fixture(scope="module")
+def models(photos: Path, runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A models directory with that embedder exported."""
+    models = tmp_path_factory.mktemp("models")
     record, network = read_embedder_run(runs / "mine")
     assert not network.training
     assert str(photos) not in record.model_dump_json()
@@ -104,15 +112,22 @@ def test_a_finished_training_is_not_overwritten(
 
 @pytest.mark.parametrize(("scores", "kept"), [((2.0, 3.0), True), ((2.0, 1.0), False), ((2.0, 2.0), False)])
 def test_the_last_head_is_taken_if_validation_likes_it_better(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scores: tuple[float, float], kept: bool
+    photos: Path,
+    runs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    scores: tuple[float, float],
+    kept: bool,
 ) -> None:
+    # As if it had been stopped between its last epoch and its last head.
+    shutil.copytree(runs / "mine", tmp_path / "mine")
+    for name in ("run.json", embedder.LAST_HEAD):
+        (tmp_path / "mine" / name).unlink()
     trained: list[torch.Tensor] = []
 
     def doubled(network: Embedder, *given: Any, most: int, **named: Any) -> None:
-        """Of the last head all weights double, which no embedding shows; the first is as ever."""
-        if most == HEAD_PHOTOS:
-            fit_head(network, *given, most=most, **named)
-            return
+        """Of the last head all weights double, which no embedding shows."""
+        assert most == embedder.LAST_HEAD_PHOTOS  # the first is there already
         trained.append(network.head.weight.detach().clone())
         with torch.no_grad():
             network.head.weight.mul_(2)
@@ -121,19 +136,19 @@ def test_the_last_head_is_taken_if_validation_likes_it_better(
     given = iter(scores)
     monkeypatch.setattr(embedder, "fit_head", doubled)
     monkeypatch.setattr(embedder.Job, "_score", lambda job, validation: next(given))
-    assert train(photos, tmp_path) == 0
+    assert train(photos, tmp_path, *LICENCE) == 0
     record, network = read_embedder_run(tmp_path / "mine")
     assert torch.equal(network.head.weight, trained[0] * (2 if kept else 1))
     # Started again without its last file, it does nothing of that twice.
     (tmp_path / "mine" / "run.json").unlink()
-    assert train(photos, tmp_path) == 0
+    assert train(photos, tmp_path, *LICENCE) == 0
     again, network = read_embedder_run(tmp_path / "mine")
     assert len(trained) == 1
     assert torch.equal(network.head.weight, trained[0] * (2 if kept else 1))
     assert again.decision == record.decision
     # Nor for another aim, which decides the threshold alone.
     (tmp_path / "mine" / "run.json").unlink()
-    assert train(photos, tmp_path, "--aim", "precision=0.5") == 0
+    assert train(photos, tmp_path, *LICENCE, "--aim", "precision=0.5") == 0
     assert len(trained) == 1
     assert read_embedder_run(tmp_path / "mine")[0].decision.tuning.aim == "precision=0.5"
 
