@@ -123,3 +123,21 @@ def mistakes(data: Dataset, train: Sequence[int], rows: Sequence[int], family: s
     if not heads:
         raise RunError(f"{data.name} has a class of which too few of {MOST_LEARNED} images are: no other models")
     return np.stack([(head[0] + unseen @ head[1:]).argmax(1) != data.targets[list(rows)] for head in heads])
+
+
+def mistakes_out_of_fold(
+    data: Dataset, train: Sequence[int], family: str, kept: Path
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """The MOST_LEARNED of the images `train` that `mistakes` learns from, (n,), and of each whether the model that was
+    fitted without its fold gets it wrong (n,)."""
+    learns = np.sort(np.random.default_rng(0).permutation(train)[:MOST_LEARNED])
+    known = features_of(data, learns.tolist(), family, kept).astype(np.float64)
+    labels, folds = data.targets[learns], data.folds(FOLDS)[learns]
+    wrong = np.zeros(len(learns), np.bool_)
+    for fold in range(FOLDS):
+        rest = folds != fold
+        if len(np.unique(labels[rest])) < len(data.labels):
+            raise RunError(f"{data.name} has a class that is in one fold alone: no other models")
+        head = fit_head(known[rest], labels[rest], len(data.labels))
+        wrong[~rest] = (head[0] + known[~rest] @ head[1:]).argmax(1) != labels[~rest]
+    return learns, wrong

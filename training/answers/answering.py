@@ -99,25 +99,29 @@ def gather(
     train, val = read_rows(reader, data, photos.train), read_rows(reader, data, photos.val)
     depths = fit_depths(train.features, data.targets[list(photos.train)], len(data.labels))
     foreign = read_foreign(photos, reader)
+    judges = judged(data, photos.train, photos.val, settings)
     evidence = Evidence(
         values_of(val, depths),
         val.logits.argmax(1) != data.targets[list(photos.val)],
-        judged(data, photos.train, photos.val, settings),
+        judges.unseen,
         values_of(foreign, depths),
-        replica_evidence(photos, manifest, settings, compute, runs),
+        replica_evidence(photos, judges.learned, manifest, settings, compute, runs),
     )
     return evidence, depths, val
 
 
 def replica_evidence(
-    photos: Photos, manifest: Manifest, settings: Settings, compute: Compute, runs: Path
+    photos: Photos, hardness: Floats, manifest: Manifest, settings: Settings, compute: Compute, runs: Path
 ) -> list[ReplicaEvidence]:
-    """Of each replica, about the train images that it hasn't learned."""
+    """Of each replica, about the train images that it hasn't learned. hardness (n,): what judges say of the train
+    images."""
     labels, found = photos.data.targets, []
+    share_of = dict(zip(photos.train, hardness.tolist(), strict=True))
     for answer in train_replicas(photos.data, photos.train, manifest, settings, compute, runs):
         depths = fit_depths(answer.learned.features, labels[answer.learned_rows], len(photos.data.labels))
         wrong = answer.unseen.logits.argmax(1) != labels[answer.unseen_rows]
-        found.append(ReplicaEvidence(values_of(answer.unseen, depths), wrong))
+        shares = np.array([share_of[row] for row in answer.unseen_rows.tolist()])
+        found.append(ReplicaEvidence(values_of(answer.unseen, depths), wrong, shares))
     return found
 
 

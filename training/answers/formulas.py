@@ -1,8 +1,8 @@
 """Fitting three answers about an image: is the classifier wrong, would good models be, is it none of the classes?
 
 A good classifier makes too few mistakes about held-out images to learn from. So what points at its mistakes is learned
-from those of its replicas too, about images that these haven't seen; what points at hard images, from the judges'. Each
-then is calibrated by its own mistakes.
+from those of its replicas too, about images that these haven't seen. `p_error` then is calibrated by the classifier's
+own mistakes, `p_hard` by those of the judges about held-out images and about the replicas'.
 """
 
 from __future__ import annotations
@@ -32,10 +32,12 @@ Flags = NDArray[np.bool_]
 
 
 class ReplicaEvidence(NamedTuple):
-    """Of n images that a replica hasn't seen: its signals (n,) by name, and its mistakes `wrong` (n,)."""
+    """Of n images that a replica hasn't seen: its signals (n,) by name, its mistakes `wrong` (n,), and the share of
+    judges that are wrong (n,), NaN where none was asked."""
 
     values: Mapping[str, Floats]
     wrong: Flags
+    hardness: Floats
 
 
 class Evidence(NamedTuple):
@@ -65,13 +67,11 @@ class Answering(NamedTuple):
 def fit_answers(evidence: Evidence, tensors: FeatureTensors, foreign_share: float = FOREIGN_SHARE) -> Answers:
     """Where nobody makes a mistake, each signal counts alike."""
     own = evidence.own.astype(np.float64)
-    hard = evidence.hardness if len(evidence.judged) else own
     scales, columns = _standardised(evidence.values, DOUBTS)
-    directions = _directions(evidence, columns)
-    error, hardness = (
-        _formula(DOUBTS, scales, direction, *_calibrated(columns @ direction, target))
-        for direction, target in zip(directions, (own, hard), strict=True)
-    )
+    of_error, of_hard = _directions(evidence, columns)
+    asked, share = _hardness(evidence, columns) if len(evidence.judged) else (columns, own)
+    error = _formula(DOUBTS, scales, of_error, *_calibrated(columns @ of_error, own))
+    hardness = _formula(DOUBTS, scales, of_hard, *_calibrated(asked @ of_hard, share))
     return Answers(
         inner=tensors.inner,
         last=tensors.last,
@@ -90,7 +90,8 @@ def fit_answers(evidence: Evidence, tensors: FeatureTensors, foreign_share: floa
 def _directions(evidence: Evidence, columns: Floats) -> tuple[Floats, Floats]:
     """Weights (F,) of the columns (n, F) that point at the classifier's mistakes, and at the judges'. Where one of them
     made too few to learn from, both point at the mistakes of both."""
-    own, hard = evidence.own.astype(np.float64), evidence.hardness
+    own = evidence.own.astype(np.float64)
+    asked, hard = _hardness(evidence, columns)
     replicas = [(columns_of(each.values, DOUBTS), each.wrong.astype(np.float64)) for each in evidence.replicas]
     seen = np.concatenate([columns, *(values for values, _ in replicas)])
     wrong = np.concatenate([own, *(mistakes for _, mistakes in replicas)])
@@ -98,12 +99,22 @@ def _directions(evidence: Evidence, columns: Floats) -> tuple[Floats, Floats]:
         alone = regress(seen, wrong)[0]
         return alone, alone
     if min(wrong.sum(), hard.sum()) >= ENOUGH:
-        return regress(seen, wrong)[0], regress(columns, hard)[0]
+        return regress(seen, wrong)[0], regress(asked, hard)[0]
     if not wrong.any() and not hard.any():
         alike = np.ones(columns.shape[1])
         return alike, alike
-    both = regress(np.concatenate([seen, columns]), np.concatenate([wrong, hard]))[0]
+    both = regress(np.concatenate([seen, asked]), np.concatenate([wrong, hard]))[0]
     return both, both
+
+
+def _hardness(evidence: Evidence, columns: Floats) -> tuple[Floats, Floats]:
+    """Columns (n, F) of all images that judges were asked about, and the share of these that are wrong (n,): held-out
+    images, `columns`, and those of replicas, which are many more."""
+    parts = [(columns, evidence.hardness)]
+    for replica in evidence.replicas:
+        asked = ~np.isnan(replica.hardness)
+        parts.append((columns_of(replica.values, DOUBTS)[asked], replica.hardness[asked]))
+    return np.concatenate([part for part, _ in parts]), np.concatenate([share for _, share in parts])
 
 
 def _calibrated(sums: Floats, target: Floats) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from phototriage.difficulty.predictor import score
 from phototriage.difficulty.signals import Features
 from phototriage.runtime.feature_tensors import FeatureTensors
 from training.answers.features import AXES, fit_depths, fit_head, principal_axes
-from training.answers.formulas import Evidence, fit_answers
+from training.answers.formulas import Evidence, ReplicaEvidence, fit_answers
 from training.answers.monotone import regress
 from training.statistics.mistakes import auroc
 
@@ -126,3 +126,17 @@ def test_depths_know_train_images_and_no_others() -> None:
     assert depths.fits(3)
     answers = depths.head[0] + inner @ depths.head[1:]
     assert (answers.argmax(1) == labels).mean() > 0.8
+
+
+def test_hard_images_are_calibrated_on_replicas_photos_too() -> None:
+    """Which are many, where the held-out ones are few: these four judges got twice as many of them wrong by chance."""
+    known = evidence()
+    few = {name: values[:200] for name, values in known.values.items()}
+    share = known.judged.mean(0)
+    unlucky = known._replace(values=few, own=known.own[:200], judged=np.repeat(share[:200] > 0, 4).reshape(200, 4).T)
+    replica = ReplicaEvidence(known.values, known.own, np.where(np.arange(IMAGES) % 10 == 0, np.nan, share))
+    alone, helped = (
+        score(fit_answers(each, TENSORS).hard, known.values) for each in (unlucky, unlucky._replace(replicas=[replica]))
+    )
+    assert alone.mean() > 1.5 * share.mean()
+    assert helped.mean() == pytest.approx(share.mean(), rel=0.25)
