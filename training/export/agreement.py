@@ -27,7 +27,9 @@ LEAST_CORRELATION = 0.9999
 CORRELATED_SHARE = 0.99
 # Steps of pixels in [0, 1] as small as float32's rounding in the first layers, and how many are tried.
 NUDGE, NUDGES = 1e-6, 8
-ERROR_RATIO = 2.0
+# Times torch-float32's own median error, unless the error is below SMALL_ERROR: few units on a kink make that much, and
+# of a few dozen images torch's own may have none.
+ERROR_RATIO, SMALL_ERROR = 2.0, 3e-4
 
 
 class DisagreementError(PhototriageError):
@@ -79,7 +81,7 @@ class Agreement:
                 f"{short} of {len(self.correlations)} gradients have a correlation below {LEAST_CORRELATION} with "
                 f"torch's, the least is {self.correlations.min():.6f}; {allowed} may"
             )
-        if not self.error_ratio <= ERROR_RATIO:
+        if not (self.error_ratio <= ERROR_RATIO or float(np.median(self.errors)) <= SMALL_ERROR):
             raise DisagreementError(
                 f"the gradient's median error against float64 is {self.error_ratio:.2f} times torch-float32's own, "
                 f"the limit is {ERROR_RATIO}"

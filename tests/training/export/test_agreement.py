@@ -114,7 +114,7 @@ def test_photos_are_never_excused(network: Classifier) -> None:
 
 
 def test_a_noisy_gradient_is_refused() -> None:
-    errors = np.full(24, 1e-6)
+    errors = np.full(24, 2e-4)
     with pytest.raises(DisagreementError, match=r"3\.00 times"):
         Agreement(1e-6, np.ones(24), np.ones(24), 3 * errors, errors, NONE).check()
 
@@ -132,3 +132,15 @@ def test_drawn_images_repeat_and_differ() -> None:
     np.testing.assert_array_equal(IMAGES, again)
     assert len({image.tobytes() for image in IMAGES}) == 13
     assert drawn_images(2, 28, 28, 1).shape == (2, 28, 28, 1)
+
+
+@pytest.mark.parametrize(("error", "is_refused"), [(2e-4, False), (4e-4, True)])
+def test_errors_of_a_few_units_on_a_kink_are_no_disagreement(error: float, is_refused: bool) -> None:
+    """Where torch's own has none, though as many times larger."""
+    ones, errors, own = np.ones(24), np.full(24, error), np.full(24, 1.7e-5)
+    agreement = Agreement(1e-6, ones, ones, errors, own, NONE)
+    if is_refused:
+        with pytest.raises(DisagreementError, match="times torch-float32's own"):
+            agreement.check()
+    else:
+        agreement.check()
