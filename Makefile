@@ -55,7 +55,7 @@ test: $(DEV)/installed-node
 
 # What the clients are made from, after a change of the API.
 clients: $(DEV)/installed-node
-	$(DEV)/bin/python -c 'import json; from phototriage.server import openapi; print(json.dumps(openapi.document(), indent=2, sort_keys=True, ensure_ascii=False))' > clients/openapi.json.part
+	$(DEV)/bin/python -c 'import json; from phototriage.contract import openapi; print(json.dumps(openapi.document(), indent=2, sort_keys=True, ensure_ascii=False))' > clients/openapi.json.part
 	mv clients/openapi.json.part clients/openapi.json
 	$(WITH_NODE) npm --prefix clients/typescript run schema
 

@@ -7,9 +7,9 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -82,6 +82,11 @@ class Settings(BaseSettings):
     answer_cache_bytes: int = Field(
         default=0, ge=0, description="Memory for answers to images that may be sent again; 0: none are kept"
     )
+    collections: Path | None = Field(
+        default=None, description="Folder in which collections are kept, by one process; without it there are none"
+    )
+    max_collections: int = Field(default=100, ge=1, description="Collections that may be kept")
+    max_collection_photos: int = Field(default=1_000_000, ge=1, description="Photos of one collection")
     log_requests: bool = Field(default=True, description="Whether each answer is a line of the log")
     provider: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="What the models run on")
 
@@ -111,6 +116,29 @@ class Settings(BaseSettings):
         if any(len(key.get_secret_value()) < LEAST_KEY_LENGTH for key in keys):
             raise ValueError(f"a key is shorter than {LEAST_KEY_LENGTH} characters")
         return keys
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_keeper(cls, values: dict[str, object]) -> dict[str, object]:
+        """A folder of collections is kept by one process, so there is one, which has all threads."""
+        if values.get("collections") and values.get("workers") is None:
+            threads = values.get("threads")
+            return {**values, "workers": 1, "threads": available_cores() if threads is None else threads}
+        return values
+
+    @model_validator(mode="after")
+    def _has_one_keeper(self) -> Self:
+        if self.collections is not None and self.workers > 1:
+            raise ValueError(
+                f"a folder of collections is kept by one process, and PHOTOTRIAGE_WORKERS is {self.workers}; leave "
+                "that out, or make it 1"
+            )
+        return self
+
+    @property
+    def images_of_a_request(self) -> int:
+        """How many images a whole request weighs as: as many bytes as so many may come in."""
+        return math.ceil(self.max_request_bytes / self.max_image_bytes)
 
     @property
     def threads_of_a_run(self) -> int:

@@ -6,13 +6,26 @@ import argparse
 from collections.abc import Sequence
 
 from phototriage import __version__
-from phototriage.cli import answers, compare, config, duplicates, index, models, ranking, reload, saliency, score, serve
+from phototriage.cli import (
+    answers,
+    collection,
+    compare,
+    config,
+    duplicates,
+    index,
+    models,
+    ranking,
+    reload,
+    saliency,
+    score,
+    serve,
+)
 from phototriage.cli.exit_status import refuse
 from phototriage.common.errors import ModelFolderError
 from phototriage.runtime.providers import ProviderUnavailable
 from phototriage.settings import SettingsError, read_settings
 
-COMMANDS = (serve, reload, answers, saliency, ranking, duplicates, compare, score, index, models, config)
+COMMANDS = (serve, reload, answers, saliency, ranking, duplicates, compare, score, index, collection, models, config)
 
 DESCRIPTION = "What is this photo, how hard is it, have we seen it before, and what did the model look at?"
 

@@ -89,6 +89,36 @@ class ForeignEmbedding(PhototriageError):
     title = "The embedding is not one of this model"
 
 
+class UnknownCollection(PhototriageError):
+    """There is no collection of that name, or the server keeps none."""
+
+    code = "unknown_collection"
+    status = 404
+    title = "There is no such collection"
+
+
+class UnknownPhoto(PhototriageError):
+    code = "unknown_photo"
+    status = 404
+    title = "The collection has no such photo"
+
+
+class ForeignCollection(PhototriageError):
+    """A collection whose photos were embedded by a model, or a version of it, that isn't served."""
+
+    code = "foreign_collection"
+    status = 409
+    title = "The collection is of another model"
+
+
+class StoreUnavailable(PhototriageError):
+    """What keeps a collection's photos can't be reached, is full, or is damaged."""
+
+    code = "store_unavailable"
+    status = 503
+    title = "The collection can't be kept or read now"
+
+
 class Overloaded(PhototriageError):
     """The queue is full, or models are being reloaded; the response has a Retry-After header."""
 

@@ -20,7 +20,7 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
-Stage = Literal["read", "queue", "decode", "model", "verify", "encode"]
+Stage = Literal["read", "queue", "decode", "model", "verify", "search", "encode"]
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 

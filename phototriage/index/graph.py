@@ -17,6 +17,7 @@ from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Lock
 from typing import Any, Self
 
 import numpy as np
@@ -91,6 +92,17 @@ class Graph:
         self.rows = 0
         self._parts, self._step, self._threads = parts, step, threads
         self._indexes = [part.empty() for part in parts]
+        self._lock = Lock()  # usearch bears one call at a time
+
+    def append(self, block: Floats) -> None:
+        """Add the next rows, (n, D), in place, while others search: quicker than `extend`, and another graph each
+        time."""
+        for number, part in enumerate(self._parts):
+            values = np.ascontiguousarray(block[:, slice(*part.columns)])
+            filled = np.flatnonzero(values.any(axis=1))
+            with self._lock:
+                self._indexes[number].add(self.rows + filled, values[filled], threads=1)
+        self.rows += len(block)
 
     def extend(self, rows: int, vectors: Vectors, progress: Callable[[int], None] | None = None) -> None:
         """Add all rows before `rows`, a multiple of the step; after each step call `progress` with the number of
@@ -144,7 +156,8 @@ class Graph:
         candidates: Indices = np.full((len(values), part.count), -1, np.int64)
         if len(index) and len(values):
             threads = self._threads if len(values) >= MIN_THREADED_QUERIES else 1
-            matches = index.search(values, part.count, threads=threads)
+            with self._lock:
+                matches = index.search(values, part.count, threads=threads)
             if len(values) == 1:
                 candidates[0, : len(matches)] = matches.keys
             else:

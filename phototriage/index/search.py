@@ -4,6 +4,7 @@ the rows that it lacks.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -13,7 +14,6 @@ from phototriage.duplicates import layout
 from phototriage.duplicates.layout_rescoring import LayoutRescoring
 from phototriage.duplicates.pairs import EXACT_ROWS, similarities
 from phototriage.index.folder import LENGTH_TOLERANCE
-from phototriage.index.rows import Rows
 
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
@@ -65,18 +65,39 @@ class Neighbour(NamedTuple):
     probability: float | None = None
 
 
+class VectorRows(Protocol):
+    """Rows that are searched, as `rows.Rows` has them."""
+
+    def gather(self, rows: Indices) -> Floats:
+        """The vectors (n, D) of `rows` (n,), in their order."""
+        ...
+
+    def blocks(self, start: int, stop: int) -> Iterator[tuple[int, Floats]]:
+        """The vectors of the rows from `start` to before `stop`, in blocks (n, D), each with its first row's number."""
+        ...
+
+    def visible(self, rows: Indices, limits: Indices) -> NDArray[np.bool_]:
+        """bool (n,): whether each of `rows` (n,) is there for a query that sees so many rows, `limits` (n,)."""
+        ...
+
+
 class CandidateGraph(Protocol):
     """An approximate search among the first `rows` rows."""
 
-    rows: int
+    @property
+    def rows(self) -> int: ...
 
     def candidates(self, vectors: Floats) -> Indices:
         """int64 (Q, n): rows that may be similar to each of `vectors` (Q, D); −1 where there are fewer."""
         ...
 
+    def layout_candidates(self, layouts: Floats) -> Indices:
+        """int64 (Q, n): rows whose layout may agree with each of `layouts` (Q, d); −1 where there are fewer."""
+        ...
+
 
 def search(
-    rows: Rows,
+    rows: VectorRows,
     queries: Queries,
     criteria: SearchCriteria,
     rescoring: LayoutRescoring | None,
@@ -91,7 +112,7 @@ def search(
 
 
 def _search_block(
-    rows: Rows,
+    rows: VectorRows,
     queries: Queries,
     criteria: SearchCriteria,
     rescoring: LayoutRescoring | None,
@@ -126,7 +147,7 @@ def _tolerance(dimension: int, rescoring: LayoutRescoring | None) -> float:
 class _Shortlist:
     """Pairs (query, row) that may meet the criteria, by float32 similarities whose error is at most `tolerance`."""
 
-    def __init__(self, rows: Rows, queries: Queries, criteria: SearchCriteria, tolerance: float) -> None:
+    def __init__(self, rows: VectorRows, queries: Queries, criteria: SearchCriteria, tolerance: float) -> None:
         self._rows, self._queries, self._criteria, self._tolerance = rows, queries, criteria, tolerance
         self.query = self.row = np.empty(0, np.int64)
         self._similarity = np.empty(0, np.float32)
@@ -175,7 +196,7 @@ def _pairs_above_cutoff(
 
 
 def _score_candidates(
-    rows: Rows, vectors: Floats, candidates: Indices, rescoring: LayoutRescoring | None
+    rows: VectorRows, vectors: Floats, candidates: Indices, rescoring: LayoutRescoring | None
 ) -> tuple[Indices, Indices, Floats]:
     """The candidates (Q, n) of a graph as distinct pairs (query, row), and their float32 similarities."""
     candidates = np.sort(candidates, axis=1)
@@ -200,7 +221,7 @@ def _float32_similarities(left: Floats, right: Floats, rescoring: LayoutRescorin
 
 
 def _exact_neighbours(
-    rows: Rows, vectors: Floats, shortlist: _Shortlist, rescoring: LayoutRescoring | None
+    rows: VectorRows, vectors: Floats, shortlist: _Shortlist, rescoring: LayoutRescoring | None
 ) -> list[NeighbourRows]:
     """The shortlist by query, with float64 similarities."""
     order = np.lexsort((shortlist.row, shortlist.query))

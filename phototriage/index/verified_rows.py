@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 
 from phototriage.duplicates import layout
 from phototriage.duplicates.background import LAST, in_common
-from phototriage.index.graph import Graph
 from phototriage.index.pair_verifier import PairVerifier
 from phototriage.index.rows import Rows
-from phototriage.index.search import QUERIES, NeighbourRows, Queries
+from phototriage.index.search import QUERIES, CandidateGraph, NeighbourRows, Queries, VectorRows
 
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
@@ -56,12 +55,12 @@ def verify(
 
 
 def nominated(
-    rows: Rows,
+    rows: VectorRows,
     queries: Queries,
     neighbours: Sequence[NeighbourRows],
     threshold: float,
     with_layout: bool,
-    graph: Graph | None,
+    graph: CandidateGraph | None,
 ) -> list[Indices]:
     """For each query the rows, ascending, that are worth verification: at most 2 · NEAREST. `neighbours`: at least its
     NEIGHBOURS most similar rows. Turned copies are found where the vectors have a layout as their last columns."""
@@ -77,7 +76,7 @@ def _alike(neighbours: NeighbourRows, threshold: float) -> Indices:
     return alike
 
 
-def _turned(rows: Rows, queries: Queries, graph: Graph | None) -> list[Indices]:
+def _turned(rows: VectorRows, queries: Queries, graph: CandidateGraph | None) -> list[Indices]:
     """The rows whose layout is the query's, turned by a quarter or half or upside down."""
     found: list[Indices] = []
     for start in range(0, len(queries.vectors), QUERIES):
@@ -85,7 +84,7 @@ def _turned(rows: Rows, queries: Queries, graph: Graph | None) -> list[Indices]:
     return found
 
 
-def _turned_block(rows: Rows, queries: Queries, graph: Graph | None) -> list[Indices]:
+def _turned_block(rows: VectorRows, queries: Queries, graph: CandidateGraph | None) -> list[Indices]:
     layouts = np.ascontiguousarray(queries.vectors[:, LAYOUT])
     turns = layout.turned(layouts)
     none = np.empty(0, np.int64)
@@ -105,7 +104,7 @@ def _turned_block(rows: Rows, queries: Queries, graph: Graph | None) -> list[Ind
     return _best_turned(rows, queries, layouts, *np.unique(np.stack([query, row]), axis=1))
 
 
-def _best_turned(rows: Rows, queries: Queries, layouts: Floats, query: Indices, row: Indices) -> list[Indices]:
+def _best_turned(rows: VectorRows, queries: Queries, layouts: Floats, query: Indices, row: Indices) -> list[Indices]:
     """Of pairs (n,) those that may be compared and agree, the NEAREST best of each query."""
     may = (row != queries.own_rows[query]) & rows.visible(row, queries.limits[query])
     query, row = query[may], row[may]

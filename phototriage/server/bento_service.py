@@ -24,7 +24,7 @@ import psutil
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from phototriage.common import shipped_models
-from phototriage.common.errors import ModelFolderError, PhototriageError
+from phototriage.common.errors import PhototriageError
 from phototriage.common.process import has_terminal
 from phototriage.server import connections, launch
 from phototriage.settings import MAX_DEADLINE_SECONDS, SettingsError, read_settings
@@ -158,7 +158,7 @@ def start_api() -> HttpApi:
         connections.Connection.writes_lines = settings.log_requests
         models = load_models(settings)
         api.start(settings, models)
-    except (KeyFileError, ModelFolderError, providers.ProviderUnavailable, SettingsError) as error:
+    except (KeyFileError, PhototriageError, providers.ProviderUnavailable, SettingsError) as error:
         give_up(str(error))
     workers = Path(os.environ[WORKERS])
     if models.default_note and not any(workers.iterdir()):  # the first worker says it for all

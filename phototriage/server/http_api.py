@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -18,13 +17,16 @@ from starlette.types import Receive, Scope, Send
 
 from phototriage.common import metrics
 from phototriage.common.errors import DeadlineExceeded, Overloaded
+from phototriage.contract import openapi
+from phototriage.contract.operation import Method
+from phototriage.contract.routes import OPERATIONS
 from phototriage.models.model_set import Models
-from phototriage.server import drift, openapi
+from phototriage.server import drift
 from phototriage.server.batch_items import answer_item, numbered
+from phototriage.server.collections_api import CollectionsApi
 from phototriage.server.deadline import Deadline
 from phototriage.server.query import JSON, PNG, prefers_png, read_query, refuse_query
-from phototriage.server.router import READ_AT, Route, Router
-from phototriage.server.routes import OPERATIONS
+from phototriage.server.router import READ_AT, Handler, Route, Router
 from phototriage.server.serving import Serving
 from phototriage.server.uploads import read_image, read_images, read_pair
 from phototriage.settings import Settings
@@ -59,7 +61,12 @@ class HttpApi:
         self._then: Callable[[], None] = lambda: None
         self._document = json.dumps(openapi.document()).encode()
         # A handler has its operation's identifier as its name, so that no path is written twice.
-        self._router = Router({each.path: Route(getattr(self, each.identifier), each.method) for each in OPERATIONS})
+        self._collections = CollectionsApi(self._admitted, self._receive)
+        handlers: dict[str, dict[Method, Handler]] = {}
+        for each in OPERATIONS:
+            place = self if hasattr(self, each.identifier) else self._collections
+            handlers.setdefault(each.path, {})[each.method] = getattr(place, each.identifier)
+        self._router = Router({path: Route(path, by_method) for path, by_method in handlers.items()})
         self._publishing: asyncio.TimerHandle | None = None
 
     @property
@@ -70,7 +77,7 @@ class HttpApi:
         await self._router(scope, receive, send)
 
     def start(self, settings: Settings, models: Models) -> None:
-        """Raises KeyFileError."""
+        """Raises KeyFileError, StoreUnavailable."""
         self._serving = Serving(settings, models)
         self._router.configure(settings)
 
@@ -162,9 +169,7 @@ class HttpApi:
         settings = serving.settings
         plan = pipeline.make_plan(serving.models, TriageRequest(**dict(read_query(request, TriageQuery))))
         deadline = Deadline(settings.deadline_seconds)
-        # As many bytes as so many images may come in.
-        weight = math.ceil(settings.max_request_bytes / settings.max_image_bytes)
-        files = await self._receive(request, serving, read_images, deadline, min(weight, MAX_UPLOADS))
+        files = await self._receive(request, serving, read_images, deadline, settings.images_of_a_request)
         works = [partial(answer_item, plan, file, settings.image_limits, deadline.at) for file in files]
         outcomes = await serving.queue.run_each(works, deadline.on_loop)
         results = [
@@ -264,7 +269,7 @@ class HttpApi:
     ) -> T:
         """Read up to so many images on the event loop."""
         try:
-            with self._upload(images), metrics.timed("read"):
+            with self._upload(min(images, MAX_UPLOADS)), metrics.timed("read"):
                 self._publish_soon()
                 async with asyncio.timeout_at(deadline.on_loop):
                     received = await read(request, serving.settings)

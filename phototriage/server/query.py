@@ -17,7 +17,7 @@ JSON, PNG = "application/json", "image/png"
 
 def read_query(request: Request, schema: type[Query]) -> Query:
     """The query parameters as an instance of the schema. Raises MalformedRequest, which names what is wrong."""
-    if not request.scope["query_string"]:
+    if not request.scope["query_string"] and not any(field.is_required() for field in schema.model_fields.values()):
         return schema()
     pairs = request.query_params.multi_items()
     known = tuple(schema.model_fields)
@@ -33,6 +33,8 @@ def read_query(request: Request, schema: type[Query]) -> Query:
         return schema.model_validate(dict(pairs))
     except ValidationError as error:
         first = error.errors()[0]
+        if first["type"] == "missing":
+            raise MalformedRequest(f"The query parameter {first['loc'][0]} is missing. Send it.") from error
         value = str(first["input"])[:64]
         raise MalformedRequest(f"The query parameter {first['loc'][0]} is {value!r}: {first['msg']}.") from error
 

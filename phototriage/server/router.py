@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from time import perf_counter
-from typing import Literal
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from phototriage.common import metrics
 from phototriage.common.errors import Overloaded, PhototriageError
+from phototriage.contract.operation import Method
 from phototriage.server import error_responses, request_log
 from phototriage.server.cors import Cors
 from phototriage.server.error_responses import CLIENT_CLOSED_REQUEST
@@ -20,7 +21,7 @@ from phototriage.settings import Settings
 
 Handler = Callable[[Request], Awaitable[Response]]
 
-METHODS = frozenset(["GET", "HEAD", "POST"])
+METHODS = frozenset(["GET", "HEAD", "POST", "PUT", "DELETE"])
 READ_AT = "phototriage.read_at"  # in a scope: when its body was all there
 
 # Every answer is data: nothing in it is to be guessed at, run, framed or kept.
@@ -34,11 +35,34 @@ logger = logging.getLogger(__name__)
 
 
 class Route:
-    """What answers on a path, by one method, or by HEAD too if that is GET."""
+    """What answers on a path, by method; by HEAD too where by GET. A path may have names in braces: the caller's text
+    stands for each, without a slash, but for a second one at the end."""
 
-    def __init__(self, handler: Handler, method: Literal["GET", "POST"]) -> None:
-        self.handler = handler
-        self.methods = ("GET", "HEAD") if method == "GET" else (method,)
+    def __init__(self, path: str, handlers: Mapping[Method, Handler]) -> None:
+        self.path = path
+        self.handlers: dict[str, Handler] = {str(method): handler for method, handler in handlers.items()}
+        if "GET" in handlers:
+            self.handlers["HEAD"] = handlers["GET"]
+        parts = re.split(r"{(\w+)}", path)
+        names = parts[1::2]
+        last = names[-1] if len(names) > 1 and not parts[-1] else None
+        self.is_template = bool(names)
+        self._pattern = re.compile(
+            "".join(
+                re.escape(part) if place % 2 == 0 else f"(?P<{part}>{'.+' if part == last else '[^/]+'})"
+                for place, part in enumerate(parts)
+            ),
+            re.DOTALL,
+        )
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        return tuple(self.handlers)
+
+    def match(self, path: str) -> dict[str, str] | None:
+        """What stands for each name in a path of this route; None if it is of another."""
+        found = self._pattern.fullmatch(path)
+        return None if found is None else found.groupdict()
 
 
 class Router:
@@ -46,6 +70,7 @@ class Router:
 
     def __init__(self, routes: Mapping[str, Route]) -> None:
         self.routes = routes
+        self._templates = [route for route in routes.values() if route.is_template]
         self._writes_lines = False
         self._cors: Cors | None = None
 
@@ -63,17 +88,18 @@ class Router:
         trace = request_log.trace_of(next((value for name, value in scope["headers"] if name == b"traceparent"), None))
         own = [*SAFETY_HEADERS, (b"x-request-id", trace.trace_id.encode()), (b"traceparent", trace.header)]
         # Paths are the caller's to choose: an unknown one must not become a label.
-        route = scope["path"] if scope["path"] in self.routes else "other"
+        found = self._route(scope)
+        route = "other" if found is None else found.path
         if self._cors is not None:
             own += self._cors.headers(scope["headers"])
             if self._cors.is_preflight(scope["method"], scope["headers"]):
                 # A question about a request is none itself: it has no key, isn't counted and not written down. Of a
                 # path that isn't there, too: the page is to read the 404.
-                methods = METHODS if route == "other" else self.routes[route].methods
+                methods = METHODS if found is None else found.methods
                 await _send(send, self._cors.preflight(sorted(methods)), own)
                 return
         try:
-            response = await self._respond(Request(scope, receive), start)
+            response = await self._respond(Request(scope, receive), found, start)
             if response is not None:
                 status = response.status_code
                 await _send(send, response, own)
@@ -86,15 +112,27 @@ class Router:
                 method = scope["method"] if scope["method"] in METHODS else "other"
                 request_log.write(trace, method, route, status, seconds)
 
-    async def _respond(self, request: Request, start: float) -> Response | None:
+    def _route(self, scope: Scope) -> Route | None:
+        """The route of a path; what stands for its names goes into the scope."""
+        route: Route | None = self.routes.get(scope["path"])
+        if route is not None and not route.is_template:
+            return route
+        for each in self._templates:
+            names = each.match(scope["path"])
+            if names is not None:
+                scope["path_params"] = names
+                return each
+        return None
+
+    async def _respond(self, request: Request, route: Route | None, start: float) -> Response | None:
         """The answer, or the problem; None where the caller went away while it was sending."""
         try:
-            route = self.routes.get(request.scope["path"])
             if route is None:
                 return error_responses.not_found()
-            if request.method not in route.methods:
+            handler = route.handlers.get(request.method)
+            if handler is None:
                 return error_responses.method_not_allowed(route.methods)
-            return await route.handler(request)
+            return await handler(request)
         except ClientDisconnect:
             return None
         except PhototriageError as error:

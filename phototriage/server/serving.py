@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+from phototriage.collections.catalogue import FolderCatalogue, is_of
 from phototriage.common import metrics
 from phototriage.common.errors import Overloaded
+from phototriage.models.embedder import Embedder
 from phototriage.models.model_set import Models
 from phototriage.server.access import Access
 from phototriage.server.answer_cache import AnswerCache
@@ -19,7 +21,7 @@ STUCK_DEADLINES = 3  # work that has taken so many deadlines is taken for stuck
 
 
 class Serving:
-    """The state of a ready server. Raises KeyFileError."""
+    """The state of a ready server. Raises KeyFileError, StoreUnavailable."""
 
     def __init__(self, settings: Settings, models: Models) -> None:
         self.settings = settings
@@ -27,6 +29,10 @@ class Serving:
         self.queue = WorkQueue(settings.threads)
         self.access = Access([key.get_secret_value() for key in settings.api_keys], settings.api_keys_file)
         self.cache = AnswerCache(settings.answer_cache_bytes) if settings.answer_cache_bytes else None
+        self.catalogue: FolderCatalogue | None = None
+        if settings.collections is not None:
+            self.catalogue = FolderCatalogue(settings.collections, settings.max_collections)
+        self._retired: list[Embedder] = []
         self._reloading = self._reload_requested = False
         _publish_models(models)
         metrics.READY.set(1)
@@ -38,6 +44,22 @@ class Serving:
         limit = STUCK_DEADLINES * self.settings.deadline_seconds
         if self.queue.busy_seconds > limit:
             raise Overloaded(f"Work has been running for more than {limit:g} s. Restart the server.")
+
+    def embedders(self) -> list[Embedder]:
+        """Those that are served, and those that are no longer, but that photos of a collection were embedded by."""
+        return [*self.models.embedders.values(), *self._retired]
+
+    def _retire(self, old: Models) -> None:
+        """Keep the embedders that collections need, until the server stops."""
+        if self.catalogue is None:
+            return
+        served = {model.manifest.version for model in self.embedders()}
+        needed = [description.model for description in self.catalogue.descriptions()]
+        self._retired += [
+            model
+            for model in old.embedders.values()
+            if model.manifest.version not in served and any(is_of(of, model) for of in needed)
+        ]
 
     async def reload(self) -> ReloadResponse:
         """Read the models directory again, while requests are served. Raises Overloaded if a reload is running, which
@@ -53,6 +75,7 @@ class Serving:
                 changes = await asyncio.to_thread(read_again, self.settings, self.models)
                 # Requests that have begun keep the models that they began with.
                 old, self.models = self.models, changes.models
+                await asyncio.to_thread(self._retire, old)
                 _publish_models(self.models)
                 _withdraw_models(old, self.models)
                 taken_up += changes.response.taken_up
@@ -64,6 +87,8 @@ class Serving:
     def close(self) -> None:
         metrics.READY.set(0)
         self.queue.close()
+        if self.catalogue is not None:
+            self.catalogue.close()
 
 
 def _publish_models(models: Models) -> None:

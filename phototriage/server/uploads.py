@@ -11,8 +11,8 @@ from python_multipart.multipart import parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
 from phototriage.common.errors import MalformedRequest, PhototriageError, TooLarge
+from phototriage.contract.parts import EMBEDDING_PART, EMBEDDING_PARTS, IMAGE_PARTS, IMAGES_PART, PART
 from phototriage.server.form import NOT_FETCHED, Body, Field, File, Form, FormSchema
-from phototriage.server.part_names import EMBEDDING_PARTS, IMAGE_PARTS, IMAGES_PART, PART
 from phototriage.settings import Settings
 from phototriage.triage.comparison import Side
 from phototriage.triage.embedding import MAX_BYTES
@@ -20,10 +20,15 @@ from phototriage.triage.embedding import MAX_BYTES
 T = TypeVar("T")
 
 TEXTS = (b"application/json", b"application/x-www-form-urlencoded")
+JSON_BODY = b"application/json"
 DRAIN_SECONDS = 2.0
 EXPECTED_IMAGE = (
     f"Send multipart/form-data with one file part named {PART!r}, or the file itself as the body with a "
     "Content-Type of image/* or application/octet-stream"
+)
+EXPECTED_PHOTO = (
+    "Send multipart/form-data with one part, a file 'image' or the JSON 'embedding', or one of them as the body with a "
+    "Content-Type of image/*, application/octet-stream or application/json"
 )
 EXPECTED_IMAGES = f"Send multipart/form-data with one or more file parts, each named {IMAGES_PART!r}"
 EXPECTED_PAIR = (
@@ -58,6 +63,11 @@ async def read_pair(request: Request, settings: Settings) -> tuple[Side, Side]:
     return a, b
 
 
+async def read_photo(request: Request, settings: Settings) -> Side:
+    """Read a photo, a file or an embedding, from a raw or a multipart body. Errors as `read_image`."""
+    return await _read(request, settings, _photo_reader)
+
+
 class _Reader(NamedTuple, Generic[T]):
     """How a body is read: at most `max_bytes`, each chunk by `add`, and `finish` makes the result."""
 
@@ -67,12 +77,31 @@ class _Reader(NamedTuple, Generic[T]):
 
 
 def _image_reader(content_type: bytes, boundary: bytes, settings: Settings) -> _Reader[bytes]:
-    if content_type.startswith(b"image/") or content_type == b"application/octet-stream":
+    if _is_image(content_type):
         body = Body(PART, min(settings.max_image_bytes, settings.max_request_bytes))
         return _Reader(body.limit, body.add, body.joined)
     _check_form(content_type, EXPECTED_IMAGE)
     form = Form(boundary, FormSchema(((Field(PART, settings.max_image_bytes),),), EXPECTED_IMAGE))
     return _Reader(settings.max_request_bytes, form.write, lambda: form.finish()[PART])
+
+
+def _photo_reader(content_type: bytes, boundary: bytes, settings: Settings) -> _Reader[Side]:
+    if content_type == JSON_BODY:
+        body = Body(EMBEDDING_PART, MAX_BYTES)
+        return _Reader(body.limit, body.add, lambda: Side(EMBEDDING_PART, "embedding", body.joined()))
+    if content_type != b"multipart/form-data":
+        if not _is_image(content_type):
+            _check_form(content_type, EXPECTED_PHOTO)
+        image = _image_reader(content_type, boundary, settings)
+        return _Reader(image.max_bytes, image.add, lambda: Side(PART, "image", image.finish()))
+    fields = (Field(PART, settings.max_image_bytes), Field(EMBEDDING_PART, MAX_BYTES, may_be_text=True))
+    form = Form(boundary, FormSchema((fields,), EXPECTED_PHOTO))
+
+    def finish() -> Side:
+        ((name, content),) = form.finish().items()
+        return Side(name, "image" if name == PART else "embedding", content)
+
+    return _Reader(settings.max_request_bytes, form.write, finish)
 
 
 def _images_reader(content_type: bytes, boundary: bytes, settings: Settings) -> _Reader[list[File]]:
@@ -95,6 +124,10 @@ def _pair_reader(content_type: bytes, boundary: bytes, settings: Settings) -> _R
     )
     form = Form(boundary, FormSchema(sides, EXPECTED_PAIR))
     return _Reader(settings.max_request_bytes, form.write, form.finish)
+
+
+def _is_image(content_type: bytes) -> bool:
+    return content_type.startswith(b"image/") or content_type == b"application/octet-stream"
 
 
 def _check_form(content_type: bytes, expected: str) -> None:

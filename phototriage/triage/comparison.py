@@ -136,11 +136,13 @@ def _judge(pair: _Pair, thresholds: Thresholds) -> Judged:
     return replace(judged, answer=judged.answer.model_copy(update=frames)) if frames else judged
 
 
-def judge(model: Embedder, a: EmbeddedImage, b: EmbeddedImage, thresholds: Thresholds = TUNED) -> Judged:
+def judge(
+    model: Embedder, a: EmbeddedImage, b: EmbeddedImage, thresholds: Thresholds = TUNED, screened: bool = False
+) -> Judged:
     """What an embedder, and verification if it has any, say of two images.
 
     Where both have a signature, verification decides; else, or where the caller names a threshold of the similarity,
-    the similarity alone.
+    the similarity alone. screened: as `Verifier.verify`.
     """
     tuned, verifier = decision_of(model), model.verifier
     limit = tuned.threshold if thresholds.similarity is None else thresholds.similarity
@@ -149,7 +151,7 @@ def judge(model: Embedder, a: EmbeddedImage, b: EmbeddedImage, thresholds: Thres
     if verifier is not None and thresholds.similarity is None and a.signature is not None and b.signature is not None:
         least = verifier.config.threshold if thresholds.probability is None else thresholds.probability
         with timed("verify"):
-            verdict = verifier.verify(a.signature, b.signature, least)
+            verdict = verifier.verify(a.signature, b.signature, least, screened)
     by_similarity = is_duplicate(value, limit)
     found: dict[str, Any] = {}  # fields that are left out of the JSON where there is nothing to tell
     reason = reason_of_similarity(value, limit)

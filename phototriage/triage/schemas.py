@@ -178,6 +178,12 @@ class Embedding(Answer):
         json_schema_extra={"contentEncoding": "base64"},
     )
 
+    @field_validator("dimension", mode="before")
+    @classmethod
+    def _whole(cls, value: Any) -> Any:
+        """1.0 is an integer in JSON Schema, and what some writers of JSON make of 1."""
+        return int(value) if isinstance(value, float) and value.is_integer() else value
+
 
 class EmbedResponse(Answer):
     model: ModelName

@@ -39,22 +39,23 @@ class Verifier:
     config: VerificationConfig
     trees: Trees
 
-    def verify(self, a: Signature, b: Signature, least: float | None = None) -> Verdict:
+    def verify(self, a: Signature, b: Signature, least: float | None = None, screened: bool = False) -> Verdict:
         """The same for A and B as for B and A. `least`: the probability from which on they are duplicates; the tuned
-        one without it."""
+        one without it. screened: most of those that aren't are refused by a first look, which also loses a few copies:
+        for one photo among many."""
         plain = a.is_plain, b.is_plain
         if any(plain):
             return Verdict("too_little_content", 0.0, None, plain)
+        if screened and not may_be_same(a, b):
+            return Verdict("not_duplicate", 0.0, None)
         evidence = verify(a, b)
         probability = self.probability(evidence)
         limit = self.config.threshold if least is None else least
         return Verdict("duplicate" if probability >= limit else "not_duplicate", probability, evidence)
 
     def are_same(self, a: Signature, b: Signature, least: float) -> bool:
-        """Whether `verify` calls them duplicates; most of those that aren't are refused by a first look, which also
-        loses a few copies."""
-        plain = a.is_plain or b.is_plain
-        return not plain and may_be_same(a, b) and self.verify(a, b, least).decision == "duplicate"
+        """Whether `verify` calls them duplicates, `screened`."""
+        return self.verify(a, b, least, screened=True).decision == "duplicate"
 
     def probability(self, evidence: Evidence | None) -> float:
         """Of being duplicates; 0 without evidence."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from phototriage.server import openapi
+from phototriage.contract import openapi
 
 COMMITTED = Path(__file__).parents[2] / "clients/openapi.json"
 

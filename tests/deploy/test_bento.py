@@ -45,7 +45,7 @@ def tell():
 threading.Thread(target=tell, daemon=True).start()
 """
 # Packages that are declared and that no served process imports, and why they are there all the same.
-NOT_IMPORTED: Mapping[str, str] = {}
+NOT_IMPORTED: Mapping[str, str] = {"usearch": "a collection of 100,000 photos begins a graph"}
 PROJECT = {
     "dependencies": [
         "numpy>=2",

@@ -86,6 +86,9 @@ def test_only_rows_that_the_graph_doesnt_know_are_compared_beside_its_candidates
         def candidates(self, vectors: Floats) -> NDArray[np.int64]:
             return np.array([[7, 3, -1, 7]] * len(vectors))
 
+        def layout_candidates(self, layouts: Floats) -> NDArray[np.int64]:
+            return self.candidates(layouts)
+
     vectors = families(3, 500)
     queries = vectors[:2]
     all_queries = Queries(queries, np.full(2, 500), np.array([-1, -1]))

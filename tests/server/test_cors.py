@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from phototriage.common import metrics
+from phototriage.contract.routes import OPERATIONS
 from phototriage.models.model_set import Models
 from phototriage.server.http_api import HttpApi
-from phototriage.server.routes import OPERATIONS
 from phototriage.settings import Settings
 from tests.asgi_client import AsgiClient
 from tests.tiny_models import solid

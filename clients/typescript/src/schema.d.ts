@@ -106,6 +106,148 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/collections": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Which collections are there? */
+        get: operations["collections"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/collections/{collection}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What is in this collection? */
+        get: operations["collection"];
+        /** Make a collection, if there is none of that name */
+        put: operations["create_collection"];
+        post?: never;
+        /** Delete a collection, with its photos */
+        delete: operations["delete_collection"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/collections/{collection}/batch": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Add several, each known by its file's name; one that can't be read never fails another */
+        post: operations["add_photos"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/collections/{collection}/groups": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Which photos are duplicates of one another? */
+        get: operations["collection_groups"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/collections/{collection}/not_duplicates": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Which pairs are marked as no duplicates? */
+        get: operations["not_duplicates"];
+        /** Remember that two photos are no duplicates, whatever they look like */
+        put: operations["mark_not_duplicates"];
+        post?: never;
+        /** Forget that two photos are no duplicates */
+        delete: operations["unmark_not_duplicates"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/collections/{collection}/photos": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Which photos are there? */
+        get: operations["collection_photos"];
+        put?: never;
+        /** Add a photo, or only if it is new: a duplicate of none that is there */
+        post: operations["add_photo"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/collections/{collection}/photos/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What is kept of a photo? */
+        get: operations["collection_photo"];
+        put?: never;
+        post?: never;
+        /** Leave nothing of a photo */
+        delete: operations["delete_photo"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/collections/{collection}/query": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Have we seen this photo before, and what is like it? */
+        post: operations["query_collection"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/difficulty": {
         parameters: {
             query?: never;
@@ -247,6 +389,61 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
+         * AddBatchItem
+         * @description What came of one of the images: an answer, or why there is none.
+         */
+        AddBatchItem: {
+            error?: components["schemas"]["Problem"];
+            /**
+             * Id
+             * @description The file's name
+             */
+            id: string;
+            /**
+             * Index
+             * @description Place among the parts, from 0
+             */
+            index: number;
+            result?: components["schemas"]["AddResponse"];
+        };
+        /** AddBatchResponse */
+        AddBatchResponse: {
+            /**
+             * Results
+             * @description In the order of the parts
+             */
+            results: components["schemas"]["AddBatchItem"][];
+        };
+        /** AddResponse */
+        AddResponse: {
+            /**
+             * Added
+             * @description Whether the collection has it by this call
+             */
+            added: boolean;
+            /** Collection */
+            collection: string;
+            /**
+             * Duplicates
+             * @description Photos that it is a duplicate of, the most similar first
+             */
+            duplicates: components["schemas"]["CollectionMatch"][];
+            /**
+             * Group
+             * @description The group that it is in; not there if it isn't added
+             */
+            group?: string;
+            /** Id */
+            id: string;
+            model: components["schemas"]["ModelName"];
+            /**
+             * Outcome
+             * @description `added`; `replaced`: another photo had the id; `unchanged`: this very photo had it; `duplicate`: it is one of another and, by `if_new`, not added
+             * @enum {string}
+             */
+            outcome: "added" | "replaced" | "unchanged" | "duplicate";
+        };
+        /**
          * Answers
          * @description Three questions about an image: is the classifier wrong (`error`), would good models of other features be wrong
          *     (`hard`), is it none of the classes (`foreign`)? Each formula gives a probability. `inner` and `last` name the
@@ -306,6 +503,17 @@ export interface components {
              */
             results: components["schemas"]["BatchItem"][];
         };
+        /**
+         * ChangedResponse
+         * @description What a deletion, or a mark, has changed.
+         */
+        ChangedResponse: {
+            /**
+             * Changed
+             * @description False where it was so already
+             */
+            changed: boolean;
+        };
         /** ClassifyResponse */
         ClassifyResponse: {
             /**
@@ -313,6 +521,12 @@ export interface components {
              * @description Its probability
              */
             confidence: number;
+            /**
+             * Frame
+             * @description Only of an animation: which of its pictures was used. `first`: the first frame. `default`: the picture for programs that show no animations, which need not be a frame (APNG, AVIF and HEIC)
+             * @enum {string}
+             */
+            frame?: "first" | "default";
             /**
              * Label
              * @description The most probable label
@@ -324,6 +538,133 @@ export interface components {
              * @description The most probable first
              */
             probabilities: components["schemas"]["LabelProbability"][];
+        };
+        /**
+         * CollectionInfo
+         * @description A collection. `served`: whether an embedder is loaded whose embeddings are those of this collection; without one,
+         *     photos can't be compared with it.
+         */
+        CollectionInfo: {
+            /**
+             * Bytes
+             * @description On disk
+             */
+            bytes: number;
+            /**
+             * Created At
+             * @description Seconds since 1970, in UTC
+             */
+            created_at: number;
+            /**
+             * Groups
+             * @description Of two or more photos that are one another's duplicates
+             */
+            groups: number;
+            /** @description The embedder that its photos were embedded by */
+            model: components["schemas"]["ModelName"];
+            /** Name */
+            name: string;
+            /**
+             * Not Duplicates
+             * @description Pairs that are marked as no duplicates
+             */
+            not_duplicates: number;
+            /** Photos */
+            photos: number;
+            /** Served */
+            served: boolean;
+            /**
+             * Verifies
+             * @description Whether duplicates are verified; else similarities alone decide
+             */
+            verifies: boolean;
+        };
+        /**
+         * CollectionMatch
+         * @description A photo of the collection, beside the one that was sent: that is A in `evidence` and `reason`, and this one is
+         *     B.
+         */
+        CollectionMatch: {
+            /**
+             * Added At
+             * @description Seconds since 1970, in UTC
+             */
+            added_at: number;
+            /**
+             * Decision
+             * @enum {string}
+             */
+            decision: "duplicate" | "not_duplicate" | "too_little_content";
+            /** @description As of /v1/duplicates */
+            evidence?: components["schemas"]["DuplicateEvidence"];
+            /** Group */
+            group: string;
+            /** Id */
+            id: string;
+            /** Is Duplicate */
+            is_duplicate: boolean;
+            /**
+             * Probability
+             * @description Of being duplicates; not there where the two weren't worth comparing
+             */
+            probability?: number;
+            /**
+             * Reason
+             * @description The decision's reason in words
+             */
+            reason?: string;
+            /**
+             * Similarity
+             * @description As of /v1/duplicates
+             */
+            similarity: number;
+            /** Tags */
+            tags: string[];
+            /**
+             * Verified
+             * @description Whether the two were compared more closely than by their embeddings
+             */
+            verified: boolean;
+        };
+        /** CollectionPhoto */
+        CollectionPhoto: {
+            /**
+             * Added At
+             * @description Seconds since 1970, in UTC
+             */
+            added_at: number;
+            /** @description With embedding=true only */
+            embedding?: components["schemas"]["Embedding"];
+            /** Group */
+            group: string;
+            /** Id */
+            id: string;
+            /** Tags */
+            tags: string[];
+        };
+        /** CollectionQueryResponse */
+        CollectionQueryResponse: {
+            /** Collection */
+            collection: string;
+            /**
+             * Is Duplicate
+             * @description Whether any of the photos is a duplicate of the one that was sent
+             */
+            is_duplicate: boolean;
+            /**
+             * Matches
+             * @description Duplicates first, the most similar first among these and others
+             */
+            matches: components["schemas"]["CollectionMatch"][];
+            model: components["schemas"]["ModelName"];
+        };
+        /** CollectionsResponse */
+        CollectionsResponse: {
+            /**
+             * Collections
+             * @description By name
+             */
+            collections: components["schemas"]["CollectionInfo"][];
         };
         /**
          * Data
@@ -439,6 +780,12 @@ export interface components {
             components: {
                 [key: string]: number;
             };
+            /**
+             * Frame
+             * @description Only of an animation: which of its pictures was used. `first`: the first frame. `default`: the picture for programs that show no animations, which need not be a frame (APNG, AVIF and HEIC)
+             * @default null
+             */
+            frame?: ("first" | "default") | null;
             /** @description The classifier; its manifest names the autoencoder, if there is one */
             model: components["schemas"]["ModelName"];
             /**
@@ -587,6 +934,18 @@ export interface components {
             /** @description With explain=true only */
             explanation?: components["schemas"]["Explanation"];
             /**
+             * Frame A
+             * @description Only of an animation: which of its pictures was used. `first`: the first frame. `default`: the picture for programs that show no animations, which need not be a frame (APNG, AVIF and HEIC)
+             * @enum {string}
+             */
+            frame_a?: "first" | "default";
+            /**
+             * Frame B
+             * @description Only of an animation: which of its pictures was used. `first`: the first frame. `default`: the picture for programs that show no animations, which need not be a frame (APNG, AVIF and HEIC)
+             * @enum {string}
+             */
+            frame_b?: "first" | "default";
+            /**
              * Is Duplicate
              * @description Whether `decision` is `duplicate`
              */
@@ -637,6 +996,12 @@ export interface components {
         EmbedResponse: {
             /** @description To be sent to /v1/duplicates in place of the image */
             embedding: components["schemas"]["Embedding"];
+            /**
+             * Frame
+             * @description Only of an animation: which of its pictures was used. `first`: the first frame. `default`: the picture for programs that show no animations, which need not be a frame (APNG, AVIF and HEIC)
+             * @enum {string}
+             */
+            frame?: "first" | "default";
             model: components["schemas"]["ModelName"];
         };
         /**
@@ -745,6 +1110,16 @@ export interface components {
                 [key: string]: components["schemas"]["SignalWeight"];
             };
         };
+        /** GroupsResponse */
+        GroupsResponse: {
+            /** Groups */
+            groups: components["schemas"]["PhotoGroup"][];
+            /**
+             * Next
+             * @description `after` of the next page; not there at the end
+             */
+            next?: number;
+        };
         /** Health */
         Health: {
             /**
@@ -752,6 +1127,19 @@ export interface components {
              * @enum {string}
              */
             status: "alive" | "ready";
+        };
+        /** IdsResponse */
+        IdsResponse: {
+            /**
+             * Ids
+             * @description In the order in which they were added
+             */
+            ids: string[];
+            /**
+             * Next
+             * @description `after` of the next page; not there at the end
+             */
+            next?: number;
         };
         /**
          * InputConfig
@@ -934,6 +1322,23 @@ export interface components {
             /** Models */
             models: components["schemas"]["ModelInfo"][];
         };
+        /** NotDuplicates */
+        NotDuplicates: {
+            /** A */
+            a: string;
+            /** B */
+            b: string;
+        };
+        /** NotDuplicatesResponse */
+        NotDuplicatesResponse: {
+            /**
+             * Next
+             * @description `after` of the next page; not there at the end
+             */
+            next?: number;
+            /** Pairs */
+            pairs: components["schemas"]["NotDuplicates"][];
+        };
         /**
          * Output
          * @description An output of the ONNX graph: what it means, what it is called, its shape (a string is a free dimension).
@@ -965,6 +1370,16 @@ export interface components {
             missed: number;
             /** Others */
             others: number;
+        };
+        /** PhotoGroup */
+        PhotoGroup: {
+            /** Group */
+            group: string;
+            /**
+             * Ids
+             * @description Each is a duplicate of every other; in the order in which they were added
+             */
+            ids: string[];
         };
         /**
          * Problem
@@ -1082,6 +1497,12 @@ export interface components {
         };
         /** SaliencyResponse */
         SaliencyResponse: {
+            /**
+             * Frame
+             * @description Only of an animation: which of its pictures was used. `first`: the first frame. `default`: the picture for programs that show no animations, which need not be a frame (APNG, AVIF and HEIC)
+             * @enum {string}
+             */
+            frame?: "first" | "default";
             /**
              * Height
              * @description Of the upright image and of the mask, in pixels
@@ -1460,6 +1881,1171 @@ export interface operations {
                 };
             };
             /** @description Too much is in flight (`overloaded`) */
+            503: {
+                headers: {
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The answer would come after the deadline (`deadline_exceeded`) */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    collections: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CollectionsResponse"];
+                };
+            };
+            /** @description The request is malformed (`malformed_request`) */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request needs a valid key (`unauthorized`) */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such collection (`unknown_collection`) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The collection can't be kept or read now (`store_unavailable`); Too much is in flight (`overloaded`) */
+            503: {
+                headers: {
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The answer would come after the deadline (`deadline_exceeded`) */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    collection: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A collection's name */
+                collection: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CollectionInfo"];
+                };
+            };
+            /** @description The request is malformed (`malformed_request`) */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request needs a valid key (`unauthorized`) */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such collection (`unknown_collection`) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The collection can't be kept or read now (`store_unavailable`); Too much is in flight (`overloaded`) */
+            503: {
+                headers: {
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The answer would come after the deadline (`deadline_exceeded`) */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_collection: {
+        parameters: {
+            query?: {
+                /** @description Name of the embedder; without it the default one */
+                model?: string;
+            };
+            header?: never;
+            path: {
+                /** @description A collection's name */
+                collection: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CollectionInfo"];
+                };
+            };
+            /** @description The request is malformed (`malformed_request`) */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request needs a valid key (`unauthorized`) */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such collection (`unknown_collection`); There is no such model (`unknown_model`) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The collection is of another model (`foreign_collection`) */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is over a limit (`too_large`) */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The collection can't be kept or read now (`store_unavailable`); Too much is in flight (`overloaded`) */
+            503: {
+                headers: {
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The answer would come after the deadline (`deadline_exceeded`) */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_collection: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A collection's name */
+                collection: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChangedResponse"];
+                };
+            };
+            /** @description The request is malformed (`malformed_request`) */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request needs a valid key (`unauthorized`) */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such collection (`unknown_collection`) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The collection can't be kept or read now (`store_unavailable`); Too much is in flight (`overloaded`) */
+            503: {
+                headers: {
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The answer would come after the deadline (`deadline_exceeded`) */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    add_photos: {
+        parameters: {
+            query?: {
+                /** @description Separated by commas */
+                tags?: string[];
+                /** @description Similarity from which on two images are duplicates: it alone decides then, nothing is verified */
+                threshold?: number;
+                /** @description Probability from which on a verified pair are duplicates; without it the tuned one */
+                min_probability?: number;
+                /** @description Add only those that are no duplicates, also of one another */
+                if_new?: boolean;
+            };
+            header?: never;
+            path: {
+                /** @description A collection's name */
+                collection: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "multipart/form-data": {
+                    images: Blob[];
+                };
+            };
+        };
+        responses: {
+            /** @description The answer */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AddBatchResponse"];
+                };
+            };
+            /** @description The request is malformed (`malformed_request`) */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request needs a valid key (`unauthorized`) */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such collection (`unknown_collection`) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The collection is of another model (`foreign_collection`) */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is over a limit (`too_large`) */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The collection can't be kept or read now (`store_unavailable`); Too much is in flight (`overloaded`) */
+            503: {
+                headers: {
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The answer would come after the deadline (`deadline_exceeded`) */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    collection_groups: {
+        parameters: {
+            query?: {
+                /** @description `next` of the page before */
+                after?: number;
+                /** @description How many to list */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description A collection's name */
+                collection: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GroupsResponse"];
+                };
+            };
+            /** @description The request is malformed (`malformed_request`) */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request needs a valid key (`unauthorized`) */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such collection (`unknown_collection`) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The collection can't be kept or read now (`store_unavailable`); Too much is in flight (`overloaded`) */
+            503: {
+                headers: {
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The answer would come after the deadline (`deadline_exceeded`) */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    not_duplicates: {
+        parameters: {
+            query?: {
+                /** @description `next` of the page before */
+                after?: number;
+                /** @description How many to list */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description A collection's name */
+                collection: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NotDuplicatesResponse"];
+                };
+            };
+            /** @description The request is malformed (`malformed_request`) */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request needs a valid key (`unauthorized`) */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such collection (`unknown_collection`) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The collection can't be kept or read now (`store_unavailable`); Too much is in flight (`overloaded`) */
+            503: {
+                headers: {
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The answer would come after the deadline (`deadline_exceeded`) */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    mark_not_duplicates: {
+        parameters: {
+            query: {
+                /** @description Id of a photo */
+                a: string;
+                /** @description Id of another */
+                b: string;
+            };
+            header?: never;
+            path: {
+                /** @description A collection's name */
+                collection: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChangedResponse"];
+                };
+            };
+            /** @description The request is malformed (`malformed_request`) */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request needs a valid key (`unauthorized`) */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such collection (`unknown_collection`); The collection has no such photo (`unknown_photo`) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The collection can't be kept or read now (`store_unavailable`); Too much is in flight (`overloaded`) */
+            503: {
+                headers: {
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The answer would come after the deadline (`deadline_exceeded`) */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    unmark_not_duplicates: {
+        parameters: {
+            query: {
+                /** @description Id of a photo */
+                a: string;
+                /** @description Id of another */
+                b: string;
+            };
+            header?: never;
+            path: {
+                /** @description A collection's name */
+                collection: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChangedResponse"];
+                };
+            };
+            /** @description The request is malformed (`malformed_request`) */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request needs a valid key (`unauthorized`) */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such collection (`unknown_collection`) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The collection can't be kept or read now (`store_unavailable`); Too much is in flight (`overloaded`) */
+            503: {
+                headers: {
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The answer would come after the deadline (`deadline_exceeded`) */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    collection_photos: {
+        parameters: {
+            query?: {
+                /** @description `next` of the page before */
+                after?: number;
+                /** @description How many to list */
+                limit?: number;
+                /** @description Separated by commas */
+                tags?: string[];
+            };
+            header?: never;
+            path: {
+                /** @description A collection's name */
+                collection: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IdsResponse"];
+                };
+            };
+            /** @description The request is malformed (`malformed_request`) */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request needs a valid key (`unauthorized`) */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such collection (`unknown_collection`) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The collection can't be kept or read now (`store_unavailable`); Too much is in flight (`overloaded`) */
+            503: {
+                headers: {
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The answer would come after the deadline (`deadline_exceeded`) */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    add_photo: {
+        parameters: {
+            query: {
+                /** @description Separated by commas */
+                tags?: string[];
+                /** @description Similarity from which on two images are duplicates: it alone decides then, nothing is verified */
+                threshold?: number;
+                /** @description Probability from which on a verified pair are duplicates; without it the tuned one */
+                min_probability?: number;
+                /** @description What the photo is known by; a photo that has this id is replaced */
+                id: string;
+                /** @description Add it only if it is no duplicate of one that is there */
+                if_new?: boolean;
+            };
+            header?: never;
+            path: {
+                /** @description A collection's name */
+                collection: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Embedding"];
+                "application/octet-stream": Blob;
+                "image/*": Blob;
+                "multipart/form-data": {
+                    embedding?: components["schemas"]["Embedding"];
+                    image?: Blob;
+                } & (unknown | unknown);
+            };
+        };
+        responses: {
+            /** @description The answer */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AddResponse"];
+                };
+            };
+            /** @description The request is malformed (`malformed_request`) */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request needs a valid key (`unauthorized`) */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such collection (`unknown_collection`) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The collection is of another model (`foreign_collection`) */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is over a limit (`too_large`) */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not an image format that is read (`unsupported_image`) */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The image can't be decoded (`undecodable_image`); The embedding is not one of this model (`foreign_embedding`) */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The collection can't be kept or read now (`store_unavailable`); Too much is in flight (`overloaded`) */
+            503: {
+                headers: {
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The answer would come after the deadline (`deadline_exceeded`) */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    collection_photo: {
+        parameters: {
+            query?: {
+                /** @description Whether to give the embedding, too */
+                embedding?: boolean;
+            };
+            header?: never;
+            path: {
+                /** @description A collection's name */
+                collection: string;
+                /** @description A photo's id, percent-encoded */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CollectionPhoto"];
+                };
+            };
+            /** @description The request is malformed (`malformed_request`) */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request needs a valid key (`unauthorized`) */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such collection (`unknown_collection`); The collection has no such photo (`unknown_photo`) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The collection can't be kept or read now (`store_unavailable`); Too much is in flight (`overloaded`) */
+            503: {
+                headers: {
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The answer would come after the deadline (`deadline_exceeded`) */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_photo: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A collection's name */
+                collection: string;
+                /** @description A photo's id, percent-encoded */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChangedResponse"];
+                };
+            };
+            /** @description The request is malformed (`malformed_request`) */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request needs a valid key (`unauthorized`) */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such collection (`unknown_collection`); The collection has no such photo (`unknown_photo`) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The collection can't be kept or read now (`store_unavailable`); Too much is in flight (`overloaded`) */
+            503: {
+                headers: {
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The answer would come after the deadline (`deadline_exceeded`) */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    query_collection: {
+        parameters: {
+            query?: {
+                /** @description Separated by commas */
+                tags?: string[];
+                /** @description Similarity from which on two images are duplicates: it alone decides then, nothing is verified */
+                threshold?: number;
+                /** @description Probability from which on a verified pair are duplicates; without it the tuned one */
+                min_probability?: number;
+                /** @description How many photos to list, duplicates first */
+                top_k?: number;
+                /** @description The photo's own id, if it has one: it isn't compared with itself */
+                id?: string;
+            };
+            header?: never;
+            path: {
+                /** @description A collection's name */
+                collection: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Embedding"];
+                "application/octet-stream": Blob;
+                "image/*": Blob;
+                "multipart/form-data": {
+                    embedding?: components["schemas"]["Embedding"];
+                    image?: Blob;
+                } & (unknown | unknown);
+            };
+        };
+        responses: {
+            /** @description The answer */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CollectionQueryResponse"];
+                };
+            };
+            /** @description The request is malformed (`malformed_request`) */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request needs a valid key (`unauthorized`) */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such collection (`unknown_collection`) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The collection is of another model (`foreign_collection`) */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is over a limit (`too_large`) */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not an image format that is read (`unsupported_image`) */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The image can't be decoded (`undecodable_image`); The embedding is not one of this model (`foreign_embedding`) */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The collection can't be kept or read now (`store_unavailable`); Too much is in flight (`overloaded`) */
             503: {
                 headers: {
                     "Retry-After"?: number;

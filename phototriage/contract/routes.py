@@ -4,24 +4,9 @@ OpenAPI document are made from it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
-
-from pydantic import BaseModel
-
-from phototriage.common.errors import (
-    DeadlineExceeded,
-    ForeignEmbedding,
-    MalformedRequest,
-    Overloaded,
-    PhototriageError,
-    TooLarge,
-    Unauthorized,
-    UndecodableImage,
-    UnknownLabel,
-    UnknownModel,
-    UnsupportedImage,
-)
+from phototriage.common.errors import ForeignEmbedding, MalformedRequest, Overloaded, Unauthorized, UnknownLabel
+from phototriage.contract.collection_routes import COLLECTION_OPERATIONS
+from phototriage.contract.operation import BATCH_ERRORS, IMAGE_ERRORS, Operation
 from phototriage.triage.comparison_schemas import DuplicatesQuery, DuplicatesResponse
 from phototriage.triage.schemas import (
     BatchResponse,
@@ -40,51 +25,10 @@ from phototriage.triage.schemas import (
     TriageResponse,
 )
 
-Errors = tuple[type[PhototriageError], ...]
-
-_IMAGE_ERRORS: Errors = (
-    MalformedRequest,
-    Unauthorized,
-    UnknownModel,
-    TooLarge,
-    UnsupportedImage,
-    UndecodableImage,
-    Overloaded,
-    DeadlineExceeded,
-)
-# An image of a batch that can't be read is told beside the others.
-_BATCH_ERRORS: Errors = (
-    MalformedRequest,
-    Unauthorized,
-    UnknownModel,
-    TooLarge,
-    UnknownLabel,
-    Overloaded,
-    DeadlineExceeded,
-)
-
-
-@dataclass(frozen=True)
-class Operation:
-    """One method of one path. `answers` has a schema by media type; `query` is a model of the parameters."""
-
-    method: Literal["GET", "POST"]
-    path: str
-    summary: str
-    answers: dict[str, type[BaseModel] | dict[str, Any]]
-    query: type[BaseModel] | None = None
-    takes: Literal["nothing", "image", "images", "pair"] = "nothing"
-    errors: Errors = field(default=())
-
-    @property
-    def identifier(self) -> str:
-        return self.path.removeprefix("/v1/").strip("/").removesuffix(".json").replace("/", "_")
-
-
 _BINARY = {"type": "string", "contentMediaType": "image/png"}
 _TEXT = {"type": "string"}
 
-OPERATIONS = (
+OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "POST",
         "/v1/classify",
@@ -92,7 +36,7 @@ OPERATIONS = (
         {"application/json": ClassifyResponse},
         ClassifyQuery,
         takes="image",
-        errors=_IMAGE_ERRORS,
+        errors=IMAGE_ERRORS,
     ),
     Operation(
         "POST",
@@ -101,7 +45,7 @@ OPERATIONS = (
         {"application/json": DifficultyResponse},
         DifficultyQuery,
         takes="image",
-        errors=(*_IMAGE_ERRORS, UnknownLabel),
+        errors=(*IMAGE_ERRORS, UnknownLabel),
     ),
     Operation(
         "POST",
@@ -110,7 +54,7 @@ OPERATIONS = (
         {"application/json": SaliencyResponse, "image/png": _BINARY},
         SaliencyQuery,
         takes="image",
-        errors=(*_IMAGE_ERRORS, UnknownLabel),
+        errors=(*IMAGE_ERRORS, UnknownLabel),
     ),
     Operation(
         "POST",
@@ -119,7 +63,7 @@ OPERATIONS = (
         {"application/json": EmbedResponse},
         ModelQuery,
         takes="image",
-        errors=_IMAGE_ERRORS,
+        errors=IMAGE_ERRORS,
     ),
     Operation(
         "POST",
@@ -128,7 +72,7 @@ OPERATIONS = (
         {"application/json": DuplicatesResponse, "image/png": _BINARY},
         DuplicatesQuery,
         takes="pair",
-        errors=(*_IMAGE_ERRORS, ForeignEmbedding),
+        errors=(*IMAGE_ERRORS, ForeignEmbedding),
     ),
     Operation(
         "POST",
@@ -137,7 +81,7 @@ OPERATIONS = (
         {"application/json": TriageResponse},
         TriageQuery,
         takes="image",
-        errors=(*_IMAGE_ERRORS, UnknownLabel),
+        errors=(*IMAGE_ERRORS, UnknownLabel),
     ),
     Operation(
         "POST",
@@ -146,7 +90,7 @@ OPERATIONS = (
         {"application/json": BatchResponse},
         TriageQuery,
         takes="images",
-        errors=_BATCH_ERRORS,
+        errors=BATCH_ERRORS,
     ),
     Operation(
         "GET",
@@ -162,6 +106,7 @@ OPERATIONS = (
         {"application/json": ReloadResponse},
         errors=(MalformedRequest, Unauthorized, Overloaded),
     ),
+    *COLLECTION_OPERATIONS,
     Operation("GET", "/livez", "Does the process answer?", {"application/json": Health}),
     Operation(
         "GET",

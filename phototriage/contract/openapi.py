@@ -7,12 +7,23 @@ from typing import Any
 from pydantic import BaseModel
 
 from phototriage import __doc__ as description
+from phototriage.collections.photos import ID, MOST_OF_AN_ID, NAME
+from phototriage.collections.schemas import (
+    AddBatchItem,
+    AddResponse,
+    CollectionMatch,
+    CollectionPhoto,
+    GroupsResponse,
+    IdsResponse,
+    NotDuplicatesResponse,
+)
 from phototriage.common.errors import (
     Overloaded,
     PhototriageError,
 )
-from phototriage.server.part_names import EMBEDDING_PARTS, IMAGE_PARTS, IMAGES_PART, PART
-from phototriage.server.routes import OPERATIONS, Errors, Operation
+from phototriage.contract.operation import Errors, Operation
+from phototriage.contract.parts import EMBEDDING_PART, EMBEDDING_PARTS, IMAGE_PARTS, IMAGES_PART, PART
+from phototriage.contract.routes import OPERATIONS
 from phototriage.triage.comparison_schemas import DuplicatesResponse
 from phototriage.triage.schemas import (
     BatchItem,
@@ -27,9 +38,24 @@ from phototriage.triage.schemas import (
 
 API_VERSION = "1"  # fields may be added to answers; what is renamed or removed makes a version 2
 
+# Whose answers leave out what would be null.
 _LEAVE_OUT = {
     answer.__name__
-    for answer in (BatchItem, ClassifyResponse, DuplicatesResponse, EmbedResponse, SaliencyResponse, TriageResponse)
+    for answer in (
+        AddBatchItem,
+        AddResponse,
+        BatchItem,
+        ClassifyResponse,
+        CollectionMatch,
+        CollectionPhoto,
+        DuplicatesResponse,
+        EmbedResponse,
+        GroupsResponse,
+        IdsResponse,
+        NotDuplicatesResponse,
+        SaliencyResponse,
+        TriageResponse,
+    )
 }
 
 
@@ -85,10 +111,13 @@ def _operation(operation: Operation) -> dict[str, Any]:
         "summary": operation.summary,
         "responses": {"200": {"description": "The answer", "content": content}, **_problems(operation.errors)},
     }
+    parameters = [_path_parameter(name) for name in operation.path_names]
     if operation.query is not None:
-        result["parameters"] = _parameters(operation.query)
+        parameters += _parameters(operation.query)
+    if parameters:
+        result["parameters"] = parameters
     if operation.takes != "nothing":
-        bodies = {"image": _image_body, "images": _images_body, "pair": _pair_body}
+        bodies = {"image": _image_body, "images": _images_body, "pair": _pair_body, "photo": _photo_body}
         result["requestBody"] = bodies[operation.takes]()
     return result
 
@@ -112,14 +141,28 @@ def _problems(errors: Errors) -> dict[str, Any]:
     return problems
 
 
+def _path_parameter(name: str) -> dict[str, Any]:
+    schema: dict[str, Any]
+    if name == "collection":
+        schema = {"type": "string", "pattern": f"^{NAME.pattern}$"}
+        return {"name": name, "in": "path", "required": True, "description": "A collection's name", "schema": schema}
+    schema = {"type": "string", "minLength": 1, "maxLength": MOST_OF_AN_ID, "pattern": ID}
+    text = "A photo's id, percent-encoded"
+    return {"name": name, "in": "path", "required": True, "description": text, "schema": schema}
+
+
 def _parameters(query: type[BaseModel]) -> list[dict[str, Any]]:
     parameters = []
-    for name, schema in query.model_json_schema()["properties"].items():
+    whole = query.model_json_schema()
+    required = whole.get("required", ())
+    for name, schema in whole["properties"].items():
         schema.pop("title", None)
         text = schema.pop("description", "")
         if "anyOf" in schema:  # optional: a query can leave a parameter out, but can't say null
             schema = next(each for each in schema["anyOf"] if each != {"type": "null"})
         parameter = {"name": name, "in": "query", "description": text, "schema": schema}
+        if name in required:
+            parameter["required"] = True
         if schema.get("type") == "array":
             schema["uniqueItems"] = True
             parameter |= {"style": "form", "explode": False}
@@ -141,6 +184,28 @@ def _image_body() -> dict[str, Any]:
             "multipart/form-data": {"schema": form, "encoding": {PART: {"contentType": "image/*"}}},
             "image/*": {"schema": {}},
             "application/octet-stream": {"schema": {}},
+        },
+    }
+
+
+def _photo_body() -> dict[str, Any]:
+    """An image or an embedding, as a part or as the body itself."""
+    embedding = {"$ref": "#/components/schemas/Embedding"}
+    image = {"type": "string", "contentMediaType": "application/octet-stream"}
+    form = {
+        "type": "object",
+        "properties": {PART: image, EMBEDDING_PART: embedding},
+        "oneOf": [{"required": [PART]}, {"required": [EMBEDDING_PART]}],
+        "additionalProperties": False,
+    }
+    encoding = {PART: {"contentType": "image/*"}, EMBEDDING_PART: {"contentType": "application/json"}}
+    return {
+        "required": True,
+        "content": {
+            "multipart/form-data": {"schema": form, "encoding": encoding},
+            "image/*": {"schema": {}},
+            "application/octet-stream": {"schema": {}},
+            "application/json": {"schema": embedding},
         },
     }
 

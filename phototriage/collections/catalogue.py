@@ -1,0 +1,138 @@
+"""The collections that one server keeps: each in a folder of its own, in the folder that the settings name."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from threading import RLock
+from time import time
+from typing import NamedTuple
+
+from phototriage.collections.collection import Collection
+from phototriage.collections.folder_store import DATABASE, FolderStore, hold, unavailable
+from phototriage.collections.photos import check_name
+from phototriage.collections.store import Description
+from phototriage.common.errors import ForeignCollection, StoreUnavailable, TooLarge, UnknownCollection
+from phototriage.index.folder import IndexedModel
+from phototriage.models.embedder import Embedder
+
+GONE = ".gone"  # suffix of a folder that is being deleted
+
+
+class Created(NamedTuple):
+    """is_new: whether there was none of that name."""
+
+    collection: Collection
+    is_new: bool
+
+
+class FolderCatalogue:
+    """One process at a time keeps a folder. A collection is opened when it is first asked for."""
+
+    def __init__(self, folder: Path, most: int) -> None:
+        """most: collections. Raises StoreUnavailable where the folder can't be written, or another process keeps it."""
+        self.folder, self._most = folder, most
+        self._lock = RLock()
+        self._open: dict[str, Collection] = {}
+        self._held = hold(folder)
+        for gone in folder.glob(f"*{GONE}"):  # by a process that was killed
+            shutil.rmtree(gone, ignore_errors=True)
+
+    def names(self) -> list[str]:
+        """In order."""
+        return sorted(path.parent.name for path in self.folder.glob(f"*/{DATABASE}") if path.parent.suffix != GONE)
+
+    def create(self, name: str, model: Embedder) -> Created:
+        """A new collection of the embedder's photos, or the one that is there. Raises MalformedRequest for a name that
+        can't be one, ForeignCollection where the one that is there is of another model, TooLarge, StoreUnavailable."""
+        check_name(name)
+        with self._lock:
+            if name in self.names():
+                found = self.get(name)
+                check_model(found, model)
+                return Created(found, False)
+            if len(self.names()) >= self._most:
+                raise TooLarge(
+                    f"There are {self._most} collections, which is the limit. Delete one, or have "
+                    "PHOTOTRIAGE_MAX_COLLECTIONS raised."
+                )
+            description = Description(name=name, model=IndexedModel.of(model.manifest), created_at=time())
+            self._open[name] = Collection(FolderStore(self.folder / name, description))
+            return Created(self._open[name], True)
+
+    def get(self, name: str) -> Collection:
+        """Raises UnknownCollection, StoreUnavailable."""
+        with self._lock:
+            found = self._open.get(name)
+            if found is None:
+                if name not in self.names():
+                    raise UnknownCollection(
+                        f"There is no collection {name[:80]!r}. GET /v1/collections lists those that there are; PUT "
+                        f"/v1/collections/NAME makes one."
+                    )
+                found = self._open[name] = Collection(FolderStore(self.folder / name))
+            return found
+
+    def descriptions(self) -> list[Description]:
+        """Of those that can be opened."""
+        found = []
+        for name in self.names():
+            with suppress(StoreUnavailable, UnknownCollection):
+                found.append(self.get(name).store.description)
+        return found
+
+    def delete(self, name: str) -> None:
+        """With all its photos. Raises UnknownCollection, StoreUnavailable."""
+        with self._lock:
+            if name not in self.names():
+                raise UnknownCollection(f"There is no collection {name[:80]!r}, so there is nothing to delete.")
+            opened = self._open.pop(name, None)
+            if opened is not None:
+                opened.store.close()
+            gone = self.folder / (name + GONE)
+            try:
+                (self.folder / name).rename(gone)
+                shutil.rmtree(gone)
+            except OSError as error:
+                raise unavailable(self.folder, error) from error
+
+    def close(self) -> None:
+        with self._lock:
+            for collection in self._open.values():
+                collection.store.close()
+            self._open.clear()
+            self._held.close()
+
+
+def check_model(collection: Collection, model: Embedder) -> None:
+    """Raises ForeignCollection unless the embedder's embeddings are those of the collection."""
+    of, manifest = collection.store.description.model, model.manifest
+    if not is_of(of, model):
+        raise ForeignCollection(
+            f"The collection {collection.name!r} is of {of.name!r}, version {of.version}, and {manifest.name!r}, "
+            f"version {manifest.version}, was to answer; embeddings of two versions can't be compared. Serve that "
+            "version, or make a new collection and add the photos to it."
+        )
+
+
+def is_of(of: IndexedModel, model: Embedder) -> bool:
+    """Whether an embedder's embeddings are those of a collection's model."""
+    manifest = model.manifest
+    same = of.version == manifest.version or of.version in manifest.same_embeddings_as
+    return same and of.parts == tuple(manifest.embedding_parts)
+
+
+def embedder_of(collection: Collection, embedders: list[Embedder]) -> Embedder:
+    """Of those that are loaded the one whose embeddings are those of the collection, whatever it is called now. Raises
+    ForeignCollection."""
+    of = collection.store.description.model
+    fitting = [model for model in embedders if is_of(of, model)]
+    if not fitting:
+        served = ", ".join(f"{each.name!r}, version {each.manifest.version}" for each in embedders) or "none"
+        raise ForeignCollection(
+            f"The collection {collection.name!r} is of {of.name!r}, version {of.version}, which isn't served "
+            f"({served}). Put that version's folder beside the others, or make a new collection and add the photos to "
+            "it."
+        )
+    return max(fitting, key=lambda model: (model.manifest.version == of.version, model.name == of.name))

@@ -1,0 +1,284 @@
+"""The database of a collection that one process keeps in a folder: SQLite, which is Python's own.
+
+What was committed is there after the process was killed, and after a power cut. What was deleted is overwritten.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from threading import RLock
+from time import time
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phototriage.collections.photos import KeptPhoto, NewPhoto
+from phototriage.collections.store import Description, Page
+from phototriage.common.errors import StoreUnavailable
+
+Indices = NDArray[np.int64]
+
+FORMAT = 1
+_PAGE = 8192  # bytes: a photo's vector and signature fit into one
+_PHOTOS = "SELECT row, id, group_row, tags, added_at, vector, signature FROM photos JOIN contents USING (row) WHERE "
+_GROUPS = """
+SELECT group_row, id FROM photos WHERE group_row IN (
+    SELECT group_row FROM photos WHERE group_row > ? GROUP BY group_row HAVING count(*) > 1 ORDER BY group_row LIMIT ?
+) ORDER BY group_row, row
+"""
+_COUNTS = """
+SELECT (SELECT count(*) FROM photos),
+    (SELECT count(*) FROM (SELECT 1 FROM photos GROUP BY group_row HAVING count(*) > 1)),
+    (SELECT count(*) FROM not_duplicates)
+"""
+_SCHEMA = """
+CREATE TABLE facts (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE photos (
+    row INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, group_row INTEGER NOT NULL, tags TEXT NOT NULL,
+    added_at REAL NOT NULL
+);
+CREATE INDEX photos_of_groups ON photos (group_row, row);
+CREATE TABLE contents (row INTEGER PRIMARY KEY, vector BLOB NOT NULL, signature BLOB);
+CREATE TABLE tags (tag TEXT NOT NULL, row INTEGER NOT NULL, PRIMARY KEY (tag, row)) WITHOUT ROWID;
+CREATE TABLE not_duplicates (number INTEGER PRIMARY KEY, low TEXT NOT NULL, high TEXT NOT NULL, UNIQUE (low, high));
+CREATE INDEX not_duplicates_high ON not_duplicates (high);
+"""
+
+
+class Database:
+    """Threads share two connections, one that writes and one that reads what was committed. Methods raise
+    StoreUnavailable where the disk is full or the file is damaged."""
+
+    def __init__(self, path: Path, description: Description | None = None) -> None:
+        """`description`: of a new collection; without it, `path` is there already."""
+        self.path = path
+        is_new = not path.exists()
+        if is_new and description is None:
+            raise StoreUnavailable(f"The collection in {path.parent.name!r} has no database. Restore it from a backup.")
+        self._writes, self._reads = RLock(), RLock()
+        with _told(path):
+            self._writer = self._connect()
+            if description is not None and not self._has_tables():
+                self._create(description)
+            self._reader = self._connect()
+            self._reader.execute("PRAGMA query_only = ON")
+            found = self._fact("format")
+            if found != FORMAT:
+                raise StoreUnavailable(
+                    f"The collection in {path.parent.name!r} is of format {found}, and {FORMAT} is read. Take the "
+                    "version of phototriage that wrote it."
+                )
+            self.description = Description.model_validate_json(self._fact("description"))
+
+    def _connect(self) -> sqlite3.Connection:
+        # Threads are kept apart here; SQLite is built to bear it.
+        connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=5)
+        for setting in (f"page_size = {_PAGE}", "journal_mode = WAL", "synchronous = FULL", "secure_delete = ON"):
+            connection.execute(f"PRAGMA {setting}").fetchall()
+        return connection
+
+    def _has_tables(self) -> bool:
+        return bool(self._writer.execute("SELECT count(*) FROM sqlite_master WHERE name = 'facts'").fetchone()[0])
+
+    def _create(self, description: Description) -> None:
+        facts = {"format": FORMAT, "description": description.model_dump_json(), "complete": 0}
+        self._writer.executescript(f"BEGIN; {_SCHEMA}")
+        self._writer.executemany("INSERT INTO facts VALUES (?, ?)", facts.items())
+        self._writer.execute("COMMIT")
+
+    def close(self) -> None:
+        with self._writes, self._reads:
+            self._reader.close()
+            self._writer.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._writes, _told(self.path):
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._writer
+                self._writer.execute("COMMIT")
+            except BaseException:
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
+                raise
+
+    def _rows(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        with self._reads, _told(self.path):
+            return self._reader.execute(query, values).fetchall()
+
+    def _fact(self, name: str) -> Any:
+        (value,) = self._writer.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        return value
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the vectors' file was closed after the last change."""
+        return bool(self._rows("SELECT value FROM facts WHERE name = 'complete'")[0][0])
+
+    def set_complete(self, complete: bool) -> None:
+        with self._transaction() as writer:
+            writer.execute("UPDATE facts SET value = ? WHERE name = 'complete'", (int(complete),))
+
+    def living(self) -> Indices:
+        """The numbers of all rows, ascending."""
+        return np.array([row for (row,) in self._rows("SELECT row FROM photos ORDER BY row")], np.int64)
+
+    def vectors(self) -> Iterator[tuple[int, bytes]]:
+        """All rows, ascending, with their vectors. To be read to its end before anything else is done."""
+        with self._reads, _told(self.path):
+            yield from self._reader.execute("SELECT row, vector FROM contents ORDER BY row")
+
+    def rows_with(self, tags: Sequence[str]) -> Indices:
+        """The rows of the photos that have all tags, ascending."""
+        queries = " INTERSECT ".join(["SELECT row FROM tags WHERE tag = ?"] * len(tags))
+        return np.array([row for (row,) in self._rows(f"{queries} ORDER BY row", tags)], np.int64)
+
+    def photos(self, where: str, values: Sequence[Any], most: int = -1) -> list[KeptPhoto]:
+        """Those of which a condition is true, by row; `most` of them, unless that is −1."""
+        return [
+            KeptPhoto(
+                id=name,
+                vector=np.frombuffer(vector, "<f4").astype(np.float32),
+                signature=signature,
+                tags=tuple(json.loads(tags)),
+                row=row,
+                group=group,
+                added_at=added_at,
+            )
+            for row, name, group, tags, added_at, vector, signature in self._rows(
+                f"{_PHOTOS}{where} ORDER BY row LIMIT ?", [*values, most]
+            )
+        ]
+
+    def row_of(self, name: str) -> int | None:
+        """The row of the photo of that id."""
+        found = self._rows("SELECT row FROM photos WHERE id = ?", (name,))
+        return int(found[0][0]) if found else None
+
+    @property
+    def last_row(self) -> int:
+        """The highest number that a row ever had; −1 where there was none."""
+        found = self._rows("SELECT seq FROM sqlite_sequence WHERE name = 'photos'")
+        return int(found[0][0]) if found else -1
+
+    def insert(self, photo: NewPhoto, row: int, group: int) -> KeptPhoto:
+        """Add a photo as a row of that number; one that has its id is replaced."""
+        kept = KeptPhoto(**vars(photo), row=row, group=group, added_at=time())
+        with self._transaction() as writer:
+            _insert(writer, kept)
+        return kept
+
+    def load(self, photos: Sequence[KeptPhoto]) -> None:
+        """Add many in one transaction, as they are. Those that have their ids are replaced."""
+        with self._transaction() as writer:
+            for photo in photos:
+                _insert(writer, photo)
+
+    def set_tags(self, name: str, tags: Sequence[str]) -> None:
+        with self._transaction() as writer:
+            found = writer.execute("SELECT row FROM photos WHERE id = ?", (name,)).fetchone()
+            if found is not None:
+                writer.execute("DELETE FROM tags WHERE row = ?", found)
+                _write_tags(writer, found[0], tags)
+
+    def delete(self, name: str) -> None:
+        """With all that was remembered of its id."""
+        with self._transaction() as writer:
+            for (row,) in writer.execute("SELECT row FROM photos WHERE id = ?", (name,)).fetchall():
+                _remove_row(writer, row)
+            writer.execute("DELETE FROM not_duplicates WHERE low = ? OR high = ?", (name, name))
+
+    def forget_log(self) -> None:
+        """Bring the log of changes into the database, and empty it: it has what was there before a deletion."""
+        with self._writes, self._reads, _told(self.path):
+            self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def members(self, group: int, most: int) -> list[int]:
+        query = "SELECT row FROM photos WHERE group_row = ? ORDER BY row LIMIT ?"
+        return [row for (row,) in self._rows(query, (group, most))]
+
+    def mark(self, a: str, b: str, leaves: int | None) -> bool:
+        with self._transaction() as writer:
+            pair = tuple(sorted((a, b)))
+            new = writer.execute("INSERT OR IGNORE INTO not_duplicates (low, high) VALUES (?, ?)", pair).rowcount
+            if leaves is not None:
+                writer.execute("UPDATE photos SET group_row = row WHERE row = ?", (leaves,))
+        return bool(new)
+
+    def unmark(self, a: str, b: str) -> bool:
+        with self._transaction() as writer:
+            pair = tuple(sorted((a, b)))
+            gone = writer.execute("DELETE FROM not_duplicates WHERE low = ? AND high = ?", pair).rowcount
+        return bool(gone)
+
+    def marked(self, name: str) -> set[str]:
+        query = "SELECT high FROM not_duplicates WHERE low = ? UNION SELECT low FROM not_duplicates WHERE high = ?"
+        return {other for (other,) in self._rows(query, (name, name))}
+
+    def list_photos(self, after: int, most: int, tags: Sequence[str]) -> Page:
+        has_tags = " AND row IN (SELECT row FROM tags WHERE tag = ?)" * len(tags)
+        query = " ".join(["SELECT row, id FROM photos WHERE row > ?", has_tags, "ORDER BY row LIMIT ?"])
+        return _page(self._rows(query, (after, *tags, most + 1)), most)
+
+    def list_groups(self, after: int, most: int) -> Page:
+        names: dict[int, list[str]] = {}
+        for group, name in self._rows(_GROUPS, (after, most + 1)):
+            names.setdefault(group, []).append(name)
+        return _page([(group, str(group), *of_group) for group, of_group in names.items()], most)
+
+    def list_marked(self, after: int, most: int) -> Page:
+        query = "SELECT number, low, high FROM not_duplicates WHERE number > ? ORDER BY number LIMIT ?"
+        return _page(self._rows(query, (after, most + 1)), most)
+
+    def counts(self) -> tuple[int, int, int]:
+        """How many photos, groups of two or more, and marked pairs there are."""
+        ((photos, groups, marked),) = self._rows(_COUNTS)
+        return photos, groups, marked
+
+
+def _insert(writer: sqlite3.Connection, photo: KeptPhoto) -> None:
+    for (old,) in writer.execute("SELECT row FROM photos WHERE id = ?", (photo.id,)).fetchall():
+        _remove_row(writer, old)
+    values = (photo.row, photo.id, photo.group, "", photo.added_at)
+    writer.execute("INSERT INTO photos (row, id, group_row, tags, added_at) VALUES (?, ?, ?, ?, ?)", values)
+    contents = (photo.row, photo.vector.astype("<f4").tobytes(), photo.signature)
+    writer.execute("INSERT INTO contents VALUES (?, ?, ?)", contents)
+    _write_tags(writer, photo.row, photo.tags)
+
+
+def _remove_row(writer: sqlite3.Connection, row: int) -> None:
+    for query in (
+        "DELETE FROM photos WHERE row = ?",
+        "DELETE FROM contents WHERE row = ?",
+        "DELETE FROM tags WHERE row = ?",
+    ):
+        writer.execute(query, (row,))
+
+
+def _write_tags(writer: sqlite3.Connection, row: int, tags: Sequence[str]) -> None:
+    writer.execute("UPDATE photos SET tags = ? WHERE row = ?", (json.dumps(list(tags)), row))
+    writer.executemany("INSERT INTO tags VALUES (?, ?)", [(tag, row) for tag in tags])
+
+
+def _page(rows: list[tuple[Any, ...]], most: int) -> Page:
+    """Of rows, each with its place first, at most `most`; one more says that there is a next page."""
+    shown = rows[:most]
+    return Page([tuple(row[1:]) for row in shown], shown[-1][0] if len(rows) > most else None)
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """What SQLite can't do, as an error of ours."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise StoreUnavailable(
+            f"The collection {path.parent.name!r} can't be kept or read now ({error}). See to the disk, or try again "
+            "later."
+        ) from error

@@ -1,0 +1,303 @@
+"""A collection that one process keeps in a folder: a database, its vectors in a file beside it, and a graph of them."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from threading import RLock
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phototriage.collections.database import Database
+from phototriage.collections.graph_keeper import EXACT_ROWS, STEP, GraphKeeper
+from phototriage.collections.photos import KeptPhoto, NewPhoto, Vector
+from phototriage.collections.store import Counts, Description, Found, Page, Rows
+from phototriage.collections.vector_file import BLOCK, VectorFile
+from phototriage.common.atomic_writes import PART
+from phototriage.common.errors import StoreUnavailable, TooLarge
+from phototriage.index.search import (
+    CandidateGraph,
+    NeighbourRows,
+    Queries,
+    SearchCriteria,
+    search,
+)
+from phototriage.index.verified_rows import NEIGHBOURS, nominated
+
+DATABASE, VECTORS, HELD = "collection.db", "vectors", "lock"
+
+
+class FolderStore:
+    """A `Store`. The vectors' file and the graph are copies of what the database holds, and are made anew from it
+    after the process was killed."""
+
+    def __init__(
+        self, folder: Path, description: Description | None = None, *, exact: int = EXACT_ROWS, step: int = STEP
+    ) -> None:
+        """`description`: of a new one. exact: rows from which on there is a graph; step: rows that it grows by. Raises
+        StoreUnavailable, also where another process keeps it."""
+        self.folder = folder
+        self._lock = RLock()  # of changes
+        self._held = hold(folder)
+        self._vectors: VectorFile | None = None
+        try:
+            self._database = Database(folder / DATABASE, description)
+            self.description = self._database.description
+            model = self.description.model
+            (folder / (VECTORS + PART)).unlink(missing_ok=True)
+            if not self._database.is_complete:
+                VectorFile.rewrite(folder / VECTORS, model.dimension, self._database.vectors())
+            self._database.set_complete(False)
+            self._vectors = VectorFile(folder / VECTORS, model.dimension, self._database.living())
+            self._changes = 0  # since it was opened, and seen by whoever looks now
+            self._next_row = max(self._database.last_row + 1, len(self._vectors))
+            self._keeper = GraphKeeper(folder, model.parts, self._vectors, exact, step)
+        except OSError as error:
+            self._held.close()
+            raise unavailable(folder, error) from error
+        except BaseException:
+            self._held.close()
+            raise
+
+    @property
+    def vectors(self) -> VectorFile:
+        if self._vectors is None:
+            raise StoreUnavailable(f"The collection {self.folder.name!r} was closed. Ask again later.")
+        return self._vectors
+
+    def close(self) -> None:
+        with self._lock:
+            if self._vectors is None:
+                return
+            self._keeper.stop()
+            self._vectors.sync()
+            self._database.set_complete(True)
+            self._database.close()
+            self._vectors.close()
+            self._vectors = None
+            self._held.close()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until the graph has caught up; False if that took longer."""
+        return self._keeper.wait(seconds)
+
+    @property
+    def graph_rows(self) -> int:
+        """How many rows are in the graph."""
+        return self._keeper.rows
+
+    def rebuild(self) -> None:
+        """Have the graph made anew in the background."""
+        self._keeper.rebuild()
+
+    def find(self, vector: Vector, count: int, own: str | None, tags: Sequence[str]) -> Found:
+        changes, vectors, model = self._changes, self.vectors, self.description.model
+        rows = len(vectors)
+        if not vectors.living:
+            return Found(changes, NeighbourRows(np.empty(0, np.int64), np.empty(0)), np.empty(0, np.int64))
+        own_row = None if own is None else self._database.row_of(own)
+        queries = Queries(vector[np.newaxis], np.array([rows]), np.array([-1 if own_row is None else own_row]))
+        if tags:
+            return self._find_among(self._database.rows_with(tags), queries, count, changes)
+        graph = self._keeper.view()
+        criteria = SearchCriteria(max(count, NEIGHBOURS))
+        (nearest,) = search(vectors, queries, criteria, model.layout_rescoring, graph)
+        return Found(changes, nearest, self._nominees(vectors, queries, nearest, graph))
+
+    def _find_among(self, rows: Rows, queries: Queries, count: int, changes: int) -> Found:
+        """An exact search, of these rows alone."""
+        vectors = self.vectors
+        rows = rows[vectors.visible(rows, np.full(len(rows), queries.limits[0]))]
+        rows = rows[rows != queries.own_rows[0]]
+        some = _SomeRows(vectors, rows)
+        among = Queries(queries.vectors, np.array([len(rows)]), np.array([-1]))
+        if not len(rows):
+            return Found(changes, NeighbourRows(rows, np.empty(0)), rows)
+        rescoring = self.description.model.layout_rescoring
+        (nearest,) = search(some, among, SearchCriteria(max(count, NEIGHBOURS)), rescoring)
+        nominees = self._nominees(some, among, nearest, None)
+        return Found(changes, NeighbourRows(rows[nearest.rows], nearest.similarity), rows[nominees])
+
+    def _nominees(
+        self,
+        vectors: VectorFile | _SomeRows,
+        queries: Queries,
+        nearest: NeighbourRows,
+        graph: CandidateGraph | None,
+    ) -> Rows:
+        model = self.description.model
+        with_layout = model.layout_rescoring is not None
+        (nominees,) = nominated(vectors, queries, [nearest], model.threshold, with_layout, graph)
+        return nominees
+
+    def photos(self, rows: Sequence[int]) -> list[KeptPhoto]:
+        if not rows:
+            return []
+        return self._database.photos(f"row IN ({', '.join('?' * len(rows))})", list(rows))
+
+    def photo(self, name: str) -> KeptPhoto | None:
+        return next(iter(self._database.photos("id = ?", [name])), None)
+
+    def insert(self, photo: NewPhoto, group: int | None, changes: int, most: int) -> KeptPhoto | None:
+        with self._lock:
+            if self._changes != changes:
+                return None
+            replaced = self._database.row_of(photo.id)
+            if replaced is None and self.vectors.living >= most:
+                raise TooLarge(
+                    f"The collection {self.description.name!r} has {self.vectors.living} photos, and the limit is "
+                    f"{most}. Delete some, or have PHOTOTRIAGE_MAX_COLLECTION_PHOTOS raised."
+                )
+            row, self._next_row = self._next_row, self._next_row + 1
+            if replaced is not None:
+                self._keeper.forget(replaced)
+            # The vector first: whoever has seen this change is to see the photo, too.
+            self._write(row, photo.vector)
+            try:
+                kept = self._database.insert(photo, row, row if group is None else group)
+            except BaseException:
+                self._erase(row)
+                raise
+            if replaced is not None:
+                self._erase(replaced)
+            self._changes += 1
+        self._keeper.grow()
+        return kept
+
+    def load(self, photos: Sequence[tuple[KeptPhoto, str | None]], groups: dict[str, int]) -> None:
+        """Add many photos at once, compared with nothing; rows and groups are given here. Of those of one id the last
+        counts. Beside each the name of its group: `groups` remembers which row founded that, from one call to the
+        next."""
+        placed = []
+        with self._lock:
+            for photo, group in {photo.id: (photo, group) for photo, group in photos}.values():
+                row, self._next_row = self._next_row, self._next_row + 1
+                founder = row if group is None else groups.setdefault(group, row)
+                placed.append(replace(photo, row=row, group=founder))
+            earlier = (self._database.row_of(photo.id) for photo in placed)
+            replaced = [row for row in earlier if row is not None]
+            for row in replaced:
+                self._keeper.forget(row)
+            for photo in placed:
+                self._write(photo.row, photo.vector)
+            try:
+                self._database.load(placed)
+            except BaseException:
+                for photo in placed:
+                    self._erase(photo.row)
+                raise
+            self._changes += 1
+            for row in replaced:
+                self._erase(row)
+        self._keeper.grow()
+
+    def photos_after(self, row: int, most: int) -> list[KeptPhoto]:
+        """Behind a row, by row."""
+        return self._database.photos("row > ?", [row], most)
+
+    def set_tags(self, name: str, tags: Sequence[str]) -> None:
+        self._database.set_tags(name, tags)
+
+    def delete(self, name: str) -> bool:
+        with self._lock:
+            row = self._database.row_of(name)
+            if row is None:
+                return False
+            # The graph's file first: were the process killed in between, it would still have what the others haven't.
+            self._keeper.forget(row)
+            self._database.delete(name)
+            self._erase(row)
+            self._changes += 1
+        return True
+
+    def _write(self, row: int, vector: Vector) -> None:
+        try:
+            self.vectors.write(row, vector)
+        except OSError as error:
+            raise unavailable(self.folder, error) from error
+
+    def _erase(self, row: int) -> None:
+        """A row that the database has no longer."""
+        try:
+            self.vectors.erase(row)
+        except OSError as error:
+            raise unavailable(self.folder, error) from error
+        self._database.forget_log()
+
+    def members(self, group: int, most: int) -> list[int]:
+        return self._database.members(group, most)
+
+    def mark(self, a: str, b: str, leaves: int | None) -> bool:
+        with self._lock:
+            is_new = self._database.mark(a, b, leaves)
+            self._changes += 1
+        return is_new
+
+    def unmark(self, a: str, b: str) -> bool:
+        with self._lock:
+            was_known = self._database.unmark(a, b)
+            self._changes += 1
+        return was_known
+
+    def marked(self, name: str) -> set[str]:
+        return self._database.marked(name)
+
+    def list_photos(self, after: int, most: int, tags: Sequence[str]) -> Page:
+        return self._database.list_photos(after, most, tags)
+
+    def list_groups(self, after: int, most: int) -> Page:
+        return self._database.list_groups(after, most)
+
+    def list_marked(self, after: int, most: int) -> Page:
+        return self._database.list_marked(after, most)
+
+    def counts(self) -> Counts:
+        size = sum(path.stat().st_blocks * 512 for path in self.folder.rglob("*") if path.is_file())
+        return Counts(*self._database.counts(), bytes=size)
+
+
+class _SomeRows:
+    """Some of the rows, numbered anew, to be searched."""
+
+    def __init__(self, vectors: VectorFile, rows: Rows) -> None:
+        self._vectors, self._rows = vectors, rows
+
+    def gather(self, rows: Rows) -> NDArray[np.float32]:
+        return self._vectors.gather(self._rows[rows])
+
+    def blocks(self, start: int, stop: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        for low in range(start, stop, BLOCK):
+            yield low, self._vectors.gather(self._rows[low : min(low + BLOCK, stop)])
+
+    def visible(self, rows: Rows, limits: Rows) -> NDArray[np.bool_]:
+        """All are, but for those that have died since."""
+        return self._vectors.visible(self._rows[rows], np.full(len(rows), len(self._vectors)))
+
+
+def hold(folder: Path) -> IO[str]:
+    """Hold the folder until the file is closed or the process ends. Raises StoreUnavailable."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / HELD).open("a+", encoding="ascii")
+    except OSError as error:
+        raise unavailable(folder, error) from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.close()
+        raise StoreUnavailable(
+            f"The collection {folder.name!r} is kept by another process. Stop that, run one process "
+            "(PHOTOTRIAGE_WORKERS=1), or keep collections in PostgreSQL."
+        ) from error
+    return file
+
+
+def unavailable(folder: Path, error: OSError) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"The collection {folder.name!r} can't be kept or read now ({error.strerror}). See to the disk, or try again "
+        "later."
+    )

@@ -1,0 +1,118 @@
+"""What a collection needs of whatever keeps its photos: the small interface between the two."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from phototriage.collections.photos import KeptPhoto, NewPhoto, Vector
+from phototriage.index.folder import IndexedModel
+from phototriage.index.search import NeighbourRows
+
+Rows = NDArray[np.int64]
+
+
+class Description(BaseModel):
+    """Of a collection. model: the embedder that its photos were embedded by; created_at: seconds since 1970."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    model: IndexedModel
+    created_at: float
+
+
+class Found(NamedTuple):
+    """What a store finds for an embedding. changes: how often the store had changed before; nearest: the most similar
+    rows; nominees: rows that are worth verifying, ascending int64 (n,)."""
+
+    changes: int
+    nearest: NeighbourRows
+    nominees: Rows
+
+
+class Counts(NamedTuple):
+    """bytes: on disk."""
+
+    photos: int
+    groups: int
+    not_duplicates: int
+    bytes: int
+
+
+class Page(NamedTuple):
+    """Some of many, and from where to go on: None at the end."""
+
+    items: list[tuple[str, ...]]
+    after: int | None
+
+
+class Store(Protocol):
+    """The photos of one collection. Any number of threads may use it.
+
+    What was acknowledged is there after the process was killed at any moment. A change that a look didn't see makes
+    what was concluded from it void: `insert` says so. Raises StoreUnavailable where it can't be reached, or is full.
+    """
+
+    description: Description
+
+    def find(self, vector: Vector, count: int, own: str | None, tags: Sequence[str]) -> Found:
+        """The `count` nearest rows to `vector` (D,), among those that have all tags, and those worth verifying; the
+        photo `own` is not compared."""
+        ...
+
+    def photos(self, rows: Sequence[int]) -> list[KeptPhoto]:
+        """Of these rows, those that are still there, in any order."""
+        ...
+
+    def photo(self, name: str) -> KeptPhoto | None:
+        """The photo of that id."""
+        ...
+
+    def insert(self, photo: NewPhoto, group: int | None, changes: int, most: int) -> KeptPhoto | None:
+        """Add a photo to a group, or to one of its own; one that has its id is replaced. None, and nothing is done, if
+        the store has changed since it had changed `changes` times. Raises TooLarge where it has `most` photos."""
+        ...
+
+    def set_tags(self, name: str, tags: Sequence[str]) -> None: ...
+
+    def delete(self, name: str) -> bool:
+        """Leave nothing of a photo. False if there was none."""
+        ...
+
+    def members(self, group: int, most: int) -> list[int]:
+        """Rows of a group, ascending."""
+        ...
+
+    def mark(self, a: str, b: str, leaves: int | None) -> bool:
+        """Remember that two ids are no duplicates; the row `leaves` founds a group of its own. False if it was
+        known."""
+        ...
+
+    def unmark(self, a: str, b: str) -> bool:
+        """Forget it. False if there was nothing to forget."""
+        ...
+
+    def marked(self, name: str) -> set[str]:
+        """The ids that are no duplicates of this one."""
+        ...
+
+    def list_photos(self, after: int, most: int, tags: Sequence[str]) -> Page:
+        """(id,) of the photos behind row `after` that have all tags, by row."""
+        ...
+
+    def list_groups(self, after: int, most: int) -> Page:
+        """(group, id, id, …) of groups of two or more photos behind group `after`."""
+        ...
+
+    def list_marked(self, after: int, most: int) -> Page:
+        """(id, id) of pairs that are no duplicates."""
+        ...
+
+    def counts(self) -> Counts: ...
+
+    def close(self) -> None: ...
