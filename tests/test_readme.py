@@ -24,7 +24,13 @@ ROOT = Path(__file__).parents[1]
 README = "README.md"
 OWN_PHOTOS, KUBERNETES = "docs/tutorials/your_own_photos.md", "docs/tutorials/kubernetes.md"
 SCORED = "docs/tutorials/score_a_folder.md"
-PAGES = [README, "docs/tutorials/first_call.md", "docs/how_to/every_route.md", SCORED]
+PAGES = [
+    README,
+    "docs/tutorials/first_call.md",
+    "docs/how_to/every_route.md",
+    "docs/how_to/collections.md",
+    SCORED,
+]
 DEV = ROOT / ".venv-dev"
 START_SECONDS = 60
 ANY = "…"
@@ -63,13 +69,14 @@ STEPS = [step for page in PAGES for step in steps(page)]
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[int]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """`make serve` on a free port, with the environment of the checks in place of .venv."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = int(free.getsockname()[1])
     command = ["make", "serve", f"PORT={port}", "HOST=127.0.0.1", f"SERVING={DEV}", f"BENTOML={DEV}/readme"]
-    process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
+    environment = os.environ | {"PHOTOTRIAGE_COLLECTIONS": str(tmp_path_factory.mktemp("collections"))}
+    process = subprocess.Popen(command, cwd=ROOT, start_new_session=True, env=environment)
     try:
         wait_until_ready(port, process)
         yield port
