@@ -38,9 +38,10 @@ docs: $(DEV)/installed
 
 check-full: check soak kills check-kubernetes check-ray
 
-# phototriage score, killed ten times at random moments.
+# phototriage score, killed ten times at random moments, and a server that keeps a collection, killed twenty times.
 kills: $(DEV)/installed
 	$(DEV)/bin/python -m tests.score_kills
+	$(DEV)/bin/python -m tests.collection_kills
 
 # The manifests rendered, and held to schemas and policies. Needs kubectl; the alerts' cases need Prometheus's promtool.
 check-kubernetes: $(KUBERNETES)/installed

@@ -30,12 +30,13 @@ class Created(NamedTuple):
 class FolderCatalogue:
     """One process at a time keeps a folder. A collection is opened when it is first asked for."""
 
-    def __init__(self, folder: Path, most: int) -> None:
-        """most: collections. Raises StoreUnavailable where the folder can't be written, or another process keeps it."""
+    def __init__(self, folder: Path, most: int, patience: float = 0) -> None:
+        """most: collections; patience: seconds to wait for a process that is about to end. Raises StoreUnavailable
+        where the folder can't be written, or another process keeps it."""
         self.folder, self._most = folder, most
         self._lock = RLock()
         self._open: dict[str, Collection] = {}
-        self._held = hold(folder)
+        self._held = hold(folder, patience)
         for gone in folder.glob(f"*{GONE}"):  # by a process that was killed
             shutil.rmtree(gone, ignore_errors=True)
 

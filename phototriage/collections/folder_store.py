@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from threading import RLock
+from time import monotonic, sleep
 from typing import IO
 
 import numpy as np
@@ -28,6 +29,7 @@ from phototriage.index.search import (
 )
 from phototriage.index.verified_rows import NEIGHBOURS, nominated
 
+LET_GO = 0.1  # seconds between attempts to hold a folder
 DATABASE, VECTORS, HELD = "collection.db", "vectors", "lock"
 
 
@@ -278,22 +280,28 @@ class _SomeRows:
         return self._vectors.visible(self._rows[rows], np.full(len(rows), len(self._vectors)))
 
 
-def hold(folder: Path) -> IO[str]:
-    """Hold the folder until the file is closed or the process ends. Raises StoreUnavailable."""
+def hold(folder: Path, seconds: float = 0) -> IO[str]:
+    """Hold the folder until the file is closed or the process ends; wait so long for another process to let go of it.
+    Raises StoreUnavailable."""
+    end = monotonic() + seconds
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / HELD).open("a+", encoding="ascii")
     except OSError as error:
         raise unavailable(folder, error) from error
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        file.close()
-        raise StoreUnavailable(
-            f"The collection {folder.name!r} is kept by another process. Stop that, run one process "
-            "(PHOTOTRIAGE_WORKERS=1), or keep collections in PostgreSQL."
-        ) from error
-    return file
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return file
+        except OSError as error:
+            if monotonic() < end:
+                sleep(LET_GO)
+                continue
+            file.close()
+            raise StoreUnavailable(
+                f"{folder.name!r} is kept by another process. Stop that one, or name another folder; several servers "
+                "can't share one."
+            ) from error
 
 
 def unavailable(folder: Path, error: OSError) -> StoreUnavailable:

@@ -17,6 +17,7 @@ from phototriage.server.work_queue import WorkQueue
 from phototriage.settings import Settings
 from phototriage.triage.schemas import ReloadResponse, TakenUp
 
+PATIENCE = 5.0  # seconds for an earlier server to let go of its collections
 STUCK_DEADLINES = 3  # work that has taken so many deadlines is taken for stuck
 
 
@@ -31,7 +32,7 @@ class Serving:
         self.cache = AnswerCache(settings.answer_cache_bytes) if settings.answer_cache_bytes else None
         self.catalogue: FolderCatalogue | None = None
         if settings.collections is not None:
-            self.catalogue = FolderCatalogue(settings.collections, settings.max_collections)
+            self.catalogue = FolderCatalogue(settings.collections, settings.max_collections, PATIENCE)
         self._retired: list[Embedder] = []
         self._reloading = self._reload_requested = False
         _publish_models(models)

@@ -201,7 +201,7 @@ for place, vector in enumerate(vectors(400, seed)):
 
 
 def test_what_was_acknowledged_is_there_after_kill_9(tmp_path: Path) -> None:
-    """At random moments, graph and deletions included. tests/collection_kills.py kills a server so."""
+    """At random moments, graph and deletions included. python -m tests.collection_kills kills a server so."""
     folder, rng = tmp_path / "photos", random.Random(0)
     new_store(folder, exact=EXACT, step=STEP).close()
     wanted: set[str] = set()

@@ -15,6 +15,7 @@ import pytest
 
 from phototriage.common.errors import StoreUnavailable
 from phototriage.models.model_set import load_models
+from phototriage.server import serving
 from phototriage.server.http_api import HttpApi
 from phototriage.settings import Settings
 from tests.asgi_client import AsgiClient
@@ -185,11 +186,14 @@ def test_limits_and_wrong_requests_are_said(client: AsgiClient) -> None:
     assert (wrong.status_code, wrong.headers["allow"]) == (405, "PUT, GET, DELETE, HEAD")
 
 
-def test_it_is_kept_over_a_restart_and_by_one_server(models: Path, tmp_path: Path) -> None:
+def test_it_is_kept_over_a_restart_and_by_one_server(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = started(models, tmp_path)
     client = AsgiClient(first)
     client.request("PUT", BASE)
     add(client, PHOTOS[0], "a")
+    monkeypatch.setattr(serving, "PATIENCE", 0.2)
     with pytest.raises(StoreUnavailable, match="another process"):
         started(models, tmp_path)
     first.stop()
