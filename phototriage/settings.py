@@ -136,11 +136,6 @@ class Settings(BaseSettings):
         return self
 
     @property
-    def images_of_a_request(self) -> int:
-        """How many images a whole request weighs as: as many bytes as so many may come in."""
-        return math.ceil(self.max_request_bytes / self.max_image_bytes)
-
-    @property
     def threads_of_a_run(self) -> int:
         return max(1, self.threads // (self.model_runs or 1))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -23,31 +23,32 @@ from phototriage.server.deadline import Deadline
 from phototriage.server.form import File
 from phototriage.server.query import JSON, read_query, refuse_query
 from phototriage.server.serving import Serving
-from phototriage.server.uploads import read_images, read_photo
-from phototriage.settings import Settings
 from phototriage.triage import embedding
 from phototriage.triage.comparison import Side, Thresholds, decode_embedding, embedded_image
 from phototriage.triage.embedding import EmbeddedImage
 from phototriage.triage.problems import problem_of
 from phototriage.triage.schemas import ModelName
 
-T = TypeVar("T")
-Read = Callable[[Request, Settings], Awaitable[T]]
+T = TypeVar("T", covariant=True)
 
 
-class Receive(Protocol):
-    """Reads what a request brings, within its deadline and with so many other images at most."""
+class Receive(Protocol[T]):
+    """Reads what a request brings, within its deadline."""
 
-    async def __call__(
-        self, request: Request, serving: Serving, read: Read[T], deadline: Deadline, images: int
-    ) -> T: ...
+    async def __call__(self, request: Request, serving: Serving, deadline: Deadline) -> T: ...
 
 
 class CollectionsApi:
-    """admitted: gives what serves a request that may be served. receive: reads its body."""
+    """admitted: gives what serves a request that may be served."""
 
-    def __init__(self, admitted: Callable[[Request], Serving], receive: Receive) -> None:
-        self._admitted, self._receive = admitted, receive
+    def __init__(
+        self,
+        admitted: Callable[[Request], Serving],
+        receive_photo: Receive[Side],
+        receive_images: Receive[list[File]],
+    ) -> None:
+        self._admitted = admitted
+        self._receive_photo, self._receive_images = receive_photo, receive_images
 
     async def collections(self, request: Request) -> Response:
         serving = self._admitted(request)
@@ -156,7 +157,7 @@ class CollectionsApi:
         query = read_query(request, schemas.CollectionQuery)
         serving = self._admitted(request)
         deadline = Deadline(serving.settings.deadline_seconds)
-        side = await self._receive(request, serving, read_photo, deadline, 1)
+        side = await self._receive_photo(request, serving, deadline)
 
         def work() -> Response:
             collection, model = opened(serving, request)
@@ -172,7 +173,7 @@ class CollectionsApi:
         query = read_query(request, schemas.AddQuery)
         serving = self._admitted(request)
         deadline = Deadline(serving.settings.deadline_seconds)
-        side = await self._receive(request, serving, read_photo, deadline, 1)
+        side = await self._receive_photo(request, serving, deadline)
 
         def work() -> Response:
             collection, model = opened(serving, request)
@@ -185,7 +186,7 @@ class CollectionsApi:
         query = read_query(request, schemas.AddBatchQuery)
         serving = self._admitted(request)
         deadline = Deadline(serving.settings.deadline_seconds)
-        files = await self._receive(request, serving, read_images, deadline, serving.settings.images_of_a_request)
+        files = await self._receive_images(request, serving, deadline)
         collection, model = await serving.queue.run(lambda: opened(serving, request), deadline.on_loop)
         works = [partial(self._add_file, serving, collection, model, file, query, deadline) for file in files]
         outcomes = await serving.queue.run_each(works, deadline.on_loop)

@@ -11,6 +11,7 @@ from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
 
 from phototriage.common.errors import MalformedRequest, TooLarge
+from phototriage.contract.parts import ADDRESSES, NOT_FETCHED
 from phototriage.server import disposition
 
 MAX_PART_HEADERS = 16
@@ -18,11 +19,6 @@ MAX_FILE_NAME = 255  # characters of a file's name in an answer
 MAX_PART_HEADER_BYTES = 4096
 MIN_VIEW_BYTES = 16_384  # fewer bytes are copied
 
-ADDRESSES = ("url", "uri", "link", "image_url", "imageurl", "image-url", "image_uri")  # parts that some services have
-NOT_FETCHED = (
-    "Addresses of images are not fetched, since anyone could have the server call what only the server can reach: "
-    "download the image, and send its bytes"
-)
 
 # The parser logs each malformed request as a warning, with bytes that the client sent.
 logging.getLogger("python_multipart").setLevel(logging.ERROR)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+import math
+from collections.abc import Callable, Mapping
 from functools import partial
-from time import perf_counter
 from typing import TypeVar
 
 from pydantic import BaseModel
@@ -16,7 +15,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from phototriage.common import metrics
-from phototriage.common.errors import DeadlineExceeded, Overloaded
+from phototriage.common.errors import Overloaded
 from phototriage.contract import openapi
 from phototriage.contract.operation import Method
 from phototriage.contract.routes import OPERATIONS
@@ -24,14 +23,17 @@ from phototriage.models.model_set import Models
 from phototriage.server import drift
 from phototriage.server.batch_items import answer_item, numbered
 from phototriage.server.collections_api import CollectionsApi
+from phototriage.server.connections import Connection
 from phototriage.server.deadline import Deadline
+from phototriage.server.form import File
 from phototriage.server.query import JSON, PNG, prefers_png, read_query, refuse_query
-from phototriage.server.router import READ_AT, Handler, Route, Router
+from phototriage.server.receiving import MAX_UPLOADS, Uploads
+from phototriage.server.router import Handler, Route, Router
 from phototriage.server.serving import Serving
-from phototriage.server.uploads import read_image, read_images, read_pair
+from phototriage.server.uploads import read_image, read_images, read_pair, read_photo
 from phototriage.settings import Settings
 from phototriage.triage import comparison, pipeline, responses
-from phototriage.triage.comparison import Thresholds
+from phototriage.triage.comparison import Side, Thresholds
 from phototriage.triage.comparison_schemas import DuplicatesQuery
 from phototriage.triage.pipeline import PipelineOutputs, Plan, TriageRequest
 from phototriage.triage.schemas import (
@@ -48,7 +50,6 @@ from phototriage.triage.schemas import (
 T = TypeVar("T")
 Finish = Callable[[Plan, PipelineOutputs], Response]
 
-MAX_UPLOADS = 64  # each may hold as many bytes as an image may have
 PUBLISH_SECONDS = 0.5
 
 
@@ -57,11 +58,11 @@ class HttpApi:
 
     def __init__(self) -> None:
         self._serving: Serving | None = None
-        self._uploads = 0
+        self._uploads = Uploads(self._publish_soon)
         self._then: Callable[[], None] = lambda: None
         self._document = json.dumps(openapi.document()).encode()
         # A handler has its operation's identifier as its name, so that no path is written twice.
-        self._collections = CollectionsApi(self._admitted, self._receive)
+        self._collections = CollectionsApi(self._admitted, self._receive_photo, self._receive_images)
         handlers: dict[str, dict[Method, Handler]] = {}
         for each in OPERATIONS:
             place = self if hasattr(self, each.identifier) else self._collections
@@ -78,7 +79,7 @@ class HttpApi:
 
     def start(self, settings: Settings, models: Models) -> None:
         """Raises KeyFileError, StoreUnavailable."""
-        self._serving = Serving(settings, models)
+        self._serving = Serving(settings, models, lambda: Connection.draining)
         self._router.configure(settings)
 
     def after_reload(self, then: Callable[[], None]) -> None:
@@ -103,12 +104,12 @@ class HttpApi:
         if self._publishing is not None:
             self._publishing.cancel()  # where a scrape came first: else each would leave a timer of its own behind
             self._publishing = None
-        metrics.UPLOADS.set(self._uploads)
+        metrics.UPLOADS.set(self._uploads.images)
         if self._serving is not None:
             queue = self._serving.queue
             metrics.CAPACITY.set(queue.capacity)
             metrics.QUEUE_DEPTH.set(queue.depth)
-            if queue.depth or self._uploads:
+            if queue.depth or self._uploads.images:
                 self._publish_soon()
 
     async def classify(self, request: Request) -> Response:
@@ -169,7 +170,7 @@ class HttpApi:
         settings = serving.settings
         plan = pipeline.make_plan(serving.models, TriageRequest(**dict(read_query(request, TriageQuery))))
         deadline = Deadline(settings.deadline_seconds)
-        files = await self._receive(request, serving, read_images, deadline, settings.images_of_a_request)
+        files = await self._receive_images(request, serving, deadline)
         works = [partial(answer_item, plan, file, settings.image_limits, deadline.at) for file in files]
         outcomes = await serving.queue.run_each(works, deadline.on_loop)
         results = [
@@ -184,7 +185,7 @@ class HttpApi:
         serving = self._admitted(request)
         models, limits = serving.models, serving.settings.image_limits
         deadline = Deadline(serving.settings.deadline_seconds)
-        sides = await self._receive(request, serving, read_pair, deadline, 2)
+        sides = await self._uploads.receive(request, serving.settings, read_pair, deadline, 2)
 
         def work() -> Response:
             if as_png:
@@ -252,34 +253,21 @@ class HttpApi:
         models, limits = serving.models, serving.settings.image_limits
         plan = pipeline.make_plan(models, triage_request)
         deadline = Deadline(serving.settings.deadline_seconds)
-        image = await self._receive(request, serving, read_image, deadline, 1)
+        image = await self._uploads.receive(request, serving.settings, read_image, deadline, 1)
 
         def work() -> Response:
             return finish(plan, pipeline.run_models(plan, image, limits, deadline.at, serving.queue.aside))
 
         return await self._work(request, serving, models, [image], work, deadline)
 
-    async def _receive(
-        self,
-        request: Request,
-        serving: Serving,
-        read: Callable[[Request, Settings], Awaitable[T]],
-        deadline: Deadline,
-        images: int,
-    ) -> T:
-        """Read up to so many images on the event loop."""
-        try:
-            with self._upload(min(images, MAX_UPLOADS)), metrics.timed("read"):
-                self._publish_soon()
-                async with asyncio.timeout_at(deadline.on_loop):
-                    received = await read(request, serving.settings)
-                request.scope[READ_AT] = perf_counter()
-                return received
-        except TimeoutError:
-            metrics.CUT.labels("slow_body").inc()
-            raise DeadlineExceeded(
-                f"The body took longer than {deadline.seconds:g} s to come in. Send a smaller file."
-            ) from None
+    async def _receive_photo(self, request: Request, serving: Serving, deadline: Deadline) -> Side:
+        return await self._uploads.receive(request, serving.settings, read_photo, deadline, 1)
+
+    async def _receive_images(self, request: Request, serving: Serving, deadline: Deadline) -> list[File]:
+        """They weigh as many images as may have as many bytes."""
+        settings = serving.settings
+        weight = math.ceil(settings.max_request_bytes / settings.max_image_bytes)
+        return await self._uploads.receive(request, settings, read_images, deadline, min(weight, MAX_UPLOADS))
 
     async def _work(
         self,
@@ -303,17 +291,6 @@ class HttpApi:
         answer = await serving.queue.run(work, deadline.on_loop)
         cache.keep(key, answer)
         return answer
-
-    @contextmanager
-    def _upload(self, images: int) -> Iterator[None]:
-        """Bound the memory that bodies take which are still coming in."""
-        if self._uploads + images > MAX_UPLOADS:
-            raise Overloaded(f"{self._uploads} images are coming in, and {MAX_UPLOADS} may. Try again later.")
-        self._uploads += images
-        try:
-            yield
-        finally:
-            self._uploads -= images
 
 
 def scope_query(request: Request) -> bytes:

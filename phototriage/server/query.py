@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
 from phototriage.common.errors import MalformedRequest
-from phototriage.server.form import ADDRESSES, NOT_FETCHED
+from phototriage.contract.parts import ADDRESSES, NOT_FETCHED
 
 Query = TypeVar("Query", bound=BaseModel)
 

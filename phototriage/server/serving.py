@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from phototriage.collections.catalogue import FolderCatalogue, is_of
 from phototriage.common import metrics
@@ -11,7 +12,6 @@ from phototriage.models.embedder import Embedder
 from phototriage.models.model_set import Models
 from phototriage.server.access import Access
 from phototriage.server.answer_cache import AnswerCache
-from phototriage.server.connections import Connection
 from phototriage.server.model_changes import read_again
 from phototriage.server.work_queue import WorkQueue
 from phototriage.settings import Settings
@@ -24,7 +24,8 @@ STUCK_DEADLINES = 3  # work that has taken so many deadlines is taken for stuck
 class Serving:
     """The state of a ready server. Raises KeyFileError, StoreUnavailable."""
 
-    def __init__(self, settings: Settings, models: Models) -> None:
+    def __init__(self, settings: Settings, models: Models, is_draining: Callable[[], bool]) -> None:
+        self._is_draining = is_draining
         self.settings = settings
         self.models = models
         self.queue = WorkQueue(settings.threads)
@@ -40,7 +41,7 @@ class Serving:
 
     def check_ready(self) -> None:
         """Raise Overloaded, which says why, if the server can't take requests."""
-        if Connection.draining:
+        if self._is_draining():
             raise Overloaded("The server is stopping. Ask another one.")
         limit = STUCK_DEADLINES * self.settings.deadline_seconds
         if self.queue.busy_seconds > limit:

@@ -11,8 +11,8 @@ from python_multipart.multipart import parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
 from phototriage.common.errors import MalformedRequest, PhototriageError, TooLarge
-from phototriage.contract.parts import EMBEDDING_PART, EMBEDDING_PARTS, IMAGE_PARTS, IMAGES_PART, PART
-from phototriage.server.form import NOT_FETCHED, Body, Field, File, Form, FormSchema
+from phototriage.contract.parts import EMBEDDING_PART, EMBEDDING_PARTS, IMAGE_PARTS, IMAGES_PART, NOT_FETCHED, PART
+from phototriage.server.form import Body, Field, File, Form, FormSchema
 from phototriage.settings import Settings
 from phototriage.triage.comparison import Side
 from phototriage.triage.embedding import MAX_BYTES

@@ -25,7 +25,8 @@ from bentoml._internal.configuration.containers import BentoMLContainer
 
 from phototriage.cli import command as cli
 from phototriage.server.connections import DRAIN_SECONDS, LINGER_SECONDS
-from phototriage.server.http_api import MAX_UPLOADS, HttpApi
+from phototriage.server.http_api import HttpApi
+from phototriage.server.receiving import MAX_UPLOADS
 from phototriage.server.serving import STUCK_DEADLINES
 from phototriage.server.work_queue import WAITING_PER_THREAD
 from phototriage.settings import PREFIX, Settings, read_settings

@@ -382,7 +382,7 @@ def test_a_pipe_in_a_tar_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["folder", "remote", ".tar", ".tgz"])
 def test_what_is_passed_over_is_counted_once(folder: Path, tmp_path: Path, kind: str) -> None:
-    for name in ("c.heic", "a/d.HEIC", "a/README"):
+    for name in ("c.cr3", "a/d.CR3", "a/README"):
         (folder / name).write_bytes(b"")
     where: object = {"folder": folder, "remote": f"file://{folder}"}.get(kind, tmp_path / f"photos{kind}")
     if kind.startswith("."):
@@ -392,7 +392,7 @@ def test_what_is_passed_over_is_counted_once(folder: Path, tmp_path: Path, kind:
     source.count()
     for _ in range(2):
         assert len(list(source.items())) == len(NAMES)
-    files = {".heic": 2, ".txt": 1, "without a suffix": 1}
+    files = {".cr3": 2, ".txt": 1, "without a suffix": 1}
     files["without a suffix"] += kind != "folder"  # elsewhere nothing tells what a link leads to
     assert source.passed_over.suffixes == files
     assert source.passed_over.linked_folders == (kind == "folder")

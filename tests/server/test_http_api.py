@@ -17,7 +17,7 @@ from PIL import Image
 from starlette.types import Message
 
 from phototriage.models.model_set import Models, load_models
-from phototriage.server import http_api
+from phototriage.server import receiving
 from phototriage.server.http_api import HttpApi
 from phototriage.settings import Settings
 from phototriage.triage import pipeline, responses
@@ -452,13 +452,13 @@ def test_a_client_that_goes_away_is_counted_and_not_logged(
 
 
 def test_uploads_are_bounded(settings: Settings, models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_api, "MAX_UPLOADS", 1)
+    monkeypatch.setattr(receiving, "MAX_UPLOADS", 1)
     client = AsgiClient(slow_api(settings, models))
     assert post(client, "/v1/classify").status_code == 200
     response = pair(client, image_a=RED, image_b=RED)  # two images at once
     assert "coming in" in assert_problem(response, 503, "overloaded")["detail"]
     assert response.headers["retry-after"] == "1"
-    monkeypatch.setattr(http_api, "MAX_UPLOADS", 0)
+    monkeypatch.setattr(receiving, "MAX_UPLOADS", 0)
     assert_problem(post(client, "/v1/classify"), 503, "overloaded")
 
 

@@ -315,7 +315,7 @@ def test_scrapes_under_load_leave_one_timer(settings: Settings, models: Models) 
     api.start(settings, models)
 
     async def main() -> int:
-        api._uploads = 1  # so that each publication asks for the next
+        api._uploads.images = 1  # so that each publication asks for the next
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=api), base_url="http://test") as client:
             for _ in range(5):
                 assert (await client.get("/metrics")).status_code == 200
