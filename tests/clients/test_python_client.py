@@ -202,7 +202,7 @@ def test_one_connection_serves_many_calls(server: Server) -> None:
     with Client(server.address, api_key=KEY) as client:
         for _ in range(5):
             client.classify(RED)
-        (connection,) = client._http._transport._pool.connections  # type: ignore[attr-defined]
+        (connection,) = client._sender._http._transport._pool.connections  # type: ignore[attr-defined]
         assert "Request Count: 5" in repr(connection)
 
 

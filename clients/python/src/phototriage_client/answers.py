@@ -24,23 +24,25 @@ UsedFrame = Annotated[
 Point = tuple[float, float]  # (row, column)
 
 
-class _Answer(BaseModel):
+class Answer(BaseModel):
+    """What all answers have in common."""
+
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-class ModelName(_Answer):
+class ModelName(Answer):
     """Which model answered. A changed file, label or threshold makes a new version."""
 
     name: str
     version: str
 
 
-class LabelProbability(_Answer):
+class LabelProbability(Answer):
     label: str
     probability: float
 
 
-class ClassifyResponse(_Answer):
+class ClassifyResponse(Answer):
     model: ModelName
     label: str = Field(description="The most probable label")
     confidence: float = Field(description="Its probability")
@@ -48,7 +50,7 @@ class ClassifyResponse(_Answer):
     frame: UsedFrame = None
 
 
-class DifficultyReason(_Answer):
+class DifficultyReason(Answer):
     """Why an image is hard."""
 
     kind: Literal["ambiguous", "unusual", "low_quality", "likely_mislabelled"]
@@ -57,7 +59,7 @@ class DifficultyReason(_Answer):
     percentile: float = Field(description="Of the kind, 0 to 100, among held-out images")
 
 
-class DifficultyResponse(_Answer):
+class DifficultyResponse(Answer):
     model: ModelName
     score: float = Field(
         description="Probability, 0 to 1, that the answer can't be trusted, or without `p_error` that a reference "
@@ -73,7 +75,7 @@ class DifficultyResponse(_Answer):
     frame: UsedFrame = None
 
 
-class SaliencyPatch(_Answer):
+class SaliencyPatch(Answer):
     """A part that FeatOut removes, in pixels of the upright image."""
 
     row: float
@@ -82,7 +84,7 @@ class SaliencyPatch(_Answer):
     intensity: float = Field(description="Of the smoothed map at the centre, over its maximum")
 
 
-class SaliencySummary(_Answer):
+class SaliencySummary(Answer):
     """How the smoothed gradient is spread over the model's input; all from 0 to 1."""
 
     entropy: float = Field(description="Of the map as a distribution, over that of an even one")
@@ -90,7 +92,7 @@ class SaliencySummary(_Answer):
     top_tenth_share: float = Field(description="What the strongest tenth of the pixels holds")
 
 
-class _Mask(_Answer):
+class _Mask(Answer):
     mask_png: str = Field(description="8-bit grey PNG in base64", json_schema_extra={"contentEncoding": "base64"})
     width: int = Field(description="Of the upright image and of the mask, in pixels")
     height: int = Field(description="Of the upright image and of the mask, in pixels")
@@ -113,13 +115,13 @@ class SaliencyResponse(_Mask):
     frame: UsedFrame = None
 
 
-class EmbedResponse(_Answer):
+class EmbedResponse(Answer):
     model: ModelName
     embedding: Embedding = Field(description="To be kept, and sent to `duplicates` in place of the image")
     frame: UsedFrame = None
 
 
-class TriageResponse(_Answer):
+class TriageResponse(Answer):
     """The parts that were asked for, from one decode."""
 
     classify: ClassifyResponse | None = None
@@ -132,7 +134,7 @@ class SaliencyMask(_Mask):
     """What in one image the embeddings' cosine hangs on."""
 
 
-class Explanation(_Answer):
+class Explanation(Answer):
     picture_png: str | None = Field(
         description="Both images side by side, with matched points and the parts that they have in common, as PNG in "
         "base64; None where an embedding without a signature was sent",
@@ -147,7 +149,7 @@ class Explanation(_Answer):
         return None if self.picture_png is None else base64.b64decode(self.picture_png)
 
 
-class DuplicateEvidence(_Answer):
+class DuplicateEvidence(Answer):
     """What laying image A over image B showed. Places are (row, column) in pixels of the upright image."""
 
     words: str = Field(description="What was done to A to make B, such as `mirrored, resized to 52%`")
@@ -170,7 +172,7 @@ class DuplicateEvidence(_Answer):
     brightness: float = Field(description="What is added to them, of 255")
 
 
-class DuplicatesResponse(_Answer):
+class DuplicatesResponse(Answer):
     model: ModelName
     is_duplicate: bool = Field(description="Whether `decision` is `duplicate`")
     decision: PairDecision = Field(
@@ -196,7 +198,7 @@ class DuplicatesResponse(_Answer):
     explanation: Explanation | None = Field(default=None, description="With explain=True only")
 
 
-class ModelsResponse(_Answer):
+class ModelsResponse(Answer):
     models: list[ModelInfo]
 
     def default(self, kind: str) -> ModelInfo:
@@ -209,7 +211,7 @@ class ModelsResponse(_Answer):
         )
 
 
-class TakenUp(_Answer):
+class TakenUp(Answer):
     """A model that is served from now on."""
 
     name: str
@@ -217,25 +219,25 @@ class TakenUp(_Answer):
     replaced: str | None = Field(description="The version that it takes the place of; None for a new model")
 
 
-class Refused(_Answer):
+class Refused(Answer):
     """A model folder that isn't served; if it has an older version, that one is."""
 
     name: str | None = Field(description="None where the models don't fit together, and all old ones stay")
     detail: str
 
 
-class ReloadResponse(_Answer):
+class ReloadResponse(Answer):
     taken_up: list[TakenUp]
     removed: list[str] = Field(description="Models whose folder is gone")
     refused: list[Refused]
     models: list[ModelName] = Field(description="All that are served now")
 
 
-class Health(_Answer):
+class Health(Answer):
     status: Literal["alive", "ready"]
 
 
-class ProblemDetails(_Answer):
+class ProblemDetails(Answer):
     """RFC 9457. `code` is stable, `detail` names the value, the limit and the remedy."""
 
     type: str = "about:blank"
@@ -245,7 +247,7 @@ class ProblemDetails(_Answer):
     detail: str
 
 
-class BatchItem(_Answer):
+class BatchItem(Answer):
     """An image's answers, or why there are none."""
 
     index: int = Field(description="Place among the images sent, from 0 on")
@@ -257,5 +259,5 @@ class BatchItem(_Answer):
     error: ProblemDetails | None = Field(default=None, description="In place of all parts")
 
 
-class BatchResponse(_Answer):
+class BatchResponse(Answer):
     results: list[BatchItem] = Field(description="In the order of the images sent")

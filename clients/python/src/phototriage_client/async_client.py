@@ -13,14 +13,16 @@ from typing import Self, TypeAlias, TypeVar
 
 import httpx
 
-from phototriage_client import answers, bulk, calls, connection
+from phototriage_client import answers, calls, collection_calls, connection
 from phototriage_client.answers import Method, Part
+from phototriage_client.async_collection import AsyncCollection
+from phototriage_client.async_sender import AsyncSender
 from phototriage_client.bulk import Item
 from phototriage_client.calls import Call, TriageOptions
-from phototriage_client.embedding import Embedding
-from phototriage_client.picture import ImageSource, Picture, is_at_hand, read_picture
-from phototriage_client.replies import error_of, error_of_failure
-from phototriage_client.retry import ONCE, PATIENT, USUAL, Attempts, Retry
+from phototriage_client.collection_answers import CollectionsResponse
+from phototriage_client.picture import ImageSource, Picture
+from phototriage_client.retry import ONCE, PATIENT, USUAL, Retry
+from phototriage_client.side import SideSource, read_picture_aside, read_side_aside
 
 T = TypeVar("T")
 
@@ -46,10 +48,8 @@ class AsyncClient:
     ) -> None:
         """As of `Client`."""
         options = connection.options(url, api_key, timeout)
-        self._http = httpx.AsyncClient(**options, verify=verify, transport=transport)
-        self._timeout, self._retry, self._bulk_retry = timeout, retry, bulk_retry
-        self._clock, self._sleep, self._random = clock, sleep, random
-        self._closed = False
+        http = httpx.AsyncClient(**options, verify=verify, transport=transport)
+        self._sender = AsyncSender(http, timeout, retry, bulk_retry, clock, sleep, random)
 
     async def __aenter__(self) -> Self:
         return self
@@ -61,29 +61,28 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Close the connections; what waits for another attempt gives up after its pause."""
-        self._closed = True
-        await self._http.aclose()
+        await self._sender.close()
 
     async def classify(
         self, image: ImageSource, *, model: str | None = None, top_k: int | None = None
     ) -> answers.ClassifyResponse:
         """What is in this photo?"""
-        return await self._ask(calls.classify(await _picture(image), model, top_k))
+        return await self._sender.ask(calls.classify(await read_picture_aside(image), model, top_k))
 
     async def difficulty(
         self, image: ImageSource, *, model: str | None = None, label: str | None = None
     ) -> answers.DifficultyResponse:
         """How hard is it, and why? `label` is what the caller takes it for."""
-        return await self._ask(calls.difficulty(await _picture(image), model, label))
+        return await self._sender.ask(calls.difficulty(await read_picture_aside(image), model, label))
 
     async def embed(self, image: ImageSource, *, model: str | None = None) -> answers.EmbedResponse:
         """What is it to be known by?"""
-        return await self._ask(calls.embed(await _picture(image), model))
+        return await self._sender.ask(calls.embed(await read_picture_aside(image), model))
 
     async def duplicates(
         self,
-        a: ImageSource | Embedding,
-        b: ImageSource | Embedding,
+        a: SideSource,
+        b: SideSource,
         *,
         model: str | None = None,
         threshold: float | None = None,
@@ -95,13 +94,13 @@ class AsyncClient:
         The server lays one over the other, and they are duplicates from a probability of `min_probability` on, or the
         tuned one. With a `threshold` of the similarity, that decides alone, as it does where an embedding has no
         signature."""
-        sides = await _side(a), await _side(b)
-        return await self._ask(calls.duplicates(*sides, model, threshold, min_probability, explain))
+        sides = await read_side_aside(a), await read_side_aside(b)
+        return await self._sender.ask(calls.duplicates(*sides, model, threshold, min_probability, explain))
 
     async def duplicates_png(
         self,
-        a: ImageSource | Embedding,
-        b: ImageSource | Embedding,
+        a: SideSource,
+        b: SideSource,
         *,
         model: str | None = None,
         threshold: float | None = None,
@@ -109,8 +108,8 @@ class AsyncClient:
     ) -> bytes:
         """What the two have in common, drawn: both side by side, as the content of a PNG file. An embedding is drawn
         from its signature, grey; without one it is refused."""
-        sides = await _side(a), await _side(b)
-        return await self._ask(calls.duplicates_png(*sides, model, threshold, min_probability))
+        sides = await read_side_aside(a), await read_side_aside(b)
+        return await self._sender.ask(calls.duplicates_png(*sides, model, threshold, min_probability))
 
     async def saliency(
         self,
@@ -121,7 +120,7 @@ class AsyncClient:
         model: str | None = None,
     ) -> answers.SaliencyResponse:
         """What did the model look at?"""
-        return await self._ask(calls.saliency(await _picture(image), method, target, model))
+        return await self._sender.ask(calls.saliency(await read_picture_aside(image), method, target, model))
 
     async def saliency_png(
         self,
@@ -132,7 +131,7 @@ class AsyncClient:
         model: str | None = None,
     ) -> bytes:
         """The mask alone, as the content of an 8-bit grey PNG file of the upright image's size."""
-        return await self._ask(calls.saliency_png(await _picture(image), method, target, model))
+        return await self._sender.ask(calls.saliency_png(await read_picture_aside(image), method, target, model))
 
     async def triage(
         self,
@@ -148,7 +147,7 @@ class AsyncClient:
     ) -> answers.TriageResponse:
         """All of these at once, from one decode; without `include` classify, difficulty and embed."""
         options = TriageOptions(include, classifier, embedder, top_k, label, method, target)
-        return await self._ask(calls.triage(await _picture(image), options))
+        return await self._sender.ask(calls.triage(await read_picture_aside(image), options))
 
     async def triage_batch(
         self,
@@ -164,7 +163,9 @@ class AsyncClient:
     ) -> answers.BatchResponse:
         """The same about a few images in one request, within its limits and its deadline. For many: `triage_many`."""
         options = TriageOptions(include, classifier, embedder, top_k, label, method, target)
-        return await self._ask(calls.triage_batch([await _picture(image) for image in images], options))
+        return await self._sender.ask(
+            calls.triage_batch([await read_picture_aside(image) for image in images], options)
+        )
 
     def classify_many(
         self, images: Images, *, model: str | None = None, top_k: int | None = None, concurrency: int = 8
@@ -217,60 +218,42 @@ class AsyncClient:
 
     async def models(self) -> answers.ModelsResponse:
         """Which models are served?"""
-        return await self._ask(calls.models())
+        return await self._sender.ask(calls.models())
 
     async def reload(self) -> answers.ReloadResponse:
         """Have the server take up what has changed in its models directory. It is repeated only where the server can't
         have begun."""
-        return await self._ask(calls.reload())
+        return await self._sender.ask(calls.reload())
 
     async def live(self) -> answers.Health:
         """Does the process answer? Asked once."""
-        return await self._ask(calls.live(), ONCE)
+        return await self._sender.ask(calls.live(), ONCE)
 
     async def ready(self) -> answers.Health:
         """Are the models ready? Asked once; raises Overloaded where they aren't."""
-        return await self._ask(calls.ready(), ONCE)
+        return await self._sender.ask(calls.ready(), ONCE)
 
     async def wait_until_ready(self, seconds: float = 60.0) -> answers.Health:
         """Ask until they are; raises what was wrong last."""
-        return await self._ask(calls.ready(), Retry(PATIENT.attempts, seconds, most_seconds=1.0))
+        return await self._sender.ask(calls.ready(), Retry(PATIENT.attempts, seconds, most_seconds=1.0))
 
     async def metrics(self) -> str:
         """In Prometheus's text format."""
-        return await self._ask(calls.metrics())
+        return await self._sender.ask(calls.metrics())
+
+    def collection(self, name: str) -> AsyncCollection:
+        """A handle, for which nothing is asked: the collection needn't be there yet. Raises ValueError for a name that
+        would lead elsewhere."""
+        return AsyncCollection(self._sender, name)
+
+    async def collections(self) -> CollectionsResponse:
+        """Which collections are there?"""
+        return await self._sender.ask(collection_calls.collections())
 
     def _many(
         self, images: Images, call: Callable[[Picture], Call[T]], concurrency: int
     ) -> AsyncGenerator[Item[T], None]:
-        bulk.check_concurrency(concurrency)
+        async def prepare(image: ImageSource) -> Call[T]:
+            return call(await read_picture_aside(image))
 
-        async def ask(image: ImageSource) -> T:
-            return await self._ask(call(await _picture(image)), self._bulk_retry)
-
-        return bulk.in_tasks(images, ask, concurrency)
-
-    async def _ask(self, call: Call[T], retry: Retry | None = None) -> T:
-        attempts = Attempts(retry or self._retry, self._clock, self._random)
-        seconds = call.seconds or self._timeout
-        while True:
-            try:
-                response = await self._http.request(**call.options, timeout=connection.timeout(seconds))
-            except httpx.RequestError as failure:
-                error = error_of_failure(failure, seconds)
-            else:
-                refusal = error_of(response)
-                if refusal is None:
-                    return call.read(response)
-                error = refusal
-            await self._sleep(attempts.pause_after(error, call.repeatable))
-            if self._closed:
-                raise error
-
-
-async def _picture(source: ImageSource) -> Picture:
-    return read_picture(source) if is_at_hand(source) else await asyncio.to_thread(read_picture, source)
-
-
-async def _side(source: ImageSource | Embedding) -> calls.Side:
-    return source if isinstance(source, Embedding) else await _picture(source)
+        return self._sender.ask_many(images, prepare, concurrency)

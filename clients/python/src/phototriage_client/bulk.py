@@ -11,20 +11,32 @@ from typing import Generic, TypeVar
 
 from phototriage_client.errors import ClientError
 from phototriage_client.picture import ImageSource
+from phototriage_client.side import SideSource
 
 T = TypeVar("T")
+Source = TypeVar("Source", bound="ImageSource | Photo")
 
 LOOK_AHEAD = 2  # images that are taken before their turn to be answered, for each that is asked about at once
 
 
 @dataclass(frozen=True)
+class Photo:
+    """An image, or its embedding, and what a collection knows it by."""
+
+    id: str
+    source: SideSource
+
+
+@dataclass(frozen=True)
 class Item(Generic[T]):
-    """An image of many: its place, from 0 on, what was given, and its answer, or the error in its place."""
+    """An image of many: its place, from 0 on, what was given, and its answer, or the error in its place. `id`: what it
+    was to be known by, where it was for a collection."""
 
     index: int
-    source: ImageSource
+    source: SideSource
     answer: T | None = None
     error: ClientError | None = None
+    id: str | None = None
 
     def get(self) -> T:
         """The answer; raises the error where there is none."""
@@ -42,7 +54,7 @@ def check_concurrency(concurrency: int) -> None:
 
 
 def in_threads(
-    images: Iterable[ImageSource], ask: Callable[[ImageSource], T], concurrency: int
+    images: Iterable[Source], ask: Callable[[Source], T], concurrency: int
 ) -> Generator[Item[T], None, None]:
     """Items in the images' order. Images are taken in the caller's thread, at most LOOK_AHEAD · concurrency before
     their item is; where taking one fails, those before it come first.
@@ -50,11 +62,11 @@ def in_threads(
     What `ask` raises other than ClientError ends all. When the generator is closed, what hasn't begun never does.
     """
 
-    def work(index: int, source: ImageSource) -> Item[T]:
+    def work(index: int, source: Source) -> Item[T]:
         try:
-            return Item(index, source, answer=ask(source))
+            return _item(index, source, answer=ask(source))
         except ClientError as error:
-            return Item(index, source, error=error)
+            return _item(index, source, error=error)
 
     pool = ThreadPoolExecutor(concurrency, thread_name_prefix="phototriage-client")
     waiting: deque[Future[Item[T]]] = deque()
@@ -82,18 +94,18 @@ def in_threads(
 
 
 async def in_tasks(
-    images: Iterable[ImageSource] | AsyncIterable[ImageSource],
-    ask: Callable[[ImageSource], Awaitable[T]],
+    images: Iterable[Source] | AsyncIterable[Source],
+    ask: Callable[[Source], Awaitable[T]],
     concurrency: int,
 ) -> AsyncGenerator[Item[T], None]:
     """As `in_threads`, but images are taken while the caller waits, too, and what has begun is cancelled when the
     generator is closed."""
 
-    async def work(index: int, source: ImageSource) -> Item[T]:
+    async def work(index: int, source: Source) -> Item[T]:
         try:
-            return Item(index, source, answer=await ask(source))
+            return _item(index, source, answer=await ask(source))
         except ClientError as error:
-            return Item(index, source, error=error)
+            return _item(index, source, error=error)
         finally:
             places.release()
 
@@ -131,7 +143,13 @@ async def in_tasks(
         await asyncio.gather(*left, return_exceptions=True)
 
 
-async def _each(images: Iterable[ImageSource] | AsyncIterable[ImageSource]) -> AsyncIterator[ImageSource]:
+def _item(index: int, given: ImageSource | Photo, answer: T | None = None, error: ClientError | None = None) -> Item[T]:
+    if isinstance(given, Photo):
+        return Item(index, given.source, answer, error, given.id)
+    return Item(index, given, answer, error)
+
+
+async def _each(images: Iterable[Source] | AsyncIterable[Source]) -> AsyncIterator[Source]:
     if isinstance(images, AsyncIterable):
         async for image in images:
             yield image

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -10,13 +10,13 @@ import httpx
 
 from phototriage_client import answers
 from phototriage_client.answers import EmbedResponse, Method, Part
-from phototriage_client.embedding import Embedding
+from phototriage_client.errors import ClientError, Problem
 from phototriage_client.picture import Picture
-from phototriage_client.replies import json_of, png_of, text_of
+from phototriage_client.replies import error_of, json_of, png_of, text_of
+from phototriage_client.side import Side
 
 T = TypeVar("T")
 
-Side: TypeAlias = Picture | Embedding
 FormPart: TypeAlias = tuple[str, tuple[str | None, bytes, str]]  # name; file name, content, media type
 
 JSON, PNG = "application/json", "image/png"
@@ -26,22 +26,35 @@ RELOAD_SECONDS = 120.0  # models are read, verified and warmed up
 
 @dataclass(frozen=True)
 class Call(Generic[T]):
-    """`repeatable`: doing it twice is as good as once. `seconds`: the timeout of its answer, where it has its own."""
+    """`repeatable`: doing it twice is as good as once. `seconds`: the timeout of its answer, where it has its own.
+
+    `if_repeated`: what is answered where an earlier attempt may have done it, and this one succeeds or is refused with
+    one of the codes `done_by`, which say that there is nothing left to do."""
 
     method: str
     path: str
     read: Callable[[httpx.Response], T]
     query: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = None
+    media: str = BYTES  # of the body
     form: Sequence[FormPart] = ()
     accept: str = JSON
     repeatable: bool = True
     seconds: float | None = None
+    if_repeated: T | None = None
+    done_by: Collection[str] = ()
+
+    def answer(self, response: httpx.Response, may_have_begun: bool) -> T | ClientError:
+        """What the response says, or the error that it is. Raises UnexpectedAnswer."""
+        refusal = error_of(response)
+        answer = self.read(response) if refusal is None else refusal
+        done = refusal is None or (isinstance(refusal, Problem) and refusal.code in self.done_by)
+        return self.if_repeated if self.if_repeated is not None and may_have_begun and done else answer
 
     @property
     def options(self) -> dict[str, Any]:
         """Of httpx's `request`."""
-        headers = {"accept": self.accept} | ({"content-type": BYTES} if self.body is not None else {})
+        headers = {"accept": self.accept} | ({"content-type": self.media} if self.body is not None else {})
         return {
             "method": self.method,
             "url": self.path,
@@ -95,7 +108,7 @@ class TriageOptions:
     def query(self) -> dict[str, str]:
         include = self.include
         joined = include if include is None or isinstance(include, str) else ",".join(include)
-        return _query(**vars(self) | {"include": joined})
+        return query_of(**vars(self) | {"include": joined})
 
 
 def triage(picture: Picture, options: TriageOptions) -> Call[answers.TriageResponse]:
@@ -117,7 +130,7 @@ def duplicates(
     explain: bool = False,
 ) -> Call[answers.DuplicatesResponse]:
     explained = "true" if explain else None
-    query = _query(model=model, threshold=threshold, min_probability=min_probability, explain=explained)
+    query = query_of(model=model, threshold=threshold, min_probability=min_probability, explain=explained)
     return Call("POST", "/v1/duplicates", json_of(answers.DuplicatesResponse), query, form=_pair(a, b))
 
 
@@ -128,7 +141,7 @@ def duplicates_png(
     threshold: float | None = None,
     min_probability: float | None = None,
 ) -> Call[bytes]:
-    query = _query(model=model, threshold=threshold, min_probability=min_probability, explain="true")
+    query = query_of(model=model, threshold=threshold, min_probability=min_probability, explain="true")
     return Call("POST", "/v1/duplicates", png_of, query, form=_pair(a, b), accept=PNG)
 
 
@@ -156,7 +169,7 @@ def metrics() -> Call[str]:
 def _of_one(
     path: str, picture: Picture, read: Callable[[httpx.Response], T], accept: str = JSON, **query: str | float | None
 ) -> Call[T]:
-    return Call("POST", path, read, _query(**query), picture.content, accept=accept)
+    return Call("POST", path, read, query_of(**query), picture.content, accept=accept)
 
 
 def _pair(a: Side, b: Side) -> list[FormPart]:
@@ -172,5 +185,5 @@ def _part(name: str, picture: Picture) -> FormPart:
     return name, (picture.name, picture.content, BYTES)
 
 
-def _query(**values: str | float | None) -> dict[str, str]:
+def query_of(**values: str | float | None) -> dict[str, str]:
     return {name: str(value) for name, value in values.items() if value is not None}

@@ -6,21 +6,22 @@ import random as random_numbers
 import ssl
 from collections.abc import Callable, Generator, Iterable, Sequence
 from functools import partial
-from threading import Event
 from time import monotonic
 from types import TracebackType
 from typing import Self, TypeVar
 
 import httpx
 
-from phototriage_client import answers, bulk, calls, connection
+from phototriage_client import answers, calls, collection_calls, connection
 from phototriage_client.answers import Method, Part
 from phototriage_client.bulk import Item
 from phototriage_client.calls import Call, TriageOptions
-from phototriage_client.embedding import Embedding
+from phototriage_client.collection import Collection
+from phototriage_client.collection_answers import CollectionsResponse
 from phototriage_client.picture import ImageSource, Picture, read_picture
-from phototriage_client.replies import error_of, error_of_failure
-from phototriage_client.retry import ONCE, PATIENT, USUAL, Attempts, Retry
+from phototriage_client.retry import ONCE, PATIENT, USUAL, Retry
+from phototriage_client.sender import Sender
+from phototriage_client.side import SideSource, read_side
 
 T = TypeVar("T")
 
@@ -50,11 +51,8 @@ class Client:
         """`timeout` is in seconds, for each attempt, and should be above the server's deadline. `retry` is for single
         calls, `bulk_retry` for each image of many. `clock`, `sleep` and `random` are what retries go by."""
         options = connection.options(url, api_key, timeout)
-        self._http = httpx.Client(**options, verify=verify, transport=transport)
-        self._timeout, self._retry, self._bulk_retry = timeout, retry, bulk_retry
-        self._clock, self._sleep, self._random = clock, sleep, random
-        self._closed = Event()
-        self._stops: set[Event] = set()  # of what is asked about many images at the moment
+        http = httpx.Client(**options, verify=verify, transport=transport)
+        self._sender = Sender(http, timeout, retry, bulk_retry, clock, sleep, random)
 
     def __enter__(self) -> Self:
         return self
@@ -66,30 +64,28 @@ class Client:
 
     def close(self) -> None:
         """Close the connections; what waits for another attempt gives up."""
-        for stop in (self._closed, *list(self._stops)):
-            stop.set()
-        self._http.close()
+        self._sender.close()
 
     def classify(
         self, image: ImageSource, *, model: str | None = None, top_k: int | None = None
     ) -> answers.ClassifyResponse:
         """What is in this photo?"""
-        return self._ask(calls.classify(read_picture(image), model, top_k))
+        return self._sender.ask(calls.classify(read_picture(image), model, top_k))
 
     def difficulty(
         self, image: ImageSource, *, model: str | None = None, label: str | None = None
     ) -> answers.DifficultyResponse:
         """How hard is it, and why? `label` is what the caller takes it for."""
-        return self._ask(calls.difficulty(read_picture(image), model, label))
+        return self._sender.ask(calls.difficulty(read_picture(image), model, label))
 
     def embed(self, image: ImageSource, *, model: str | None = None) -> answers.EmbedResponse:
         """What is it to be known by?"""
-        return self._ask(calls.embed(read_picture(image), model))
+        return self._sender.ask(calls.embed(read_picture(image), model))
 
     def duplicates(
         self,
-        a: ImageSource | Embedding,
-        b: ImageSource | Embedding,
+        a: SideSource,
+        b: SideSource,
         *,
         model: str | None = None,
         threshold: float | None = None,
@@ -101,13 +97,13 @@ class Client:
         The server lays one over the other, and they are duplicates from a probability of `min_probability` on, or the
         tuned one. With a `threshold` of the similarity, that decides alone, as it does where an embedding has no
         signature."""
-        sides = _side(a), _side(b)
-        return self._ask(calls.duplicates(*sides, model, threshold, min_probability, explain))
+        sides = read_side(a), read_side(b)
+        return self._sender.ask(calls.duplicates(*sides, model, threshold, min_probability, explain))
 
     def duplicates_png(
         self,
-        a: ImageSource | Embedding,
-        b: ImageSource | Embedding,
+        a: SideSource,
+        b: SideSource,
         *,
         model: str | None = None,
         threshold: float | None = None,
@@ -115,8 +111,8 @@ class Client:
     ) -> bytes:
         """What the two have in common, drawn: both side by side, as the content of a PNG file. An embedding is drawn
         from its signature, grey; without one it is refused."""
-        sides = _side(a), _side(b)
-        return self._ask(calls.duplicates_png(*sides, model, threshold, min_probability))
+        sides = read_side(a), read_side(b)
+        return self._sender.ask(calls.duplicates_png(*sides, model, threshold, min_probability))
 
     def saliency(
         self,
@@ -127,7 +123,7 @@ class Client:
         model: str | None = None,
     ) -> answers.SaliencyResponse:
         """What did the model look at?"""
-        return self._ask(calls.saliency(read_picture(image), method, target, model))
+        return self._sender.ask(calls.saliency(read_picture(image), method, target, model))
 
     def saliency_png(
         self,
@@ -138,7 +134,7 @@ class Client:
         model: str | None = None,
     ) -> bytes:
         """The mask alone, as the content of an 8-bit grey PNG file of the upright image's size."""
-        return self._ask(calls.saliency_png(read_picture(image), method, target, model))
+        return self._sender.ask(calls.saliency_png(read_picture(image), method, target, model))
 
     def triage(
         self,
@@ -154,7 +150,7 @@ class Client:
     ) -> answers.TriageResponse:
         """All of these at once, from one decode; without `include` classify, difficulty and embed."""
         options = TriageOptions(include, classifier, embedder, top_k, label, method, target)
-        return self._ask(calls.triage(read_picture(image), options))
+        return self._sender.ask(calls.triage(read_picture(image), options))
 
     def triage_batch(
         self,
@@ -170,7 +166,7 @@ class Client:
     ) -> answers.BatchResponse:
         """The same about a few images in one request, within its limits and its deadline. For many: `triage_many`."""
         options = TriageOptions(include, classifier, embedder, top_k, label, method, target)
-        return self._ask(calls.triage_batch([read_picture(image) for image in images], options))
+        return self._sender.ask(calls.triage_batch([read_picture(image) for image in images], options))
 
     def classify_many(
         self, images: Iterable[ImageSource], *, model: str | None = None, top_k: int | None = None, concurrency: int = 8
@@ -223,69 +219,39 @@ class Client:
 
     def models(self) -> answers.ModelsResponse:
         """Which models are served?"""
-        return self._ask(calls.models())
+        return self._sender.ask(calls.models())
 
     def reload(self) -> answers.ReloadResponse:
         """Have the server take up what has changed in its models directory. It is repeated only where the server can't
         have begun."""
-        return self._ask(calls.reload())
+        return self._sender.ask(calls.reload())
 
     def live(self) -> answers.Health:
         """Does the process answer? Asked once."""
-        return self._ask(calls.live(), ONCE)
+        return self._sender.ask(calls.live(), ONCE)
 
     def ready(self) -> answers.Health:
         """Are the models ready? Asked once; raises Overloaded where they aren't."""
-        return self._ask(calls.ready(), ONCE)
+        return self._sender.ask(calls.ready(), ONCE)
 
     def wait_until_ready(self, seconds: float = 60.0) -> answers.Health:
         """Ask until they are; raises what was wrong last."""
-        return self._ask(calls.ready(), Retry(PATIENT.attempts, seconds, most_seconds=1.0))
+        return self._sender.ask(calls.ready(), Retry(PATIENT.attempts, seconds, most_seconds=1.0))
 
     def metrics(self) -> str:
         """In Prometheus's text format."""
-        return self._ask(calls.metrics())
+        return self._sender.ask(calls.metrics())
+
+    def collection(self, name: str) -> Collection:
+        """A handle, for which nothing is asked: the collection needn't be there yet. Raises ValueError for a name that
+        would lead elsewhere."""
+        return Collection(self._sender, name)
+
+    def collections(self) -> CollectionsResponse:
+        """Which collections are there?"""
+        return self._sender.ask(collection_calls.collections())
 
     def _many(
         self, images: Iterable[ImageSource], call: Callable[[Picture], Call[T]], concurrency: int
     ) -> Generator[Item[T], None, None]:
-        bulk.check_concurrency(concurrency)
-
-        def run() -> Generator[Item[T], None, None]:
-            stop = Event()
-            self._stops.add(stop)
-            try:
-                yield from bulk.in_threads(
-                    images, lambda image: self._ask(call(read_picture(image)), self._bulk_retry, stop), concurrency
-                )
-            finally:
-                stop.set()
-                self._stops.discard(stop)
-
-        return run()
-
-    def _ask(self, call: Call[T], retry: Retry | None = None, stop: Event | None = None) -> T:
-        stop = stop or self._closed
-        attempts = Attempts(retry or self._retry, self._clock, self._random)
-        timeout = call.seconds or self._timeout
-        while True:
-            try:
-                response = self._http.request(**call.options, timeout=connection.timeout(timeout))
-            except httpx.RequestError as failure:
-                error = error_of_failure(failure, timeout)
-            else:
-                refusal = error_of(response)
-                if refusal is None:
-                    return call.read(response)
-                error = refusal
-            seconds = attempts.pause_after(error, call.repeatable)
-            if self._sleep is None:
-                stop.wait(seconds)
-            else:
-                self._sleep(seconds)
-            if stop.is_set():
-                raise error
-
-
-def _side(source: ImageSource | Embedding) -> calls.Side:
-    return source if isinstance(source, Embedding) else read_picture(source)
+        return self._sender.ask_many(images, lambda image: call(read_picture(image)), concurrency)

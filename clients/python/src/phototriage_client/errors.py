@@ -28,6 +28,12 @@ class UnreadableImage(ClientError):
     begun = False
 
 
+class UnsendableId(ClientError):
+    """A photo's id that can't be told to the server, or not in this way, so nothing was sent."""
+
+    begun = False
+
+
 class ConnectionFailed(ClientError):
     """No whole answer came. Nothing was sent where not `begun`."""
 
@@ -125,6 +131,28 @@ class ForeignEmbedding(Problem):
     """An embedding of another model or version. Embed the image again."""
 
     known_code = "foreign_embedding"
+
+
+class UnknownCollection(Problem):
+    """There is no collection of that name, or the server keeps none."""
+
+    known_code = "unknown_collection"
+
+
+class UnknownPhoto(Problem):
+    known_code = "unknown_photo"
+
+
+class ForeignCollection(Problem):
+    """A collection of a model, or a version of it, that isn't served."""
+
+    known_code = "foreign_collection"
+
+
+class StoreUnavailable(Problem):
+    """What keeps the collection's photos can't be reached, is full, or is damaged. It may have been begun."""
+
+    known_code = "store_unavailable"
 
 
 class InternalError(Problem):

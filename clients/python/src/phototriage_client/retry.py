@@ -35,18 +35,22 @@ PATIENT = Retry(attempts=1000, total_seconds=120.0, most_seconds=2.0)
 
 
 class Attempts:
-    """Those of one call. `clock` is monotonic and in seconds; `random` gives [0, 1)."""
+    """Those of one call. `clock` is monotonic and in seconds; `random` gives [0, 1).
+
+    `may_have_begun`: whether the server may have acted on one of those that failed."""
 
     def __init__(self, retry: Retry, clock: Callable[[], float], random: Callable[[], float]) -> None:
         self._retry, self._clock, self._random = retry, clock, random
         self._begin = clock()
         self._made = 0
+        self.may_have_begun = False
 
     def pause_after(self, failure: ClientError, repeatable: bool) -> float:
         """Seconds until the next attempt. Raises the failure where there is to be none: it isn't temporary, the server
         may have begun what must not be done twice, or attempts or time are used up."""
         self._made += 1
         failure.attempts = self._made
+        self.may_have_begun |= failure.begun
         seconds = self._seconds(failure)
         late = self._clock() - self._begin + seconds > self._retry.total_seconds
         harmless = repeatable or not failure.begun
