@@ -37,6 +37,7 @@ from phototriage_client.answers import TriageResponse
 from PIL import Image
 
 from phototriage.duplicates.layout_rescoring import LayoutRescoring
+from tests.clients.in_loop import InLoop
 from tests.http_clients import wait_until
 from tests.running_server import ROOT, SECONDS, Server
 from tests.scored_models import AUTOENCODER, CLASSIFIER, write_scored
@@ -46,20 +47,6 @@ KEY = "k" * 16
 COLOURS = [solid(colour) for colour in ((255, 0, 0), (0, 255, 0), (0, 0, 255))]
 RED, GREEN, BLUE = COLOURS
 BEFORE, AFTER = 10, 20  # items that each client has before the server is stopped, and images after it is back
-
-
-class InLoop:
-    """The asynchronous client, each call in one event loop of its own; many images come as a list."""
-
-    def __init__(self, runner: asyncio.Runner, client: AsyncClient) -> None:
-        self._runner, self._client = runner, client
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        async def collect(*values: Any, **options: Any) -> list[Any]:
-            return [item async for item in getattr(self._client, name)(*values, **options)]
-
-        method = collect if name.endswith("_many") else getattr(self._client, name)
-        return lambda *values, **options: self._runner.run(method(*values, **options))
 
 
 @pytest.fixture(scope="module")
@@ -73,8 +60,14 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("server"), directory, PHOTOTRIAGE_API_KEYS=KEY)
+def own(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The server's own settings."""
+    return {"PHOTOTRIAGE_API_KEYS": KEY, "PHOTOTRIAGE_COLLECTIONS": str(tmp_path_factory.mktemp("kept"))}
+
+
+@pytest.fixture(scope="module")
+def server(directory: Path, own: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("server"), directory, **own)
     try:
         server.wait_until_ready()
         yield server
@@ -206,9 +199,9 @@ def test_one_connection_serves_many_calls(server: Server) -> None:
         assert "Request Count: 5" in repr(connection)
 
 
-def start_again(server: Server, directory: Path, folder: Path) -> None:
+def start_again(server: Server, directory: Path, own: dict[str, str], folder: Path) -> None:
     """On the same port, with the same settings."""
-    own = {"PHOTOTRIAGE_MODELS_DIRECTORY": str(directory), "PHOTOTRIAGE_API_KEYS": KEY, "PHOTOTRIAGE_THREADS": "1"}
+    own = {"PHOTOTRIAGE_MODELS_DIRECTORY": str(directory), "PHOTOTRIAGE_THREADS": "1", **own}
     bentoml = {"BENTOML_HOME": str(folder / "bentoml"), "BENTOML_DO_NOT_TRACK": "True"}
     server.process = subprocess.Popen(server.process.args, cwd=ROOT, env={**os.environ, **own, **bentoml})
     server.wait_until_ready()
@@ -249,7 +242,9 @@ class Run:
             assert not asking.is_alive()
 
 
-def test_a_server_that_starts_again_loses_and_doubles_nothing(server: Server, directory: Path, tmp_path: Path) -> None:
+def test_a_server_that_starts_again_loses_and_doubles_nothing(
+    server: Server, directory: Path, own: dict[str, str], tmp_path: Path
+) -> None:
     in_threads, in_loop = Run(), Run()
 
     def ask() -> None:
@@ -266,7 +261,7 @@ def test_a_server_that_starts_again_loses_and_doubles_nothing(server: Server, di
         server.stop()
         with Client(server.address, retry=ONCE) as client, pytest.raises(ConnectionFailed):
             client.models()
-        start_again(server, directory, tmp_path)
+        start_again(server, directory, own, tmp_path)
     for run in (in_threads, in_loop):
         assert run.sent > BEFORE + AFTER
         assert [item.error for item in run.items if item.error] == []
@@ -279,7 +274,7 @@ def test_the_code_of_its_readme_runs(server: Server, tmp_path: Path) -> None:
     text = (ROOT / "clients/python/README.md").read_text(encoding="utf-8")
     code = "\n".join(re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
     address = '"http://localhost:3000"'
-    assert code.count(address) == 4
+    assert code.count(address) == 5
     (tmp_path / "photos").mkdir()
     for name, content in (("photo.jpg", RED), ("other.jpg", GREEN), ("photos/a.png", BLUE), ("photos/b.png", b"bad")):
         (tmp_path / name).write_bytes(content)
@@ -296,4 +291,11 @@ def test_the_code_of_its_readme_runs(server: Server, tmp_path: Path) -> None:
         "photos/b.png Not",
     }
     assert lines[6:9] == ["red", "0 67", "1 67"]
-    assert lines[-1] == "[True, False]"
+    assert lines[10:] == [
+        "[True, False]",
+        "house 1/front.jpg added",
+        "house 2 added",
+        "True ['house 1/front.jpg', 'house 2']",
+        "duplicate",
+        "['house 1/front.jpg'] 1",
+    ]

@@ -26,6 +26,7 @@ from tests.http_clients import wait_until
 from tests.running_server import SECONDS
 
 ALIVE = {"status": "alive"}
+Asking = Callable[[Any], Any]  # of a client
 
 
 class Time:
@@ -63,15 +64,15 @@ class Replies:
     async def in_loop(self, request: httpx.Request) -> httpx.Response:
         return self(request)
 
-    def ask(self, how: str = "models", **options: Any) -> Any:
+    def ask(self, how: str | Asking = "models", **options: Any) -> Any:
         transport = httpx.MockTransport(self)
         client = Client(
             transport=transport, clock=lambda: self.time.now, sleep=self.time.sleep, random=self._value, **options
         )
         with client:
-            return getattr(client, how)()
+            return getattr(client, how)() if isinstance(how, str) else how(client)
 
-    def ask_in_loop(self, how: str = "models", **options: Any) -> Any:
+    def ask_in_loop(self, how: str | Asking = "models", **options: Any) -> Any:
         async def ask() -> Any:
             client = AsyncClient(
                 transport=httpx.MockTransport(self.in_loop),
@@ -81,7 +82,7 @@ class Replies:
                 **options,
             )
             async with client:
-                return await getattr(client, how)()
+                return await (getattr(client, how)() if isinstance(how, str) else how(client))
 
         return asyncio.run(ask())
 

@@ -88,7 +88,10 @@ def test_builds_for_browsers_and_node_alike(client: Path) -> None:
     node(client, COMPILER)
     node(client, "scripts/copy.mjs", "src/schema.d.ts", "dist/schema.d.ts")
     names = node(client, "-e", "import('phototriage-client').then((all) => console.log(Object.keys(all).join()))")
-    assert names.strip() == "CODES,Client,ConnectionError,PhototriageError,ProblemError,TimeoutError,createClient"
+    assert (
+        names.strip()
+        == "CODES,Client,Collection,ConnectionError,PhototriageError,ProblemError,TimeoutError,createClient"
+    )
     assert (client / "dist" / "index.d.ts").is_file()
 
 
@@ -96,12 +99,16 @@ def test_retries_errors_and_uploads(compiled: Path) -> None:
     assert passed(node(compiled, "--test", "build/test/client.test.js")) >= 20
 
 
+def test_collections(compiled: Path) -> None:
+    assert passed(node(compiled, "--test", "build/test/collections.test.js")) >= 15
+
+
 def test_asks_a_real_server(compiled: Path, models_directory: Path, tmp_path: Path) -> None:
-    environment = {"PHOTOTRIAGE_API_KEYS": KEY, "PHOTOTRIAGE_WORKERS": "1"}
+    environment = {"PHOTOTRIAGE_API_KEYS": KEY, "PHOTOTRIAGE_COLLECTIONS": str(tmp_path / "collections")}
     with running(tmp_path, models_directory, environment) as server:
         arguments = ("--test", "build/test/service.test.js")
         output = node(compiled, *arguments, PHOTOTRIAGE_URL=server.address, PHOTOTRIAGE_KEY=KEY)
-    assert passed(output) >= 7
+    assert passed(output) >= 9
 
 
 def test_knows_every_code() -> None:
@@ -118,9 +125,11 @@ def test_knows_every_code() -> None:
 
 
 def test_asks_every_route() -> None:
-    source = (CLIENT / "src" / "client.ts").read_text()
+    source = "".join((CLIENT / "src" / name).read_text() for name in ("client.ts", "collections.ts"))
     older_names = {"/healthz"}
-    assert set(re.findall(r'(?:GET|POST)\("([^"]+)"', source)) == set(DOCUMENT["paths"]) - older_names
+    asked = {(path, method.lower()) for method, path in re.findall(r'\.(GET|PUT|POST|DELETE)\("([^"]+)"', source)}
+    routes = {(path, method) for path, methods in DOCUMENT["paths"].items() for method in methods}
+    assert asked == {each for each in routes if each[0] not in older_names}
 
 
 def test_lock_names_no_registry() -> None:

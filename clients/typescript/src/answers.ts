@@ -16,6 +16,25 @@ export type Part = NonNullable<QueryOf<"triage">["include"]>[number];
 /** `include` names the parts; without it the server chooses those that it has models for. */
 export type TriageQuery<P extends Part = Part> = Omit<QueryOf<"triage">, "include"> & { include?: readonly P[] };
 
+export type CreateQuery = QueryOf<"create_collection">;
+export type AddQuery = Omit<QueryOf<"add_photo">, "id">;
+export type AddBatchQuery = QueryOf<"add_photos">;
+export type CollectionQuery = QueryOf<"query_collection">;
+export type PhotoQuery = QueryOf<"collection_photo">;
+
+export type AddBatchItem = Schemas["AddBatchItem"];
+export type AddBatchResponse = Schemas["AddBatchResponse"];
+export type AddResponse = Schemas["AddResponse"];
+export type ChangedResponse = Schemas["ChangedResponse"];
+export type CollectionInfo = Schemas["CollectionInfo"];
+export type CollectionMatch = Schemas["CollectionMatch"];
+export type CollectionPhoto = Schemas["CollectionPhoto"];
+export type CollectionQueryResponse = Schemas["CollectionQueryResponse"];
+export type CollectionsResponse = Schemas["CollectionsResponse"];
+export type NotDuplicates = Schemas["NotDuplicates"];
+export type Outcome = AddResponse["outcome"];
+export type PhotoGroup = Schemas["PhotoGroup"];
+
 export type ClassifyResponse = Schemas["ClassifyResponse"];
 export type DifficultyResponse = Schemas["DifficultyResponse"];
 export type DuplicateEvidence = Schemas["DuplicateEvidence"];

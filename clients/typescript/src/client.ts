@@ -1,8 +1,8 @@
-import createFetchClient, { type Client as FetchClient } from "openapi-fetch";
 import type {
   BatchItem,
   ClassifyResponse,
   ClassifyQuery,
+  CollectionsResponse,
   DifficultyResponse,
   DifficultyQuery,
   DuplicatesResponse,
@@ -21,37 +21,10 @@ import type {
   TriageQuery,
   Triaged,
 } from "./answers.js";
-import { ConnectionError, PhototriageError, problemOf, TimeoutError, unexpected } from "./errors.js";
-import { type Image, imagesForm, pairForm, toBlob } from "./images.js";
-import { sendWithin } from "./retries.js";
-import type { operations, paths } from "./schema.js";
-
-type Fetch = (request: Request) => Promise<Response>;
-type Result<T> = { data?: T; error?: unknown; response: Response };
-
-export interface ClientOptions {
-  /** Where the server is, as `https://photos.example.org` or, behind a proxy, with a path. */
-  baseUrl: string;
-  /** Sent as `Authorization: Bearer`. Whoever can read a page's script can read it, too. */
-  apiKey?: string;
-  /** Used in place of the platform's fetch. */
-  fetch?: Fetch;
-  /** Of a whole call, with its retries; 30,000 if not given. The server's own deadline is 10 s where nobody set it. */
-  timeoutMs?: number;
-  /** How often a call is sent again while the server is busy or can't be reached; 4 if not given. */
-  retries?: number;
-}
-
-/** Of one call; the client's own where it says nothing. */
-export interface CallOptions {
-  /** Ends the call, with the signal's reason as the error. */
-  signal?: AbortSignal;
-  timeoutMs?: number;
-  retries?: number;
-}
-
-const TIMEOUT_MS = 30_000;
-const RETRIES = 4;
+import { Caller, type CallOptions, type ClientOptions } from "./calls.js";
+import { Collection } from "./collections.js";
+import { type Image, imagesForm, pairForm, raw } from "./images.js";
+import type { operations } from "./schema.js";
 
 /**
  * A client of one server. Throws TypeError where the base URL is no absolute address or, on a page, a path of its own.
@@ -65,52 +38,43 @@ export function createClient(options: ClientOptions): Client {
  * TimeoutError, the reason of the caller's signal, and TypeError for an image that isn't bytes.
  */
 export class Client {
-  readonly #http: FetchClient<paths, "application/json">;
-  readonly #fetch: Fetch;
-  readonly #timeoutMs: number;
-  readonly #retries: number;
+  readonly #caller: Caller;
+  readonly #http: Caller["http"];
 
   constructor(options: ClientOptions) {
-    this.#fetch = options.fetch ?? ((request) => globalThis.fetch(request));
-    this.#timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
-    this.#retries = options.retries ?? RETRIES;
-    this.#http = createFetchClient<paths, "application/json">({
-      baseUrl: absolute(options.baseUrl),
-      headers: options.apiKey === undefined ? {} : { Authorization: `Bearer ${options.apiKey}` },
-      querySerializer: { array: { style: "form", explode: false } },
-      bodySerializer: (body) => body, // methods hand over Blobs and FormData, which fetch knows
-    });
+    this.#caller = new Caller(options);
+    this.#http = this.#caller.http;
   }
 
   /** What is in this photo? */
   async classify(image: Image, query: ClassifyQuery = {}, options: CallOptions = {}): Promise<ClassifyResponse> {
     const sent = raw(image);
-    return this.#call(options, (by) => this.#http.POST("/v1/classify", { params: { query }, ...sent, ...by }));
+    return this.#caller.call(options, (by) => this.#http.POST("/v1/classify", { params: { query }, ...sent, ...by }));
   }
 
   /** How hard is this photo, and why? */
   async difficulty(image: Image, query: DifficultyQuery = {}, options: CallOptions = {}): Promise<DifficultyResponse> {
     const sent = raw(image);
-    return this.#call(options, (by) => this.#http.POST("/v1/difficulty", { params: { query }, ...sent, ...by }));
+    return this.#caller.call(options, (by) => this.#http.POST("/v1/difficulty", { params: { query }, ...sent, ...by }));
   }
 
   /** What did the model look at? The mask in base64, with what it says. */
   async saliency(image: Image, query: SaliencyQuery = {}, options: CallOptions = {}): Promise<SaliencyResponse> {
     const sent = raw(image);
-    return this.#call(options, (by) => this.#http.POST("/v1/saliency", { params: { query }, ...sent, ...by }));
+    return this.#caller.call(options, (by) => this.#http.POST("/v1/saliency", { params: { query }, ...sent, ...by }));
   }
 
   /** What did the model look at? The mask alone: an 8-bit grey PNG of the upright image's size. */
   async saliencyPng(image: Image, query: SaliencyQuery = {}, options: CallOptions = {}): Promise<Blob> {
     const { body, headers } = raw(image);
     const sent = { body, headers: { ...headers, Accept: "image/png" }, parseAs: "blob" as const };
-    return this.#call(options, (by) => this.#http.POST("/v1/saliency", { params: { query }, ...sent, ...by }));
+    return this.#caller.call(options, (by) => this.#http.POST("/v1/saliency", { params: { query }, ...sent, ...by }));
   }
 
   /** What is this photo to be known by? `duplicates` takes the embedding in place of the photo. */
   async embed(image: Image, query: EmbedQuery = {}, options: CallOptions = {}): Promise<EmbedResponse> {
     const sent = raw(image);
-    return this.#call(options, (by) => this.#http.POST("/v1/embed", { params: { query }, ...sent, ...by }));
+    return this.#caller.call(options, (by) => this.#http.POST("/v1/embed", { params: { query }, ...sent, ...by }));
   }
 
   /**
@@ -124,7 +88,7 @@ export class Client {
     options: CallOptions = {},
   ): Promise<DuplicatesResponse> {
     const body = form<"duplicates">(pairForm(a, b));
-    return this.#call(options, (by) => this.#http.POST("/v1/duplicates", { params: { query }, body, ...by }));
+    return this.#caller.call(options, (by) => this.#http.POST("/v1/duplicates", { params: { query }, body, ...by }));
   }
 
   /**
@@ -140,7 +104,7 @@ export class Client {
     const body = form<"duplicates">(pairForm(a, b));
     const sent = { body, headers: { Accept: "image/png" }, parseAs: "blob" as const };
     const params = { query: { ...query, explain: true } };
-    return this.#call(options, (by) => this.#http.POST("/v1/duplicates", { params, ...sent, ...by }));
+    return this.#caller.call(options, (by) => this.#http.POST("/v1/duplicates", { params, ...sent, ...by }));
   }
 
   /** All of these at once, from one decode. What `include` names is there in the answer. */
@@ -153,7 +117,7 @@ export class Client {
   async triage(image: Image, query: TriageQuery = {}, options: CallOptions = {}): Promise<TriageResponse> {
     const sent = raw(image);
     const params = { query: listed(query) };
-    return this.#call(options, (by) => this.#http.POST("/v1/triage", { params, ...sent, ...by }));
+    return this.#caller.call(options, (by) => this.#http.POST("/v1/triage", { params, ...sent, ...by }));
   }
 
   /** The same about several photos, in their order; one that can't be read never fails another. */
@@ -166,87 +130,54 @@ export class Client {
   async triageBatch(images: Iterable<Image>, query: TriageQuery = {}, options: CallOptions = {}): Promise<BatchItem[]> {
     const body = form<"triage_batch">(imagesForm(images));
     const params = { query: listed(query) };
-    const answer = await this.#call(options, (by) => this.#http.POST("/v1/triage/batch", { params, body, ...by }));
+    const answer = await this.#caller.call(options, (by) =>
+      this.#http.POST("/v1/triage/batch", { params, body, ...by }),
+    );
     return answer.results as BatchItem[];
   }
 
   /** Which models are served? */
   async models(options: CallOptions = {}): Promise<ModelsResponse> {
-    return this.#call(options, (by) => this.#http.GET("/v1/models", by));
+    return this.#caller.call(options, (by) => this.#http.GET("/v1/models", by));
   }
 
   /** Take up what has changed in the models directory. Needs a key. It is sent again only where nothing was done. */
   async reload(options: CallOptions = {}): Promise<ReloadResponse> {
-    return this.#call(options, (by) => this.#http.POST("/v1/models/reload", by), false);
+    return this.#caller.call(options, (by) => this.#http.POST("/v1/models/reload", by), { repeatable: false });
   }
 
   /** Does the process answer? Asked once, unless `retries` says more. */
   async live(options: CallOptions = {}): Promise<Health> {
-    return this.#call({ retries: 0, ...options }, (by) => this.#http.GET("/livez", by));
+    return this.#caller.call({ retries: 0, ...options }, (by) => this.#http.GET("/livez", by));
   }
 
   /** Are the models verified, replayed and warm? Asked once, unless `retries` says more. */
   async ready(options: CallOptions = {}): Promise<Health> {
-    return this.#call({ retries: 0, ...options }, (by) => this.#http.GET("/readyz", by));
+    return this.#caller.call({ retries: 0, ...options }, (by) => this.#http.GET("/readyz", by));
   }
 
   /** Metrics in Prometheus's text format. */
   async metrics(options: CallOptions = {}): Promise<string> {
-    return this.#call(options, (by) => this.#http.GET("/metrics", { parseAs: "text", ...by }));
+    return this.#caller.call(options, (by) => this.#http.GET("/metrics", { parseAs: "text", ...by }));
   }
 
   /** The server's own OpenAPI document. */
   async document(options: CallOptions = {}): Promise<Record<string, unknown>> {
-    return this.#call(options, (by) => this.#http.GET("/docs.json", by));
+    return this.#caller.call(options, (by) => this.#http.GET("/docs.json", by));
   }
 
-  /** The answer that `ask` brings, or the error that says why there is none. */
-  async #call<T>(
-    options: CallOptions,
-    ask: (by: { signal: AbortSignal; fetch: Fetch }) => Promise<Result<T>>,
-    repeatable = true,
-  ): Promise<T> {
-    const timeoutMs = options.timeoutMs ?? this.#timeoutMs;
-    const bounds = { retries: options.retries ?? this.#retries, until: performance.now() + timeoutMs, repeatable };
-    const timeout = AbortSignal.timeout(timeoutMs);
-    const signal = options.signal === undefined ? timeout : AbortSignal.any([options.signal, timeout]);
-    let response: Response | undefined;
-    try {
-      const fetch: Fetch = async (request) => (response = await sendWithin(bounds, this.#fetch, request));
-      const result = await ask({ signal, fetch });
-      return taken(result);
-    } catch (error) {
-      if (error instanceof PhototriageError) {
-        throw error;
-      }
-      options.signal?.throwIfAborted();
-      if (timeout.aborted) {
-        throw new TimeoutError(`No answer within ${timeoutMs} ms. Give a longer timeoutMs, or a smaller image.`);
-      }
-      if (response !== undefined && error instanceof SyntaxError) {
-        throw unexpected(response, "The answer is no JSON");
-      }
-      throw new ConnectionError(`No whole answer came: ${String(error)}. See whether the server can be reached.`, {
-        cause: error,
-      });
-    }
+  /**
+   * A handle of a collection, for which nothing is asked: it needn't be there yet. Throws TypeError for a name that
+   * would lead to another route.
+   */
+  collection(name: string): Collection {
+    return new Collection(this.#caller, name);
   }
-}
 
-function taken<T>({ data, error, response }: Result<T>): T {
-  if (!response.ok) {
-    throw problemOf(response, error);
+  /** Which collections are there? */
+  async collections(options: CallOptions = {}): Promise<CollectionsResponse> {
+    return this.#caller.call(options, (by) => this.#http.GET("/v1/collections", by));
   }
-  if (data === undefined) {
-    throw unexpected(response, "The answer is empty");
-  }
-  return data;
-}
-
-/** One image as the body itself, which costs less than a form. */
-function raw(image: Image): { body: Blob; headers: { "Content-Type": string } } {
-  const body = toBlob(image);
-  return { body, headers: { "Content-Type": body.type } };
 }
 
 /** A form, where the document's type has an object of its parts. */
@@ -259,18 +190,4 @@ function form<Name extends "duplicates" | "triage_batch">(
 /** Lists that may be read only, as the generated types have them. */
 function listed({ include, ...query }: TriageQuery): Omit<TriageQuery, "include"> & { include?: Part[] } {
   return include === undefined ? query : { ...query, include: [...include] };
-}
-
-function absolute(baseUrl: string): string {
-  const page = (globalThis as { location?: { href: string } }).location?.href;
-  let url: URL;
-  try {
-    url = new URL(baseUrl, page);
-  } catch {
-    throw new TypeError(`The base URL is ${JSON.stringify(baseUrl)}. Give an address with http:// or https://.`);
-  }
-  if (url.protocol !== "http:" && url.protocol !== "https:") {
-    throw new TypeError(`The base URL is ${JSON.stringify(baseUrl)}. Only http:// and https:// are spoken.`);
-  }
-  return url.href;
 }

@@ -12,6 +12,10 @@ export const CODES = [
   "undecodable_image",
   "unknown_label",
   "foreign_embedding",
+  "unknown_collection",
+  "unknown_photo",
+  "foreign_collection",
+  "store_unavailable",
   "internal_error",
   "overloaded",
   "deadline_exceeded",
@@ -78,7 +82,8 @@ export function unexpected(response: Response, detail: string): ProblemError {
   return new ProblemError(problem, response.headers.get("X-Request-Id"));
 }
 
-function isProblem(body: unknown): body is Problem {
+/** Whether a body is a problem of the server's own. */
+export function isProblem(body: unknown): body is Problem {
   const fields = body as Partial<Problem> | null;
   return (
     typeof fields === "object" &&

@@ -30,6 +30,21 @@ export function toBlob(image: Image): Blob {
   }
 }
 
+/** One image as the body itself, which costs less than a form. */
+export function raw(image: Image): { body: Blob; headers: { "Content-Type": string } } {
+  const body = toBlob(image);
+  return { body, headers: { "Content-Type": body.type } };
+}
+
+/** An image, or what /v1/embed made of one, as the body itself. */
+export function rawSide(sent: Image | Embedding): { body: Blob; headers: { "Content-Type": string } } {
+  if (!isEmbedding(sent)) {
+    return raw(sent);
+  }
+  const body = new Blob([JSON.stringify(sent)], { type: "application/json" });
+  return { body, headers: { "Content-Type": body.type } };
+}
+
 /** A form with a part `images` for each. */
 export function imagesForm(images: Iterable<Image>): FormData {
   const form = new FormData();
@@ -53,6 +68,11 @@ export function pairForm(a: Image | Embedding, b: Image | Embedding): FormData {
     }
   }
   return form;
+}
+
+/** The image with a name in place of its own. */
+export function named(image: Image, filename: string): Image {
+  return { data: isNamed(image) ? image.data : image, filename };
 }
 
 function nameOf(image: Image): string | undefined {

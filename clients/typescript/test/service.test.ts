@@ -109,6 +109,61 @@ test("triages one photo", async () => {
   assert.equal(saliency.method, "gradient");
 });
 
+test("keeps photos in a collection, and knows them again", async () => {
+  const collection = client.collection("listings");
+  const made = await collection.create({ model: "tiny_embedder" });
+  assert.deepEqual([made.name, made.photos, made.served, made.verifies], ["listings", 0, true, false]);
+  assert.deepEqual((await client.collections()).collections, [await collection.info()]);
+  const first = await collection.add(RED, "house 1/front.bmp", { tags: ["berlin", "ö x"] });
+  assert.deepEqual([first.outcome, first.added, first.duplicates], ["added", true, []]);
+  const again = await collection.add(RED, "again", { if_new: true });
+  assert.deepEqual([again.outcome, again.duplicates.map((each) => each.id)], ["duplicate", ["house 1/front.bmp"]]);
+  const { embedding } = await client.embed(RED);
+  const found = await collection.query(embedding, { top_k: 1, tags: ["ö x"] });
+  assert.deepEqual([found.is_duplicate, found.matches[0]?.id], [true, "house 1/front.bmp"]);
+  assert.deepEqual((await collection.query(RED, { id: "house 1/front.bmp" })).matches, []);
+  assert.deepEqual((await collection.photo("house 1/front.bmp", { embedding: true })).embedding, embedding);
+  assert.deepEqual(await collection.delete(), { changed: true });
+  assert.equal((await refused(collection.query(RED))).code, "unknown_collection");
+  assert.equal((await refused(client.collection("Not this").create())).code, "malformed_request");
+});
+
+test("adds several, one of which can't be read, and lists them by their ids", async () => {
+  const collection = client.collection("several");
+  await collection.create();
+  const half = RED.subarray(0, 100);
+  const results = await collection.addBatch({ "50%22": RED, "half/1": half, "ö": GREEN }, { tags: ["batch"] });
+  assert.deepEqual(results.map((each) => each.id), ["50%22", "half/1", "ö"]);
+  assert.deepEqual(results.map((each) => each.result?.outcome), ["added", undefined, "added"]);
+  assert.equal(results[1]?.error?.code, "undecodable_image");
+  const { embedding } = await client.embed(RED);
+  const ids = ["a/../b", "/", "100%", "%2F", "a?b#c", "a&b=c+d", ": \\ \"'"];
+  const photos = ids.map((id) => [id, embedding] as const);
+  for await (const item of collection.addMany(photos, { tags: ["many"] }, { concurrency: 1 })) {
+    assert.equal(item.result?.id, ids[item.index]);
+  }
+  const listed: string[] = [];
+  for await (const id of collection.photos({ tags: ["many"], pageSize: 3 })) {
+    listed.push(id);
+  }
+  assert.deepEqual(listed, ids);
+  for await (const group of collection.groups({ pageSize: 1 })) {
+    assert.deepEqual(group.ids, ["50%22", ...ids]);
+  }
+  assert.deepEqual(await collection.markNotDuplicates("/", "100%"), { changed: true });
+  for await (const pair of collection.notDuplicates()) {
+    assert.deepEqual([pair.a, pair.b].sort(), ["/", "100%"]);
+  }
+  assert.deepEqual(await collection.unmarkNotDuplicates("100%", "/"), { changed: true });
+  for (const id of ids) {
+    assert.equal((await collection.photo(id)).id, id);
+    assert.deepEqual(await collection.deletePhoto(id), { changed: true });
+  }
+  assert.equal((await refused(collection.deletePhoto("/"))).code, "unknown_photo");
+  assert.equal((await collection.info()).photos, 2);
+  await collection.delete();
+});
+
 test("asks the server about itself", async () => {
   assert.deepEqual(await client.live(), { status: "alive" });
   assert.deepEqual(await client.ready(), { status: "ready" });
