@@ -12,7 +12,7 @@ from phototriage_client import ConnectionFailed, StoreUnavailable, UnknownCollec
 from tests.clients.test_python_client_retry import Replies, problem
 
 LOST = [httpx.ReadError, httpx.ReadTimeout, httpx.RemoteProtocolError, problem(503, "store_unavailable")]
-NOT_BEGUN = [httpx.ConnectError, httpx.ConnectTimeout, problem(503, "overloaded")]
+NOT_BEGUN = [httpx.ConnectError, httpx.ConnectTimeout, problem(503, "overloaded"), problem(429)]
 MODEL = {"name": "m", "version": "v"}
 
 ADDED = {"collection": "c", "model": MODEL, "id": "a", "outcome": "unchanged", "added": False, "duplicates": []}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -29,7 +29,7 @@ class Call(Generic[T]):
     """`repeatable`: doing it twice is as good as once. `seconds`: the timeout of its answer, where it has its own.
 
     `if_repeated`: what is answered where an earlier attempt may have done it, and this one succeeds or is refused with
-    one of the codes `done_by`, which say that there is nothing left to do."""
+    the code `done_by`, which says that there is nothing left to do."""
 
     method: str
     path: str
@@ -42,13 +42,13 @@ class Call(Generic[T]):
     repeatable: bool = True
     seconds: float | None = None
     if_repeated: T | None = None
-    done_by: Collection[str] = ()
+    done_by: str | None = None
 
     def answer(self, response: httpx.Response, may_have_begun: bool) -> T | ClientError:
         """What the response says, or the error that it is. Raises UnexpectedAnswer."""
         refusal = error_of(response)
         answer = self.read(response) if refusal is None else refusal
-        done = refusal is None or (isinstance(refusal, Problem) and refusal.code in self.done_by)
+        done = refusal is None or (isinstance(refusal, Problem) and refusal.code == self.done_by)
         return self.if_repeated if self.if_repeated is not None and may_have_begun and done else answer
 
     @property

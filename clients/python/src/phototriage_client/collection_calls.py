@@ -162,9 +162,9 @@ def unmark_not_duplicates(name: str, a: str, b: str) -> Call[ChangedResponse]:
 
 
 def _change(
-    method: str, path: str, query: Mapping[str, str] | None = None, *, done_by: str = ""
+    method: str, path: str, query: Mapping[str, str] | None = None, done_by: str | None = None
 ) -> Call[ChangedResponse]:
-    return Call(method, path, json_of(ChangedResponse), query or {}, if_repeated=_CHANGED, done_by=(done_by,))
+    return Call(method, path, json_of(ChangedResponse), query or {}, if_repeated=_CHANGED, done_by=done_by)
 
 
 def _of(name: str) -> str:

@@ -71,6 +71,8 @@ class Problem(ClientError):
         self.request_id = request_id
         self.retry_after = retry_after
         self.temporary = details.status in (429, 503)
+        if details.status == 429:
+            self.begun = False
 
     def __str__(self) -> str:
         return f"{self.title}: {self.detail} ({self.code}, HTTP {self.status})"
