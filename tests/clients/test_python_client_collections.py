@@ -175,8 +175,8 @@ def test_ids_arrive_as_they_are(client: Any, kept: Any) -> None:
 
 
 def test_a_batch_with_a_broken_image(kept: Any) -> None:
-    answer = kept.add_batch({"one/1": PHOTOS[0], "50%22": COPY[:100], "drei ö": PHOTOS[2]}, if_new=True, tags=["x"])
-    assert [(each.index, each.id) for each in answer.results] == [(0, "one/1"), (1, "50%22"), (2, "drei ö")]
+    answer = kept.add_batch({"one/1": PHOTOS[0], "50%25": COPY[:100], "drei ö": PHOTOS[2]}, if_new=True, tags=["x"])
+    assert [(each.index, each.id) for each in answer.results] == [(0, "one/1"), (1, "50%25"), (2, "drei ö")]
     assert [each.result and each.result.outcome for each in answer.results] == ["added", None, "added"]
     assert isinstance(Problem.of(answer.results[1].error), UndecodableImage)
     assert set(kept.photos(tags="x")) == {"one/1", "drei ö"}

@@ -27,10 +27,11 @@ export function checkedId(id: string): string {
 
 /** The id, if it can be a file's name in a form: senders and receivers differ on how some characters are written. */
 export function checkedFileName(id: string): string {
-  if (/["\\\x00-\x1f\x7f]/.test(checkedId(id)) || [...id].length > MOST_OF_A_FILE_NAME) {
+  if (/["\\\x00-\x1f\x7f]|%(22|0a|0d)/i.test(checkedId(id)) || [...id].length > MOST_OF_A_FILE_NAME) {
     throw new TypeError(
       `A batch can't hold the id ${JSON.stringify(id)}, since file names carry them: at most ${MOST_OF_A_FILE_NAME} ` +
-        "characters, without quotation marks, backslashes and control characters. Add that photo by itself.",
+        "characters, without quotation marks, backslashes and control characters, and without %22, %0A and %0D, which " +
+        "stand for such. Add that photo by itself.",
     );
   }
   return id;

@@ -26,7 +26,8 @@ Tags: TypeAlias = Sequence[str]
 COLLECTIONS = "/v1/collections"
 MOST_OF_A_FILE_NAME = 255  # characters, of which the server takes no more
 # Senders and receivers of forms differ on how these are written in a file's name.
-_NOT_IN_A_FILE_NAME = re.compile(r'["\\\x00-\x1f\x7f]')
+# Browsers write a quotation mark as %22, and so the server reads it.
+_NOT_IN_A_FILE_NAME = re.compile(r'["\\\x00-\x1f\x7f]|%(?:22|0a|0d)', re.IGNORECASE)
 _CHANGED = ChangedResponse(changed=True)
 
 
@@ -89,7 +90,8 @@ def check_file_name(id: str) -> str:
     if _NOT_IN_A_FILE_NAME.search(check_id(id)) or len(id) > MOST_OF_A_FILE_NAME:
         raise UnsendableId(
             f"A batch can't hold the id {id!r}, since file names carry them: at most {MOST_OF_A_FILE_NAME} characters, "
-            "without quotation marks, backslashes and control characters. Add that photo by itself."
+            "without quotation marks, backslashes and control characters, and without %22, %0A and %0D, which stand for "
+            "such. Add that photo by itself."
         )
     return id
 
