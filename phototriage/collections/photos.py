@@ -14,7 +14,10 @@ Vector = NDArray[np.float32]
 
 MOST_OF_AN_ID = 512  # characters
 MOST_TAGS, MOST_OF_A_TAG = 32, 128  # tags of a photo, characters of each
-ID, TAG = r"^[^\x00-\x1f\x7f]+$", r"^[^,\x00-\x1f\x7f]+$"  # patterns
+# Patterns. Neither "." nor "..", which callers take for the folder, or the one above, at the end of an address.
+_TEXT = r"[^\x00-\x1f\x7f]"
+ID = rf"^(?:[^.\x00-\x1f\x7f]{_TEXT}*|\.[^.\x00-\x1f\x7f]{_TEXT}*|\.\.{_TEXT}+)$"
+TAG = r"^[^,\x00-\x1f\x7f]+$"
 NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 
 
@@ -57,6 +60,6 @@ def check_id(name: str) -> str:
     if not re.fullmatch(ID, name) or len(name) > MOST_OF_AN_ID:
         raise MalformedRequest(
             f"A photo can't be known by {name[:80]!r}, {len(name)} characters. Take 1 to {MOST_OF_AN_ID}, none of them "
-            "control characters."
+            "control characters, and not '.' or '..'."
         )
     return name

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from starlette.responses import Response
 
-from phototriage.common.errors import Overloaded, PhototriageError, Unauthorized
+from phototriage.common.errors import Overloaded, PhototriageError, StoreUnavailable, Unauthorized
 from phototriage.triage.problems import bug, problem_of
 from phototriage.triage.schemas import Problem
 
@@ -16,6 +16,7 @@ CLIENT_CLOSED_REQUEST = 499  # for the metrics alone, as other servers count it;
 
 _HEADERS: Mapping[type[PhototriageError], Mapping[str, str]] = {
     Overloaded: {"Retry-After": str(RETRY_AFTER_SECONDS)},
+    StoreUnavailable: {"Retry-After": str(RETRY_AFTER_SECONDS)},
     Unauthorized: {"WWW-Authenticate": "Bearer"},
 }
 

@@ -15,7 +15,7 @@ from phototriage.contract.parts import ADDRESSES, NOT_FETCHED
 from phototriage.server import disposition
 
 MAX_PART_HEADERS = 16
-MAX_FILE_NAME = 255  # characters of a file's name in an answer
+MAX_FILE_NAME = 513  # characters of a file's name in an answer: more than a photo's id may have
 MAX_PART_HEADER_BYTES = 4096
 MIN_VIEW_BYTES = 16_384  # fewer bytes are copied
 

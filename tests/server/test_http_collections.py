@@ -119,11 +119,12 @@ def test_an_embedding_takes_a_photos_place(client: AsgiClient) -> None:
 
 
 def test_several_at_once_one_of_which_is_broken(client: AsgiClient) -> None:
-    files = [("one", PHOTOS[0]), ("two", PHOTOS[1][:100]), ("three", PHOTOS[1]), ("four", COPY)]
+    files = [("one", PHOTOS[0]), ("two", PHOTOS[1][:100]), ("three", PHOTOS[1]), ("four", COPY), ("x" * 513, COPY)]
     response = client.post(f"{BASE}/batch?if_new=true&tags=x", files=[("images", file) for file in files])
     results = fine(response, "AddBatchResponse")["results"]
-    assert [each["id"] for each in results] == ["one", "two", "three", "four"]
+    assert [each["id"] for each in results[:4]] == ["one", "two", "three", "four"]
     assert results[1]["error"]["code"] == "undecodable_image"
+    assert results[4]["error"]["code"] == "malformed_request"  # not known by a shorter name without a word
     outcomes = [each["result"]["outcome"] for each in results if "result" in each]
     assert sorted(outcomes) == ["added", "added", "duplicate"]
     assert set(fine(client.get(f"{BASE}/photos?tags=x"), "IdsResponse")["ids"]) < {"one", "three", "four"}
@@ -178,12 +179,25 @@ def test_limits_and_wrong_requests_are_said(client: AsgiClient) -> None:
     assert "PHOTOTRIAGE_MAX_COLLECTION_PHOTOS" in problem(full, 413, "too_large")
     missing = client.post(f"{BASE}/photos", content=PHOTOS[1], headers=IMAGE)
     assert problem(missing, 400, "malformed_request") == "The query parameter id is missing. Send it."
-    problem(client.post(f"{BASE}/photos?id=a%0Ab", content=PHOTOS[1], headers=IMAGE), 400, "malformed_request")
+    for name in ("a%0Ab", ".", "..", "", "x" * 513):
+        problem(client.post(f"{BASE}/photos?id={name}", content=PHOTOS[1], headers=IMAGE), 400, "malformed_request")
     problem(client.post(f"{BASE}/query?top_k=101", content=COPY, headers=IMAGE), 400, "malformed_request")
     text = client.post(f"{BASE}/query", content=b"x", headers={"content-type": "text/plain"})
     assert "application/json" in problem(text, 400, "malformed_request")
     wrong = client.request("POST", BASE)
     assert (wrong.status_code, wrong.headers["allow"]) == (405, "PUT, GET, DELETE, HEAD")
+
+
+def test_a_disk_that_is_full_is_said_with_when_to_try_again(
+    client: AsgiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.pwrite", full)
+    response = client.post(f"{BASE}/photos?id=a", content=PHOTOS[0], headers=IMAGE)
+    assert "No space left" in problem(response, 503, "store_unavailable")
+    assert response.headers["retry-after"] == "1"
 
 
 def test_it_is_kept_over_a_restart_and_by_one_server(

@@ -90,8 +90,8 @@ def check_file_name(id: str) -> str:
     if _NOT_IN_A_FILE_NAME.search(check_id(id)) or len(id) > MOST_OF_A_FILE_NAME:
         raise UnsendableId(
             f"A batch can't hold the id {id!r}, since file names carry them: at most {MOST_OF_A_FILE_NAME} characters, "
-            "without quotation marks, backslashes and control characters, and without %22, %0A and %0D, which stand for "
-            "such. Add that photo by itself."
+            "without quotation marks, backslashes and control characters, and without %22, %0A and %0D, which stand "
+            "for such. Add that photo by itself."
         )
     return id
 
