@@ -28,7 +28,7 @@ class TagsQuery(Query):
     @field_validator("tags", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
-        return tuple(dict.fromkeys(value.split(","))) if isinstance(value, str) and value else value or ()
+        return tuple(dict.fromkeys(value.split(","))) if isinstance(value, str) else value
 
 
 class ThresholdQuery(TagsQuery):

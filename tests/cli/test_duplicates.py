@@ -109,21 +109,19 @@ def test_hidden_files_other_suffixes_and_linked_folders_are_left_out(embedder: E
 
 
 def test_what_is_passed_over_is_told(embedder: Embedder, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = write_folder(
-        tmp_path / "photos", {"1.png": RED, "2.png": RED, "a/3.heic": RED, "notes.txt": b"", "b": b""}
-    )
+    folder = write_folder(tmp_path / "photos", {"1.png": RED, "2.png": RED, "a/3.cr3": RED, "notes.txt": b"", "b": b""})
     (folder / "round").symlink_to(folder, target_is_directory=True)
     assert groups_of(folder, embedder, tmp_path)[1]
     told = capsys.readouterr().err.splitlines()
     assert told[:2] == [
-        "phototriage: passed over, not called as images are: 3 files (1 .heic, 1 .txt, 1 without a suffix)",
+        "phototriage: passed over, not called as images are: 3 files (1 .cr3, 1 .txt, 1 without a suffix)",
         "phototriage: passed over, links to folders: 1",
     ]
     (only_others := tmp_path / "others").mkdir()
-    (only_others / "3.heic").write_bytes(RED)
+    (only_others / "3.cr3").write_bytes(RED)
     with pytest.raises(TableError, match="holds no images"):
         write_groups(only_others, tmp_path / "o.csv", embedder, TUNED, LIMITS)
-    assert "1 files (1 .heic)" in capsys.readouterr().err
+    assert "1 files (1 .cr3)" in capsys.readouterr().err
 
 
 def test_what_is_called_as_images_are_and_is_none_is_told(
@@ -189,7 +187,7 @@ def test_groups_are_the_same_bytes_each_time_across_batches(
 def test_what_can_not_be_grouped(embedder: Embedder, tmp_path: Path) -> None:
     with pytest.raises(TableError, match="missing is no folder"):
         write_groups(tmp_path / "missing", tmp_path / "o.csv", embedder, TUNED, LIMITS)
-    with pytest.raises(TableError, match=r"holds no images: no file ends in \.bmp"):
+    with pytest.raises(TableError, match=r"holds no images: no file ends in \.avif, \.bmp"):
         write_groups(tmp_path, tmp_path / "o.csv", embedder, TUNED, LIMITS)
     folder = write_folder(tmp_path / "photos", {"1.png": RED})
     with pytest.raises(TableError, match="there is no folder"):

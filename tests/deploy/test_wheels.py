@@ -32,7 +32,9 @@ from tests.running_server import ROOT, SECONDS
 CAT = ROOT / "docs" / "cat.jpg"
 # Modules that the server imports and no requirement names, and why.
 NOT_REQUIRED = {
+    "pi_heif": "the extra heic, without which HEIC files are refused by name",
     "pydantic_core": "pydantic requires its one version",
+    "tornado": "kantoku requires it, and its loop is of it",
 }
 
 

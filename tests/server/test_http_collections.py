@@ -181,7 +181,8 @@ def test_limits_and_wrong_requests_are_said(client: AsgiClient) -> None:
     assert problem(missing, 400, "malformed_request") == "The query parameter id is missing. Send it."
     for name in ("a%0Ab", ".", "..", "", "x" * 513):
         problem(client.post(f"{BASE}/photos?id={name}", content=PHOTOS[1], headers=IMAGE), 400, "malformed_request")
-    problem(client.post(f"{BASE}/query?top_k=101", content=COPY, headers=IMAGE), 400, "malformed_request")
+    for query in ("top_k=101", "tags=", "tags=a,,b"):
+        problem(client.post(f"{BASE}/query?{query}", content=COPY, headers=IMAGE), 400, "malformed_request")
     text = client.post(f"{BASE}/query", content=b"x", headers={"content-type": "text/plain"})
     assert "application/json" in problem(text, 400, "malformed_request")
     wrong = client.request("POST", BASE)

@@ -45,6 +45,7 @@ OVERRIDDEN = {
     "on_headers_complete": ["self"],
     "on_message_complete": ["self"],
     "on_response_complete": ["self"],
+    "send_400_response": ["self", "msg"],
     "shutdown": ["self"],
 }
 USED = {"access_log", "connections", "cycle", "headers", "loop", "parser", "pipeline", "transport", "url"}
@@ -70,12 +71,17 @@ from types import SimpleNamespace
 from circus import controller, sighandler
 from phototriage.server import bento_service
 bento_service.have_others_reload = lambda: print("reloaded")
-bento_service.hook_circus()
+bento_service.hook_circus(lambda: None)
 """
 
 
 def test_circus_hands_sighup_to_handle_hup() -> None:
-    code = "import signal; object.__new__(sighandler.SysHandler).signal(signal.SIGHUP)"
+    code = """
+import signal
+handler = object.__new__(sighandler.SysHandler)
+handler.controller = SimpleNamespace(loop=SimpleNamespace(add_callback_from_signal=lambda _: None))
+handler.signal(signal.SIGHUP)
+"""
     assert python(HOOKED + code) == "reloaded\n"
 
 

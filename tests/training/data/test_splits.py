@@ -160,7 +160,7 @@ def test_every_split_needs_every_class(tmp_path: Path) -> None:
     }
     dataset = load(write_folder(tmp_path / "set", files), progress=False)
     dataset.require_all_classes(["train", "val"])
-    with pytest.raises(DataError, match=r"test has no image of b: .* Add images"):
+    with pytest.raises(DataError, match=r"test has no image of b: .* are enough"):
         dataset.require_all_classes()
     nothing = load(write_folder(tmp_path / "pets", two_classes(2)), val=0, test=0, progress=False)
     with pytest.raises(DataError, match="No image of 4 is in val"):
