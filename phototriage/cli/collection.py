@@ -80,7 +80,7 @@ def _import(options: argparse.Namespace, settings: Settings, catalogue: FolderCa
     else:
         collection = catalogue.create(options.name, load_models(settings).embedder(options.model)).collection
     progress = Progress(None, title=f"{options.file.name}: ", unit="photos")
-    taken = exchange.read(_in_folder(collection), options.file, progress.step)
+    taken = exchange.read(_in_folder(collection), options.file, progress.step, settings.max_collection_photos)
     print(json.dumps({"collection": options.name, **taken._asdict()}))
 
 

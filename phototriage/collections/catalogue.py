@@ -17,7 +17,7 @@ from phototriage.common.errors import ForeignCollection, StoreUnavailable, TooLa
 from phototriage.index.folder import IndexedModel
 from phototriage.models.embedder import Embedder
 
-GONE = ".gone"  # suffix of a folder that is being deleted
+GONE = "~gone"  # suffix of a folder that is being deleted, which no name can have
 
 
 class Created(NamedTuple):
@@ -42,7 +42,8 @@ class FolderCatalogue:
 
     def names(self) -> list[str]:
         """In order."""
-        return sorted(path.parent.name for path in self.folder.glob(f"*/{DATABASE}") if path.parent.suffix != GONE)
+        found = (path.parent.name for path in self.folder.glob(f"*/{DATABASE}"))
+        return sorted(name for name in found if not name.endswith(GONE))
 
     def create(self, name: str, model: Embedder) -> Created:
         """A new collection of the embedder's photos, or the one that is there. Raises MalformedRequest for a name that
@@ -89,10 +90,10 @@ class FolderCatalogue:
             if name not in self.names():
                 raise UnknownCollection(f"There is no collection {name[:80]!r}, so there is nothing to delete.")
             opened = self._open.pop(name, None)
-            if opened is not None:
-                opened.store.close()
             gone = self.folder / (name + GONE)
             try:
+                if opened is not None:
+                    opened.store.close(discard=True)
                 (self.folder / name).rename(gone)
                 shutil.rmtree(gone)
             except OSError as error:
@@ -100,10 +101,13 @@ class FolderCatalogue:
 
     def close(self) -> None:
         with self._lock:
-            for collection in self._open.values():
-                collection.store.close()
-            self._open.clear()
-            self._held.close()
+            try:
+                for collection in self._open.values():
+                    with suppress(OSError, StoreUnavailable):  # what wasn't closed is made anew at the next start
+                        collection.store.close()
+            finally:
+                self._open.clear()
+                self._held.close()
 
 
 def check_model(collection: Collection, model: Embedder) -> None:

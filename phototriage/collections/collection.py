@@ -104,6 +104,11 @@ class Collection:
     def name(self) -> str:
         return self.store.description.name
 
+    @property
+    def _threshold(self) -> float:
+        """Of the similarity, where it decides alone."""
+        return self.store.description.model.threshold
+
     def query(
         self,
         model: Embedder,
@@ -119,6 +124,8 @@ class Collection:
         in the collection. Raises DeadlineExceeded, StoreUnavailable."""
         look = _Look(model, image, thresholds, deadline, aside, set() if own is None else self.store.marked(own))
         self._find(look, own, tags, top_k)
+        alike = [row for row, value in list(look.nearest.items())[:top_k] if value >= self._threshold]
+        look.judge(self.store, alike, screened=True)  # many copies of one photo: candidates are few of them
         shown = look.duplicates()[:top_k]
         rest = sorted(
             (row for row in look.nearest if row not in {pair.kept.row for pair in shown}),
@@ -130,7 +137,7 @@ class Collection:
             if row in look.pairs:
                 matches.append(match_of(look.pairs[row]))
             elif row in known:
-                matches.append(unlike(known[row], look.nearest[row]))
+                matches.append(unlike(known[row], look.nearest[row], look.marked))
         return CollectionQueryResponse(
             collection=self.name, model=name_of(model), is_duplicate=bool(shown), matches=matches
         )
@@ -168,12 +175,14 @@ class Collection:
 
         for _ in range(MOST_LOOKS):
             in_time(deadline)
-            look.marked = self.store.marked(name)
+            marked = self.store.marked(name)
+            if marked != look.marked:  # what was judged before knew other marks
+                look.marked, look.pairs = marked, {}
             self._find(look, name, (), 1)
             earlier = self.store.photo(name)
             if earlier is not None and earlier.is_as(photo):
                 if earlier.tags != photo.tags:
-                    self.store.set_tags(name, photo.tags)
+                    self.store.set_tags(earlier.row, photo.tags)
                 return answer("unchanged", earlier.group)
             if if_new and look.duplicates():
                 return answer("duplicate", None)
@@ -193,7 +202,7 @@ class Collection:
             # The similarity alone decides, so each that reaches the threshold is a duplicate.
             least = look.thresholds.similarity
             if least is None:
-                least = self.store.description.model.threshold
+                least = self._threshold
             rows = sorted({*rows, *(row for row, similarity in look.nearest.items() if similarity >= least)})
         # What has died since an earlier look is no match any more.
         look.pairs = {row: pair for row, pair in look.pairs.items() if row in rows}
@@ -205,6 +214,8 @@ class Collection:
         best: tuple[float, int] | None = None
         same = look.duplicates()
         for group in sorted({pair.kept.group for pair in same}):
+            if look.marked and self.store.any_in_group(group, look.marked):
+                continue
             members = self.store.members(group, MOST_MEMBERS)
             look.judge(self.store, members, screened=False)
             pairs = [look.pairs[row] for row in members if row in look.pairs and look.pairs[row].kept.id != own]
@@ -234,11 +245,9 @@ class Collection:
         founds a group of its own. False if it was known. Raises UnknownPhoto, MalformedRequest."""
         if a == b:
             raise MalformedRequest(f"A photo is a duplicate of itself: a and b are both {a[:80]!r}. Name two photos.")
-        first, second = self.photo(a), self.photo(b)
-        leaves = max(first.row, second.row) if first.group == second.group else None
-        if leaves == first.group:  # the photo that the group is called after
-            leaves = min(first.row, second.row)
-        return self.store.mark(a, b, leaves)
+        for name in (a, b):
+            self.photo(name)
+        return self.store.mark(a, b)
 
     def unmark(self, a: str, b: str) -> bool:
         """Forget it. False if there was nothing to forget. Groups stay as they are."""
@@ -259,9 +268,15 @@ def match_of(pair: Pair) -> CollectionMatch:
     )
 
 
-def unlike(kept: KeptPhoto, similarity: float) -> CollectionMatch:
-    """A photo that isn't worth a close comparison."""
-    return CollectionMatch(**_common(kept, similarity), is_duplicate=False, decision="not_duplicate", verified=False)
+def unlike(kept: KeptPhoto, similarity: float, marked: set[str]) -> CollectionMatch:
+    """A photo that isn't worth a close comparison, or is marked as no duplicate."""
+    return CollectionMatch(
+        **_common(kept, similarity),
+        is_duplicate=False,
+        decision="not_duplicate",
+        verified=False,
+        reason=MARKED if kept.id in marked else None,
+    )
 
 
 def in_time(deadline: float) -> None:

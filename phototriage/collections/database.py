@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import RLock
@@ -19,13 +19,17 @@ from numpy.typing import NDArray
 
 from phototriage.collections.photos import KeptPhoto, NewPhoto
 from phototriage.collections.store import Description, Page
+from phototriage.common.atomic_writes import PART
 from phototriage.common.errors import StoreUnavailable
 
 Indices = NDArray[np.int64]
 
 FORMAT = 1
+# To wait for another process that reads the file, such as a backup: in any case, and for the log to be emptied.
+BUSY_MILLISECONDS, LOG_MILLISECONDS = 5000, 100
 _PAGE = 8192  # bytes: a photo's vector and signature fit into one
 _PHOTOS = "SELECT row, id, group_row, tags, added_at, vector, signature FROM photos JOIN contents USING (row) WHERE "
+_KNOWN = "SELECT row, id, group_row FROM photos WHERE"
 _GROUPS = """
 SELECT group_row, id FROM photos WHERE group_row IN (
     SELECT group_row FROM photos WHERE group_row > ? GROUP BY group_row HAVING count(*) > 1 ORDER BY group_row LIMIT ?
@@ -57,15 +61,14 @@ class Database:
     def __init__(self, path: Path, description: Description | None = None) -> None:
         """`description`: of a new collection; without it, `path` is there already."""
         self.path = path
-        is_new = not path.exists()
-        if is_new and description is None:
+        if not path.exists() and description is None:
             raise StoreUnavailable(f"The collection in {path.parent.name!r} has no database. Restore it from a backup.")
-        self._writes, self._reads = RLock(), RLock()
+        self._writes, self._reads, self._log_is_full = RLock(), RLock(), False
         with _told(path):
-            self._writer = self._connect()
-            if description is not None and not self._has_tables():
+            if description is not None and not path.exists():
                 self._create(description)
-            self._reader = self._connect()
+            self._writer = self._connect(path)
+            self._reader = self._connect(path)
             self._reader.execute("PRAGMA query_only = ON")
             found = self._fact("format")
             if found != FORMAT:
@@ -75,21 +78,26 @@ class Database:
                 )
             self.description = Description.model_validate_json(self._fact("description"))
 
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(self, path: Path) -> sqlite3.Connection:
         # Threads are kept apart here; SQLite is built to bear it.
-        connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=5)
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
         for setting in (f"page_size = {_PAGE}", "journal_mode = WAL", "synchronous = FULL", "secure_delete = ON"):
             connection.execute(f"PRAGMA {setting}").fetchall()
         return connection
 
-    def _has_tables(self) -> bool:
-        return bool(self._writer.execute("SELECT count(*) FROM sqlite_master WHERE name = 'facts'").fetchone()[0])
-
     def _create(self, description: Description) -> None:
-        facts = {"format": FORMAT, "description": description.model_dump_json(), "complete": 0}
-        self._writer.executescript(f"BEGIN; {_SCHEMA}")
-        self._writer.executemany("INSERT INTO facts VALUES (?, ?)", facts.items())
-        self._writer.execute("COMMIT")
+        """Whole, or not at all."""
+        facts = {"format": FORMAT, "description": description.model_dump_json(), "stamp": ""}
+        part = self.path.with_name(self.path.name + PART)
+        part.unlink(missing_ok=True)
+        connection = self._connect(part)
+        try:
+            connection.executescript(f"BEGIN; {_SCHEMA}")
+            connection.executemany("INSERT INTO facts VALUES (?, ?)", facts.items())
+            connection.execute("COMMIT")
+        finally:
+            connection.close()  # which brings the log into the file
+        part.rename(self.path)
 
     def close(self) -> None:
         with self._writes, self._reads:
@@ -117,13 +125,13 @@ class Database:
         return value
 
     @property
-    def is_complete(self) -> bool:
-        """Whether the vectors' file was closed after the last change."""
-        return bool(self._rows("SELECT value FROM facts WHERE name = 'complete'")[0][0])
+    def stamp(self) -> str:
+        """Of the vectors' file, when it was closed after the last change; empty since it was opened."""
+        return str(self._rows("SELECT value FROM facts WHERE name = 'stamp'")[0][0])
 
-    def set_complete(self, complete: bool) -> None:
+    def set_stamp(self, stamp: str) -> None:
         with self._transaction() as writer:
-            writer.execute("UPDATE facts SET value = ? WHERE name = 'complete'", (int(complete),))
+            writer.execute("UPDATE facts SET value = ? WHERE name = 'stamp'", (stamp,))
 
     def living(self) -> Indices:
         """The numbers of all rows, ascending."""
@@ -180,12 +188,20 @@ class Database:
             for photo in photos:
                 _insert(writer, photo)
 
-    def set_tags(self, name: str, tags: Sequence[str]) -> None:
+    def set_tags(self, row: int, tags: Sequence[str]) -> None:
         with self._transaction() as writer:
-            found = writer.execute("SELECT row FROM photos WHERE id = ?", (name,)).fetchone()
-            if found is not None:
-                writer.execute("DELETE FROM tags WHERE row = ?", found)
-                _write_tags(writer, found[0], tags)
+            if writer.execute("SELECT 1 FROM photos WHERE row = ?", (row,)).fetchone() is not None:
+                writer.execute("DELETE FROM tags WHERE row = ?", (row,))
+                _write_tags(writer, row, tags)
+
+    def known(self, rows: Sequence[int]) -> list[tuple[int, str, int]]:
+        """Row, id and group of each of these that is there."""
+        query = " ".join([_KNOWN, "row IN (", ", ".join("?" * len(rows)), ")"])
+        return [(int(row), str(name), int(group)) for row, name, group in self._rows(query, rows)]
+
+    def any_in_group(self, group: int, names: Collection[str]) -> bool:
+        query = " ".join([_KNOWN, "group_row = ? AND id IN (", ", ".join("?" * len(names)), ") LIMIT 1"])
+        return bool(self._rows(query, (group, *names)))
 
     def delete(self, name: str) -> None:
         """With all that was remembered of its id."""
@@ -194,20 +210,30 @@ class Database:
                 _remove_row(writer, row)
             writer.execute("DELETE FROM not_duplicates WHERE low = ? OR high = ?", (name, name))
 
-    def forget_log(self) -> None:
-        """Bring the log of changes into the database, and empty it: it has what was there before a deletion."""
-        with self._writes, self._reads, _told(self.path):
-            self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    def forget_log(self, deleted: bool = True) -> None:
+        """Bring the log of changes into the database, and empty it, where something was `deleted`, now or before: it
+        has what was there until then. While another process reads it can't be emptied; the next call tries again."""
+        self._log_is_full = self._log_is_full or deleted
+        if self._log_is_full:
+            with self._writes, _told(self.path):
+                self._writer.execute(f"PRAGMA busy_timeout = {LOG_MILLISECONDS}")
+                ((busy, *_),) = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                self._writer.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
+            self._log_is_full = bool(busy)
 
     def members(self, group: int, most: int) -> list[int]:
         query = "SELECT row FROM photos WHERE group_row = ? ORDER BY row LIMIT ?"
         return [row for (row,) in self._rows(query, (group, most))]
 
-    def mark(self, a: str, b: str, leaves: int | None) -> bool:
+    def mark(self, a: str, b: str) -> bool:
         with self._transaction() as writer:
             pair = tuple(sorted((a, b)))
             new = writer.execute("INSERT OR IGNORE INTO not_duplicates (low, high) VALUES (?, ?)", pair).rowcount
-            if leaves is not None:
+            query = "SELECT row, group_row FROM photos WHERE id IN (?, ?) ORDER BY row"
+            found = writer.execute(query, pair).fetchall()
+            if len(found) == 2 and found[0][1] == found[1][1]:
+                # The later one, but for the photo that the group is called after.
+                leaves = found[1][0] if found[1][0] != found[1][1] else found[0][0]
                 writer.execute("UPDATE photos SET group_row = row WHERE row = ?", (leaves,))
         return bool(new)
 

@@ -5,6 +5,7 @@ become a collection, with `tags`, `group` and `added_at` beside them. Needs pyar
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from time import time
@@ -15,10 +16,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from phototriage.collections.folder_store import FolderStore
-from phototriage.collections.photos import KeptPhoto, check_id
+from phototriage.collections.photos import MOST_OF_A_TAG, MOST_TAGS, TAG, KeptPhoto, check_id
 from phototriage.common.atomic_writes import atomic_file
-from phototriage.common.errors import MalformedRequest
+from phototriage.common.errors import MalformedRequest, TooLarge
 from phototriage.index.folder import IndexedModel
+from phototriage.verification.signature import decode
 
 AT_ONCE = 1000  # photos
 MARKED = b"phototriage.not_duplicates"  # of the file's metadata: pairs of ids, as JSON
@@ -83,7 +85,7 @@ def _row(model: IndexedModel, photo: KeptPhoto) -> dict[str, Any]:
     return {"name": photo.id, "embed": {"embedding": embedding}, **kept}
 
 
-def read(store: FolderStore, path: Path, step: Callable[[int], None]) -> Taken:
+def read(store: FolderStore, path: Path, step: Callable[[int], None], most: int = 1_000_000) -> Taken:
     """Take all photos of a file that `write` or `phototriage score --include embed` has written. They are compared with
     nothing: their groups are those of the file, of `near_duplicates` where it is a score's. A photo that has the id of
     one that is there replaces it. `step` as of `write`.
@@ -109,13 +111,18 @@ def read(store: FolderStore, path: Path, step: Callable[[int], None]) -> Taken:
             if row["embed"] is None:
                 passed_over += 1
                 continue
-            photos.append((_photo(store.description.model, path, row), _group(row)))
+            try:
+                photos.append((_photo(store.description.model, path, row), _group(row)))
+            except (TypeError, KeyError) as error:
+                raise MalformedRequest(f"{path}, {row['name']!r}: it isn't what an export writes ({error}).") from error
+        if store.counts().photos + len(photos) > most:
+            raise TooLarge(f"With {path} the collection would have more than {most} photos, which is the limit.")
         store.load(photos, groups)
         taken += len(photos)
         step(batch.num_rows)
     metadata = file.schema_arrow.metadata or {}
     for a, b in json.loads(metadata.get(MARKED, b"[]")):
-        store.mark(a, b, None)
+        store.mark(a, b)
     return Taken(taken, passed_over)
 
 
@@ -135,16 +142,22 @@ def _photo(model: IndexedModel, path: Path, row: Mapping[str, Any]) -> KeptPhoto
             f"{path} has embeddings of {embedding['model']!r}, version {version}, and the collection is of "
             f"{model.name!r}, version {model.version}. Make a collection of that version, or score the photos again."
         )
-    vector = np.array(embedding["values"], np.float32)
+    vector, signature = np.array(embedding["values"], np.float32), embedding["signature"]
+    tags = tuple(dict.fromkeys(row.get("tags") or ()))
+    wrong = [tag for tag in tags if not re.fullmatch(TAG, tag) or len(tag) > MOST_OF_A_TAG]
+    if wrong or len(tags) > MOST_TAGS:
+        raise MalformedRequest(f"{path}, {name!r}: it has {len(tags)} tags, and can't have {wrong[:1]}.")
     try:
         model.check(vector[np.newaxis])
+        if signature is not None:
+            decode(signature)
     except ValueError as error:
         raise MalformedRequest(f"{path}, {name!r}: {error}.") from error
     return KeptPhoto(
         id=check_id(name),
         vector=vector,
-        signature=embedding["signature"],
-        tags=tuple(row.get("tags") or ()),
+        signature=signature,
+        tags=tags,
         row=-1,
         group=-1,
         added_at=row.get("added_at") or time(),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import RLock
@@ -17,7 +18,7 @@ from phototriage.collections.database import Database
 from phototriage.collections.graph_keeper import EXACT_ROWS, STEP, GraphKeeper
 from phototriage.collections.photos import KeptPhoto, NewPhoto, Vector
 from phototriage.collections.store import Counts, Description, Found, Page, Rows
-from phototriage.collections.vector_file import BLOCK, VectorFile
+from phototriage.collections.vector_file import BLOCK, VectorFile, stamp_of
 from phototriage.common.atomic_writes import PART
 from phototriage.common.errors import StoreUnavailable, TooLarge
 from phototriage.index.search import (
@@ -29,8 +30,9 @@ from phototriage.index.search import (
 )
 from phototriage.index.verified_rows import NEIGHBOURS, nominated
 
+MOST_APART = 2 * NEIGHBOURS  # neighbours that are looked at for what they have in common
 LET_GO = 0.1  # seconds between attempts to hold a folder
-DATABASE, VECTORS, HELD = "collection.db", "vectors", "lock"
+DATABASE, VECTORS, HELD = "collection.db", "vectors", ".lock"
 
 
 class FolderStore:
@@ -51,9 +53,10 @@ class FolderStore:
             self.description = self._database.description
             model = self.description.model
             (folder / (VECTORS + PART)).unlink(missing_ok=True)
-            if not self._database.is_complete:
+            stamp = self._database.stamp
+            if not stamp or stamp != stamp_of(folder / VECTORS):  # it was killed, or a backup was put there
                 VectorFile.rewrite(folder / VECTORS, model.dimension, self._database.vectors())
-            self._database.set_complete(False)
+            self._database.set_stamp("")
             self._vectors = VectorFile(folder / VECTORS, model.dimension, self._database.living())
             self._changes = 0  # since it was opened, and seen by whoever looks now
             self._next_row = max(self._database.last_row + 1, len(self._vectors))
@@ -71,17 +74,22 @@ class FolderStore:
             raise StoreUnavailable(f"The collection {self.folder.name!r} was closed. Ask again later.")
         return self._vectors
 
-    def close(self) -> None:
+    def close(self, discard: bool = False) -> None:
         with self._lock:
-            if self._vectors is None:
+            vectors, self._vectors = self._vectors, None
+            if vectors is None:
                 return
-            self._keeper.stop()
-            self._vectors.sync()
-            self._database.set_complete(True)
-            self._database.close()
-            self._vectors.close()
-            self._vectors = None
-            self._held.close()
+            try:
+                self._keeper.stop(save=not discard)
+                if not discard:
+                    self._database.forget_log(deleted=False)
+                    self._database.set_stamp(vectors.sync())
+            except OSError as error:
+                raise unavailable(self.folder, error) from error
+            finally:
+                self._database.close()
+                vectors.close()
+                self._held.close()
 
     def wait(self, seconds: float) -> bool:
         """Wait until the graph has caught up; False if that took longer."""
@@ -106,9 +114,28 @@ class FolderStore:
         if tags:
             return self._find_among(self._database.rows_with(tags), queries, count, changes)
         graph = self._keeper.view()
-        criteria = SearchCriteria(max(count, NEIGHBOURS))
+        criteria = SearchCriteria(max(count, MOST_APART))
         (nearest,) = search(vectors, queries, criteria, model.layout_rescoring, graph)
-        return Found(changes, nearest, self._nominees(vectors, queries, nearest, graph))
+        nearest = known_ones(nearest)
+        return Found(changes, nearest, self._nominees(vectors, queries, self._apart(nearest, own), graph))
+
+    def _apart(self, nearest: NeighbourRows, own: str | None) -> NeighbourRows:
+        """Of each group the most similar row, and none that is marked as no duplicate of the photo `own`: many copies
+        of one photo are no background, and they would hide others."""
+        best = nearest.best(MOST_APART)
+        marked = set() if own is None else self._database.marked(own)
+        known = {row: (name, group) for row, name, group in self._database.known(best.rows.tolist())}
+        seen: set[int] = set()
+        kept = []
+        for place, row in enumerate(best.rows.tolist()):
+            name, group = known.get(row, ("", -1))
+            if row in known and group not in seen and name not in marked:
+                seen.add(group)
+                kept.append(place)
+        order = np.sort(np.array(kept, np.int64))
+        rows, similarity = best.rows[order], best.similarity[order]
+        ascending = np.argsort(rows)
+        return NeighbourRows(rows[ascending], similarity[ascending])
 
     def _find_among(self, rows: Rows, queries: Queries, count: int, changes: int) -> Found:
         """An exact search, of these rows alone."""
@@ -120,7 +147,8 @@ class FolderStore:
         if not len(rows):
             return Found(changes, NeighbourRows(rows, np.empty(0)), rows)
         rescoring = self.description.model.layout_rescoring
-        (nearest,) = search(some, among, SearchCriteria(max(count, NEIGHBOURS)), rescoring)
+        (nearest,) = search(some, among, SearchCriteria(max(count, MOST_APART)), rescoring)
+        nearest = known_ones(nearest)
         nominees = self._nominees(some, among, nearest, None)
         return Found(changes, NeighbourRows(rows[nearest.rows], nearest.similarity), rows[nominees])
 
@@ -201,8 +229,8 @@ class FolderStore:
         """Behind a row, by row."""
         return self._database.photos("row > ?", [row], most)
 
-    def set_tags(self, name: str, tags: Sequence[str]) -> None:
-        self._database.set_tags(name, tags)
+    def set_tags(self, row: int, tags: Sequence[str]) -> None:
+        self._database.set_tags(row, tags)
 
     def delete(self, name: str) -> bool:
         with self._lock:
@@ -233,9 +261,12 @@ class FolderStore:
     def members(self, group: int, most: int) -> list[int]:
         return self._database.members(group, most)
 
-    def mark(self, a: str, b: str, leaves: int | None) -> bool:
+    def any_in_group(self, group: int, names: Collection[str]) -> bool:
+        return self._database.any_in_group(group, names)
+
+    def mark(self, a: str, b: str) -> bool:
         with self._lock:
-            is_new = self._database.mark(a, b, leaves)
+            is_new = self._database.mark(a, b)
             self._changes += 1
         return is_new
 
@@ -258,7 +289,10 @@ class FolderStore:
         return self._database.list_marked(after, most)
 
     def counts(self) -> Counts:
-        size = sum(path.stat().st_blocks * 512 for path in self.folder.rglob("*") if path.is_file())
+        size = 0
+        for path in self.folder.rglob("*"):
+            with suppress(FileNotFoundError):  # files of the graph and of the database come and go
+                size += path.stat().st_blocks * 512
         return Counts(*self._database.counts(), bytes=size)
 
 
@@ -278,6 +312,12 @@ class _SomeRows:
     def visible(self, rows: Rows, limits: Rows) -> NDArray[np.bool_]:
         """All are, but for those that have died since."""
         return self._vectors.visible(self._rows[rows], np.full(len(rows), len(self._vectors)))
+
+
+def known_ones(neighbours: NeighbourRows) -> NeighbourRows:
+    """Without rows that were erased while they were compared."""
+    there = ~np.isnan(neighbours.similarity)
+    return NeighbourRows(neighbours.rows[there], neighbours.similarity[there])
 
 
 def hold(folder: Path, seconds: float = 0) -> IO[str]:

@@ -64,7 +64,7 @@ class GraphKeeper:
         self._lock, self._saving = Lock(), Lock()
         self._due = Condition()
         self._dead = 0  # rows of the graph that have died since it was built
-        self._saved_rows = 0
+        self._saved_rows = self._appending_to = 0
         self._graph = self._load()
         self._thread: Thread | None = None
         self.grow()
@@ -87,7 +87,7 @@ class GraphKeeper:
     def forget(self, row: int) -> None:
         """A row has died."""
         with self._lock:
-            if row >= max(self.rows, self._saved_rows):
+            if row >= max(self.rows, self._saved_rows, self._appending_to):
                 return
             self._dead += 1
             self._remove_saved()
@@ -98,18 +98,19 @@ class GraphKeeper:
     def rebuild(self) -> None:
         """Have the graph built anew in the background, without what has died."""
         with self._lock:
-            self._graph, self._dead = None, 0
+            self._graph, self._dead, self._appending_to = None, 0, 0
             self._remove_saved()
         self.grow()
 
-    def stop(self) -> None:
+    def stop(self, save: bool = True) -> None:
         """End the background work, and save what there is."""
         self._stopping.set()
         with self._due:
             self._due.notify_all()
         if self._thread is not None:
             self._thread.join()
-        self._save()
+        if save:
+            self._save()
 
     def wait(self, seconds: float) -> bool:
         """Wait until the graph has caught up; False if that took longer."""
@@ -151,12 +152,17 @@ class GraphKeeper:
             if self._graph is not graph:
                 return  # a new one is wanted
             rows = np.arange(graph.rows, min(graph.rows + AT_ONCE, self._target()))
+            with self._lock:  # a row that dies from now on may be in the graph
+                self._appending_to = int(rows[-1]) + 1
             graph.append(self._vectors.gather(rows))
 
     def _save(self) -> None:
         """Write the graph, unless a row of it has died."""
-        with self._saving:
-            self._save_alone()
+        try:
+            with self._saving:
+                self._save_alone()
+        except OSError:  # the disk may have room again later: the graph itself is in memory
+            logger.exception("The graph of %s could not be saved", self._folder.name)
 
     def _save_alone(self) -> None:
         with self._lock:

@@ -15,9 +15,10 @@ Vector = NDArray[np.float32]
 MOST_OF_AN_ID = 512  # characters
 MOST_TAGS, MOST_OF_A_TAG = 32, 128  # tags of a photo, characters of each
 # Patterns. Neither "." nor "..", which callers take for the folder, or the one above, at the end of an address.
-_TEXT = r"[^\x00-\x1f\x7f]"
-ID = rf"^(?:[^.\x00-\x1f\x7f]{_TEXT}*|\.[^.\x00-\x1f\x7f]{_TEXT}*|\.\.{_TEXT}+)$"
-TAG = r"^[^,\x00-\x1f\x7f]+$"
+# Nor what stands for bytes that are no UTF-8: two ids would be one.
+_TEXT = "[^\\x00-\\x1f\\x7f�]"
+ID = rf"^(?:[^.\x00-\x1f\x7f�]{_TEXT}*|\.[^.\x00-\x1f\x7f�]{_TEXT}*|\.\.{_TEXT}+)$"
+TAG = r"^[^,\x00-\x1f\x7f�]+$"
 NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 
 

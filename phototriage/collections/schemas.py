@@ -23,7 +23,9 @@ class CreateQuery(Query):
 
 
 class TagsQuery(Query):
-    tags: tuple[Tag, ...] = Field(default=(), max_length=MOST_TAGS, description="Separated by commas")
+    tags: tuple[Tag, ...] | None = Field(
+        default=None, min_length=1, max_length=MOST_TAGS, description="Separated by commas; without it none"
+    )
 
     @field_validator("tags", mode="before")
     @classmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -78,7 +78,9 @@ class Store(Protocol):
         the store has changed since it had changed `changes` times. Raises TooLarge where it has `most` photos."""
         ...
 
-    def set_tags(self, name: str, tags: Sequence[str]) -> None: ...
+    def set_tags(self, row: int, tags: Sequence[str]) -> None:
+        """Of the photo in that row, if it is still there."""
+        ...
 
     def delete(self, name: str) -> bool:
         """Leave nothing of a photo. False if there was none."""
@@ -88,9 +90,13 @@ class Store(Protocol):
         """Rows of a group, ascending."""
         ...
 
-    def mark(self, a: str, b: str, leaves: int | None) -> bool:
-        """Remember that two ids are no duplicates; the row `leaves` founds a group of its own. False if it was
-        known."""
+    def any_in_group(self, group: int, names: Collection[str]) -> bool:
+        """Whether one of these ids is in the group."""
+        ...
+
+    def mark(self, a: str, b: str) -> bool:
+        """Remember that two ids are no duplicates; of two photos in one group the later one, unless it founded that,
+        founds a group of its own. False if it was known."""
         ...
 
     def unmark(self, a: str, b: str) -> bool:
@@ -115,4 +121,6 @@ class Store(Protocol):
 
     def counts(self) -> Counts: ...
 
-    def close(self) -> None: ...
+    def close(self, discard: bool = False) -> None:
+        """`discard`: it is going to be deleted, so nothing has to be saved."""
+        ...

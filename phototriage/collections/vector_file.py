@@ -19,6 +19,15 @@ BLOCK = 2048  # rows that are compared together
 BYTES = 4  # of a number
 
 
+def stamp_of(path: Path) -> str:
+    """By which a file is told from another one, and from itself at another time; empty where there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return ""
+    return f"{found.st_size} {found.st_mtime_ns} {found.st_ino}"
+
+
 class VectorFile:
     """Rows are numbered from 0, and a row's number never changes. Those that were erased, or never written, are dead:
     zeros in the file.
@@ -72,9 +81,10 @@ class VectorFile:
         self._living[row] = False
         os.pwrite(self._file, bytes(self.dimension * BYTES), row * self.dimension * BYTES)
 
-    def sync(self) -> None:
-        """Have what was written on the disk. Raises OSError."""
+    def sync(self) -> str:
+        """Have what was written on the disk, and return the file's stamp. Raises OSError."""
         os.fsync(self._file)
+        return stamp_of(self._path)
 
     def close(self) -> None:
         os.close(self._file)
@@ -94,17 +104,14 @@ class VectorFile:
         while low < stop:
             number = low // CHUNK
             high = min(low + BLOCK, stop, (number + 1) * CHUNK)
-            yield low, self._chunks[number][low - number * CHUNK : high - number * CHUNK]
+            if self._living[low:high].any():  # where many were replaced, most blocks hold nothing
+                yield low, self._chunks[number][low - number * CHUNK : high - number * CHUNK]
             low = high
 
     def visible(self, rows: Indices, limits: Indices) -> NDArray[np.bool_]:
         """bool (n,): whether each of `rows` (n,) is below its limit (n,) and alive."""
         living: NDArray[np.bool_] = (rows < limits) & self._living[rows]
         return living
-
-    def dead_before(self, row: int) -> int:
-        """How many rows before `row` are dead."""
-        return int(np.count_nonzero(~self._living[: min(row, self._count)])) + max(0, row - self._count)
 
     def _map(self, rows: int | None = None) -> None:
         needed = -(-(self._count if rows is None else rows) // CHUNK)

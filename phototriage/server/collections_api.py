@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -15,7 +17,7 @@ from phototriage.collections.catalogue import FolderCatalogue, embedder_of, is_o
 from phototriage.collections.collection import Collection
 from phototriage.collections.photos import check_id
 from phototriage.collections.store import Page
-from phototriage.common.errors import PhototriageError, UnknownCollection
+from phototriage.common.errors import MalformedRequest, PhototriageError, StoreUnavailable, UnknownCollection
 from phototriage.common.metrics import timed
 from phototriage.images.pixels import decode_for, resize
 from phototriage.models.embedder import Embedder
@@ -30,6 +32,8 @@ from phototriage.triage.problems import problem_of
 from phototriage.triage.schemas import ModelName
 
 T = TypeVar("T", covariant=True)
+
+logger = logging.getLogger(__name__)
 
 
 class Receive(Protocol[T]):
@@ -56,7 +60,13 @@ class CollectionsApi:
 
         def work() -> Response:
             catalogue = kept_by(serving)
-            infos = [info(serving, catalogue.get(name)) for name in catalogue.names()]
+            infos = []
+            for name in catalogue.names():
+                with suppress(UnknownCollection):  # deleted since
+                    try:
+                        infos.append(info(serving, catalogue.get(name)))
+                    except StoreUnavailable as error:  # it says so itself, when it is asked
+                        logger.warning("A collection is left out of the list: %s", error.detail)
             return _json(schemas.CollectionsResponse(collections=infos))
 
         return await _run(serving, work)
@@ -90,7 +100,7 @@ class CollectionsApi:
         query = read_query(request, schemas.PhotosQuery)
 
         def ask(_: Serving, collection: Collection) -> schemas.IdsResponse:
-            page = collection.store.list_photos(query.after, query.limit, query.tags)
+            page = collection.store.list_photos(query.after, query.limit, query.tags or ())
             return schemas.IdsResponse(ids=[name for (name,) in page.items], next=page.after)
 
         return await self._ask(request, ask)
@@ -164,7 +174,7 @@ class CollectionsApi:
             image = embedded(model, side, serving, deadline)
             thresholds, aside = Thresholds(query.threshold, query.min_probability), serving.queue.aside
             return _json(
-                collection.query(model, image, query.id, query.tags, query.top_k, thresholds, deadline.at, aside)
+                collection.query(model, image, query.id, query.tags or (), query.top_k, thresholds, deadline.at, aside)
             )
 
         return await serving.queue.run(work, deadline.on_loop)
@@ -188,7 +198,11 @@ class CollectionsApi:
         deadline = Deadline(serving.settings.deadline_seconds)
         files = await self._receive_images(request, serving, deadline)
         collection, model = await serving.queue.run(lambda: opened(serving, request), deadline.on_loop)
-        works = [partial(self._add_file, serving, collection, model, file, query, deadline) for file in files]
+        names = [file.name for file in files]
+        works = [
+            partial(self._add_file, serving, collection, model, file, file.name in names[:place], query, deadline)
+            for place, file in enumerate(files)
+        ]
         outcomes = await serving.queue.run_each(works, deadline.on_loop)
         items = []
         for index, (file, outcome) in enumerate(zip(files, outcomes, strict=True)):
@@ -203,6 +217,7 @@ class CollectionsApi:
         collection: Collection,
         model: Embedder,
         file: File,
+        is_again: bool,
         query: schemas.AddBatchQuery,
         deadline: Deadline,
     ) -> schemas.AddResponse | PhototriageError:
@@ -211,6 +226,8 @@ class CollectionsApi:
             if file.refused is not None:
                 raise file.refused
             name = check_id(file.name)
+            if is_again:
+                raise MalformedRequest(f"Two files are called {name[:80]!r}; one would replace the other. Rename one.")
             image = embedded(model, Side("image", "image", file.joined()), serving, deadline)
             return add(serving, collection, model, image, name, query, deadline)
         except PhototriageError as error:
@@ -238,7 +255,7 @@ def add(
     thresholds = Thresholds(query.threshold, query.min_probability)
     most = serving.settings.max_collection_photos
     aside = serving.queue.aside
-    return collection.add(model, image, name, query.tags, query.if_new, most, thresholds, deadline.at, aside)
+    return collection.add(model, image, name, query.tags or (), query.if_new, most, thresholds, deadline.at, aside)
 
 
 def kept_by(serving: Serving) -> FolderCatalogue:

@@ -51,11 +51,11 @@ class Serving:
         """Those that are served, and those that are no longer, but that photos of a collection were embedded by."""
         return [*self.models.embedders.values(), *self._retired]
 
-    def _retire(self, old: Models) -> None:
-        """Keep the embedders that collections need, until the server stops."""
+    def _retire(self, old: Models, new: Models) -> None:
+        """Keep the embedders that collections need and that are about to go, until the server stops."""
         if self.catalogue is None:
             return
-        served = {model.manifest.version for model in self.embedders()}
+        served = {model.manifest.version for model in [*new.embedders.values(), *self._retired]}
         needed = [description.model for description in self.catalogue.descriptions()]
         self._retired += [
             model
@@ -76,8 +76,8 @@ class Serving:
                 self._reload_requested = False
                 changes = await asyncio.to_thread(read_again, self.settings, self.models)
                 # Requests that have begun keep the models that they began with.
+                await asyncio.to_thread(self._retire, self.models, changes.models)
                 old, self.models = self.models, changes.models
-                await asyncio.to_thread(self._retire, old)
                 _publish_models(self.models)
                 _withdraw_models(old, self.models)
                 taken_up += changes.response.taken_up

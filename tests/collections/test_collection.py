@@ -8,12 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 
+import numpy as np
 import pytest
 
 from phototriage.collections.collection import MARKED, Collection
 from phototriage.common.errors import DeadlineExceeded, MalformedRequest, TooLarge, UnknownPhoto
 from phototriage.triage.comparison import Thresholds
-from tests.collections.made import crop, embedder, mirrored, new_store, photo
+from tests.collections.made import crop, embed, embedder, mirrored, new_store, photo
+from tests.verification.photos import drawn_photo
 
 MODEL = embedder()
 
@@ -176,3 +178,32 @@ def test_of_many_who_bring_the_same_photo_one_is_told_that_it_is_new(collection:
         outcomes = list(pool.map(bring, brought))
     assert sorted(outcomes) == ["added"] * 3 + ["duplicate"] * 9
     assert collection.store.counts().photos == 3
+
+
+def test_many_copies_of_a_photo_hide_no_other(filled: Collection) -> None:
+    """What a photo has in common with copies of one is no background."""
+    pixels = drawn_photo(1)
+    small, image = embed(np.ascontiguousarray(pixels[60:180, 80:240])), photo(2)  # whose similarity is .58
+    founder, other = filled.photo("photo 2"), filled.photo("photo 1")
+    same = [(replace(other, id=f"same {number}", tags=()), "same") for number in range(45)]
+    filled.store.load(same, {"same": other.group})  # type: ignore[attr-defined]
+    assert filled.query(MODEL, small).is_duplicate
+    copies = [(replace(founder, id=f"copy {number}", tags=()), "copies") for number in range(45)]
+    filled.store.load(copies, {"copies": founder.group})  # type: ignore[attr-defined]
+    everywhere = filled.query(MODEL, image, top_k=46)
+    assert all(each.is_duplicate for each in everywhere.matches)
+    for number in range(3):
+        filled.mark(f"copy {number}", "photo 2")
+    others = filled.query(MODEL, image, own="photo 2", top_k=10)
+    assert others.is_duplicate
+    assert not {each.id for each in others.matches if each.is_duplicate} & {"copy 0", "copy 1", "copy 2"}
+
+
+def test_a_photo_joins_no_group_with_one_that_it_is_marked_against(filled: Collection) -> None:
+    founder = filled.photo("photo 2")
+    copies = [(replace(founder, id=f"copy {number}", tags=()), "copies") for number in range(70)]
+    filled.store.load(copies, {"copies": founder.group})  # type: ignore[attr-defined]
+    filled.add(MODEL, mirrored(2), "x")
+    assert filled.mark("x", "copy 69")  # far behind those that it was compared with
+    filled.add(MODEL, crop(2), "x")
+    assert filled.photo("x").group != founder.group

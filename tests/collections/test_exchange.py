@@ -27,7 +27,7 @@ def filled(folder: Path) -> FolderStore:
     store = new_store(folder, **EXACT)
     fill(store, 100, tags=("a", "b"))
     store.delete("0/50")
-    store.mark("0/1", "0/2", None)
+    store.mark("0/1", "0/2")
     found = store.photo("0/3")
     assert found is not None
     copy = found.vector

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ from phototriage.collections.photos import NewPhoto
 from phototriage.common.errors import StoreUnavailable
 from phototriage.duplicates import layout
 from tests.collections.made import new_store
+from tests.verifying_models import signed
 
 WIDTH = 256
 EXACT, STEP = 60, 20  # a graph from 60 rows on
@@ -36,7 +39,7 @@ def vectors(count: int, seed: int = 0) -> NDArray[np.float32]:
 
 def fill(store: FolderStore, count: int, seed: int = 0, tags: tuple[str, ...] = ()) -> None:
     for place, vector in enumerate(vectors(count, seed)):
-        photo = NewPhoto(f"{seed}/{place}", vector, b"signature %d" % place, tags)
+        photo = NewPhoto(f"{seed}/{place}", vector, signed(16 + place % 50)[0], tags)
         found = store.find(vector, 1, None, ())
         assert store.insert(photo, None, found.changes, 10_000) is not None
 
@@ -65,7 +68,7 @@ def test_all_is_there_when_it_is_opened_again(tmp_path: Path, closed: bool) -> N
     store = new_store(tmp_path / "photos", exact=EXACT, step=STEP)
     fill(store, 50, tags=("a", "b"))
     store.delete("0/7")
-    store.mark("0/1", "0/2", None)
+    store.mark("0/1", "0/2")
     if closed:
         store.close()
     else:  # as a killed process leaves it
@@ -78,7 +81,7 @@ def test_all_is_there_when_it_is_opened_again(tmp_path: Path, closed: bool) -> N
         assert nearest(again, vector) == (f"0/{place}" if place != 7 else None)
     kept = again.photo("0/3")
     assert kept is not None
-    assert (kept.signature, kept.tags) == (b"signature 3", ("a", "b"))
+    assert (kept.signature, kept.tags) == (signed(19)[0], ("a", "b"))
     fill(again, 3, seed=1)
     assert again.photo("1/0").row == 50  # type: ignore[union-attr]
     again.close()
@@ -103,7 +106,7 @@ def test_nothing_is_left_of_what_was_deleted(store: FolderStore) -> None:
     vector, secret = vectors(1, seed=5)[0], b"only this photo has this signature"
     photo = NewPhoto("a secret id", vector, secret, ("a secret tag",))
     store.insert(photo, None, store.find(vector, 1, None, ()).changes, 10_000)
-    store.mark("a secret id", "0/3", None)
+    store.mark("a secret id", "0/3")
     traces = [b"a secret id", b"a secret tag", secret, vector.astype("<f4").tobytes()]
     assert all(trace in bytes_of(store.folder) for trace in traces)
     assert store.delete("a secret id")
@@ -222,3 +225,44 @@ def test_what_was_acknowledged_is_there_after_kill_9(tmp_path: Path) -> None:
     assert len(wanted - there) <= 3
     assert all(int(name.split("/")[1]) % 5 == 2 for name in wanted - there)
     store.close()
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut", "of another time"])
+def test_vectors_that_are_not_those_of_the_database_are_made_anew(tmp_path: Path, damage: str) -> None:
+    """As where a backup of the database was put back."""
+    store = new_store(tmp_path / "photos")
+    fill(store, 30)
+    store.close()
+    file = tmp_path / "photos/vectors"
+    if damage == "gone":
+        file.unlink()
+    else:
+        content = file.read_bytes()
+        file.write_bytes(content[:9000] if damage == "cut" else content[::-1])
+    again = FolderStore(tmp_path / "photos")
+    assert [nearest(again, vector) for vector in vectors(30)] == [f"0/{place}" for place in range(30)]
+    again.close()
+
+
+def test_what_another_process_kept_in_the_log_goes_later(store: FolderStore) -> None:
+    """A backup reads while a photo is deleted: the log can't be emptied then, but by the next change."""
+    fill(store, 5)
+    trace = signed(16 + 3)[0]
+    with closing(sqlite3.connect(store.folder / "collection.db")) as backup:
+        backup.execute("BEGIN")
+        assert backup.execute("SELECT count(*) FROM photos").fetchone() == (5,)
+        assert store.delete("0/3")
+        assert trace in bytes_of(store.folder)
+    store.delete("0/4")
+    assert trace not in bytes_of(store.folder)
+
+
+def test_a_search_passes_over_what_was_replaced(store: FolderStore) -> None:
+    for seed in range(3):
+        for place, vector in enumerate(vectors(2000, seed)[:50]):
+            photo = NewPhoto(str(place), vector, None, ())
+            assert store.insert(photo, None, store._changes, 1000) is not None
+    assert len(store.vectors) == 150
+    assert store.vectors.living == 50
+    assert nearest(store, vectors(2000, 2)[7]) == "7"
+    assert nearest(store, vectors(2000, 0)[7]) is None

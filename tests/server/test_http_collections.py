@@ -125,6 +125,8 @@ def test_several_at_once_one_of_which_is_broken(client: AsgiClient) -> None:
     assert [each["id"] for each in results[:4]] == ["one", "two", "three", "four"]
     assert results[1]["error"]["code"] == "undecodable_image"
     assert results[4]["error"]["code"] == "malformed_request"  # not known by a shorter name without a word
+    twice = client.post(f"{BASE}/batch", files=[("images", ("one", PHOTOS[0])), ("images", ("one", PHOTOS[1]))])
+    assert "Two files are called 'one'" in twice.json()["results"][1]["error"]["detail"]
     outcomes = [each["result"]["outcome"] for each in results if "result" in each]
     assert sorted(outcomes) == ["added", "added", "duplicate"]
     assert set(fine(client.get(f"{BASE}/photos?tags=x"), "IdsResponse")["ids"]) < {"one", "three", "four"}
@@ -179,7 +181,7 @@ def test_limits_and_wrong_requests_are_said(client: AsgiClient) -> None:
     assert "PHOTOTRIAGE_MAX_COLLECTION_PHOTOS" in problem(full, 413, "too_large")
     missing = client.post(f"{BASE}/photos", content=PHOTOS[1], headers=IMAGE)
     assert problem(missing, 400, "malformed_request") == "The query parameter id is missing. Send it."
-    for name in ("a%0Ab", ".", "..", "", "x" * 513):
+    for name in ("a%0Ab", ".", "..", "", "x" * 513, "caf%E9"):
         problem(client.post(f"{BASE}/photos?id={name}", content=PHOTOS[1], headers=IMAGE), 400, "malformed_request")
     for query in ("top_k=101", "tags=", "tags=a,,b"):
         problem(client.post(f"{BASE}/query?{query}", content=COPY, headers=IMAGE), 400, "malformed_request")
@@ -216,6 +218,27 @@ def test_it_is_kept_over_a_restart_and_by_one_server(
     client = AsgiClient(second)
     assert add(client, PHOTOS[0], "b", "&if_new=true")["outcome"] == "duplicate"
     second.stop()
+
+
+def test_no_name_is_in_the_keepers_way_and_a_broken_collection_in_no_others(
+    models: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = ["a.gone", "lock", "vectors"]
+    api = started(models, tmp_path)
+    client = AsgiClient(api)
+    for name in names:
+        assert client.request("PUT", f"/v1/collections/{name}").status_code == 200
+    api.stop()
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half/collection.db").write_bytes(b"")
+    api = started(models, tmp_path)
+    client = AsgiClient(api)
+    assert [each["name"] for each in client.get("/v1/collections").json()["collections"]] == names
+    assert "left out of the list" in caplog.text
+    problem(client.get("/v1/collections/half"), 503, "store_unavailable")
+    assert client.request("DELETE", "/v1/collections/half").status_code == 200
+    assert client.request("PUT", "/v1/collections/half").status_code == 200
+    api.stop()
 
 
 def test_a_server_without_collections_says_how_to_have_some(models: Path) -> None:

@@ -2198,7 +2198,7 @@ export interface operations {
     add_photos: {
         parameters: {
             query?: {
-                /** @description Separated by commas */
+                /** @description Separated by commas; without it none */
                 tags?: string[];
                 /** @description Similarity from which on two images are duplicates: it alone decides then, nothing is verified */
                 threshold?: number;
@@ -2600,7 +2600,7 @@ export interface operations {
                 after?: number;
                 /** @description How many to list */
                 limit?: number;
-                /** @description Separated by commas */
+                /** @description Separated by commas; without it none */
                 tags?: string[];
             };
             header?: never;
@@ -2672,7 +2672,7 @@ export interface operations {
     add_photo: {
         parameters: {
             query: {
-                /** @description Separated by commas */
+                /** @description Separated by commas; without it none */
                 tags?: string[];
                 /** @description Similarity from which on two images are duplicates: it alone decides then, nothing is verified */
                 threshold?: number;
@@ -2943,7 +2943,7 @@ export interface operations {
     query_collection: {
         parameters: {
             query?: {
-                /** @description Separated by commas */
+                /** @description Separated by commas; without it none */
                 tags?: string[];
                 /** @description Similarity from which on two images are duplicates: it alone decides then, nothing is verified */
                 threshold?: number;
