@@ -10,7 +10,8 @@ from time import time
 from typing import NamedTuple
 
 from phototriage.collections.collection import Collection
-from phototriage.collections.folder_store import DATABASE, FolderStore, hold, unavailable
+from phototriage.collections.folder_store import DATABASE, FolderStore
+from phototriage.collections.held_folder import hold, unavailable
 from phototriage.collections.photos import check_name
 from phototriage.collections.store import Description
 from phototriage.common.errors import ForeignCollection, StoreUnavailable, TooLarge, UnknownCollection

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import fcntl
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import RLock
-from time import monotonic, sleep
-from typing import IO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from phototriage.collections.database import Database
 from phototriage.collections.graph_keeper import EXACT_ROWS, STEP, GraphKeeper
+from phototriage.collections.held_folder import hold, unavailable
 from phototriage.collections.photos import KeptPhoto, NewPhoto, Vector
+from phototriage.collections.some_rows import SomeRows
 from phototriage.collections.store import Counts, Description, Found, Page, Rows
-from phototriage.collections.vector_file import BLOCK, VectorFile, stamp_of
+from phototriage.collections.vector_file import VectorFile, stamp_of
 from phototriage.common.atomic_writes import PART
 from phototriage.common.errors import StoreUnavailable, TooLarge
 from phototriage.index.search import (
@@ -31,8 +29,7 @@ from phototriage.index.search import (
 from phototriage.index.verified_rows import NEIGHBOURS, nominated
 
 MOST_APART = 2 * NEIGHBOURS  # neighbours that are looked at for what they have in common
-LET_GO = 0.1  # seconds between attempts to hold a folder
-DATABASE, VECTORS, HELD = "collection.db", "vectors", ".lock"
+DATABASE, VECTORS = "collection.db", "vectors"
 
 
 class FolderStore:
@@ -142,7 +139,7 @@ class FolderStore:
         vectors = self.vectors
         rows = rows[vectors.visible(rows, np.full(len(rows), queries.limits[0]))]
         rows = rows[rows != queries.own_rows[0]]
-        some = _SomeRows(vectors, rows)
+        some = SomeRows(vectors, rows)
         among = Queries(queries.vectors, np.array([len(rows)]), np.array([-1]))
         if not len(rows):
             return Found(changes, NeighbourRows(rows, np.empty(0)), rows)
@@ -154,7 +151,7 @@ class FolderStore:
 
     def _nominees(
         self,
-        vectors: VectorFile | _SomeRows,
+        vectors: VectorFile | SomeRows,
         queries: Queries,
         nearest: NeighbourRows,
         graph: CandidateGraph | None,
@@ -296,56 +293,7 @@ class FolderStore:
         return Counts(*self._database.counts(), bytes=size)
 
 
-class _SomeRows:
-    """Some of the rows, numbered anew, to be searched."""
-
-    def __init__(self, vectors: VectorFile, rows: Rows) -> None:
-        self._vectors, self._rows = vectors, rows
-
-    def gather(self, rows: Rows) -> NDArray[np.float32]:
-        return self._vectors.gather(self._rows[rows])
-
-    def blocks(self, start: int, stop: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        for low in range(start, stop, BLOCK):
-            yield low, self._vectors.gather(self._rows[low : min(low + BLOCK, stop)])
-
-    def visible(self, rows: Rows, limits: Rows) -> NDArray[np.bool_]:
-        """All are, but for those that have died since."""
-        return self._vectors.visible(self._rows[rows], np.full(len(rows), len(self._vectors)))
-
-
 def known_ones(neighbours: NeighbourRows) -> NeighbourRows:
     """Without rows that were erased while they were compared."""
     there = ~np.isnan(neighbours.similarity)
     return NeighbourRows(neighbours.rows[there], neighbours.similarity[there])
-
-
-def hold(folder: Path, seconds: float = 0) -> IO[str]:
-    """Hold the folder until the file is closed or the process ends; wait so long for another process to let go of it.
-    Raises StoreUnavailable."""
-    end = monotonic() + seconds
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / HELD).open("a+", encoding="ascii")
-    except OSError as error:
-        raise unavailable(folder, error) from error
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return file
-        except OSError as error:
-            if monotonic() < end:
-                sleep(LET_GO)
-                continue
-            file.close()
-            raise StoreUnavailable(
-                f"{folder.name!r} is kept by another process. Stop that one, or name another folder; several servers "
-                "can't share one."
-            ) from error
-
-
-def unavailable(folder: Path, error: OSError) -> StoreUnavailable:
-    return StoreUnavailable(
-        f"The collection {folder.name!r} can't be kept or read now ({error.strerror}). See to the disk, or try again "
-        "later."
-    )
