@@ -12,7 +12,7 @@ KUBERNETES := .venv-kubernetes
 RAY := .venv-ray
 WITH_NODE := PATH="$(CURDIR)/$(DEV)/bin:$$PATH"
 
-.PHONY: serve reload train check docs check-full check-kubernetes check-ray clients kills test wheel soak bench bench-decoders bench-resamplers bench-duplicates bench-kinds bench-augly bench-difficulty bench-http bench-connections bench-score bench-index bento image try-image check-gpu clean
+.PHONY: serve reload train check docs check-full check-kubernetes check-ray clients kills test wheel soak bench bench-decoders bench-resamplers bench-duplicates bench-kinds bench-augly bench-difficulty bench-http bench-connections bench-score bench-index bench-collections bento image try-image check-gpu clean
 
 serve: $(SERVING)/installed
 	$(SERVING)/bin/phototriage serve --host $(HOST) --port $(PORT) --attached
@@ -122,6 +122,10 @@ bench-connections: $(DEV)/installed
 # The index of a million images beside the exact search: half an hour, most of it to build the graph.
 bench-index: $(DEV)/installed
 	$(DEV)/bin/python -m benchmarks.index_search --data $(CALTECH) $(HOUSES) $(CATS_DOGS) --model $(DUPLICATES)
+
+# One photo against a million over HTTP: half an hour, most of it to build the graph; 9 GB in the temporary folder.
+bench-collections: $(DEV)/installed
+	$(DEV)/bin/python -m benchmarks.collection_search --data $(CALTECH) $(HOUSES)
 
 # `phototriage score` beside its raw limit, ten thousand photos three times: ten minutes on a machine that is idle.
 bench-score: $(DEV)/installed
