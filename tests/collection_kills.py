@@ -38,10 +38,10 @@ class Callers:
     """Threads that add `photos` photos, `copies` times each, and delete every tenth that was added."""
 
     def __init__(self, address: str, photos: int, copies: int, threads: int) -> None:
-        self._address = address
         self.statuses: Counter[int] = Counter()
         self.added: dict[int, str] = {}  # id by photo, as it was told
         self.deleted: set[int] = set()
+        self._http = httpx.Client(base_url=address, timeout=20)
         self._files = [jpeg(number) for number in range(photos)]
         self._waiting = deque((number, copy) for copy in range(copies) for number in range(photos))
         self._lock = threading.Lock()
@@ -82,16 +82,16 @@ class Callers:
         while True:
             try:
                 headers = {"content-type": "image/jpeg"} if content else {}
-                answer = httpx.request(method, self._address + path, content=content, headers=headers, timeout=20)
+                answer = self._http.request(method, path, content=content, headers=headers)
             except httpx.TransportError:
-                time.sleep(0.05)
+                time.sleep(0.3)
                 continue
             with self._lock:
                 self.statuses[answer.status_code] += 1
             if answer.status_code == 200 or (method == "DELETE" and answer.status_code == 404):
                 found: dict[str, str] = answer.json()
                 return found
-            time.sleep(0.05)
+            time.sleep(0.3)
 
 
 def jpeg(number: int) -> bytes:
