@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from phototriage.collections.photos import ID, MOST_OF_A_TAG, MOST_OF_AN_ID, MOST_TAGS, TAG
-from phototriage.triage.comparison_schemas import DuplicateEvidence
+from phototriage.triage.comparison_schemas import BoundsQuery, DuplicateEvidence
 from phototriage.triage.schemas import Answer, Embedding, ModelName, Problem, Query
 from phototriage.verification.verifier import PairDecision
 
@@ -33,24 +33,7 @@ class TagsQuery(Query):
         return tuple(dict.fromkeys(value.split(","))) if isinstance(value, str) else value
 
 
-class ThresholdQuery(TagsQuery):
-    threshold: float | None = Field(
-        default=None,
-        ge=-1,
-        le=1,
-        allow_inf_nan=False,
-        description="Similarity from which on two images are duplicates: it alone decides then, nothing is verified",
-    )
-    min_probability: float | None = Field(
-        default=None,
-        ge=0,
-        le=1,
-        allow_inf_nan=False,
-        description="Probability from which on a verified pair are duplicates; without it the tuned one",
-    )
-
-
-class CollectionQuery(ThresholdQuery):
+class CollectionQuery(BoundsQuery, TagsQuery):
     """`tags`: only photos that have all of them are compared."""
 
     top_k: int = Field(default=10, ge=1, le=100, description="How many photos to list, duplicates first")
@@ -59,14 +42,14 @@ class CollectionQuery(ThresholdQuery):
     )
 
 
-class AddQuery(ThresholdQuery):
+class AddQuery(BoundsQuery, TagsQuery):
     """`tags`: of the photo."""
 
     id: PhotoId = Field(description="What the photo is known by; a photo that has this id is replaced")
     if_new: bool = Field(default=False, description="Add it only if it is no duplicate of one that is there")
 
 
-class AddBatchQuery(ThresholdQuery):
+class AddBatchQuery(BoundsQuery, TagsQuery):
     """`tags`: of all photos."""
 
     if_new: bool = Field(default=False, description="Add only those that are no duplicates, also of one another")

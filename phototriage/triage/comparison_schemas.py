@@ -6,11 +6,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from phototriage.triage.schemas import Answer, ModelName, ModelQuery, UsedFrame
+from phototriage.triage.schemas import Answer, ModelName, ModelQuery, Query, UsedFrame
 from phototriage.verification.verifier import PairDecision
 
 
-class DuplicatesQuery(ModelQuery):
+class BoundsQuery(Query):
+    """From where on two images are duplicates, in place of what was tuned."""
+
     threshold: float | None = Field(
         default=None,
         ge=-1,
@@ -25,6 +27,9 @@ class DuplicatesQuery(ModelQuery):
         allow_inf_nan=False,
         description="Probability from which on a verified pair are duplicates; without it the tuned one",
     )
+
+
+class DuplicatesQuery(BoundsQuery, ModelQuery):
     explain: bool = Field(
         default=False,
         description="Whether to show both images side by side with what they have in common: as PNG if Accept prefers "
