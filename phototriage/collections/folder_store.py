@@ -109,32 +109,32 @@ class FolderStore:
         own_row = None if own is None else self._database.row_of(own)
         queries = Queries(vector[np.newaxis], np.array([rows]), np.array([-1 if own_row is None else own_row]))
         if tags:
-            return self._find_among(self._database.rows_with(tags), queries, count, changes)
+            return self._find_among(self._database.rows_with(tags), queries, count, own, changes)
         graph = self._keeper.view()
         criteria = SearchCriteria(max(count, MOST_APART))
         (nearest,) = search(vectors, queries, criteria, model.layout_rescoring, graph)
         nearest = known_ones(nearest)
         return Found(changes, nearest, self._nominees(vectors, queries, self._apart(nearest, own), graph))
 
-    def _apart(self, nearest: NeighbourRows, own: str | None) -> NeighbourRows:
+    def _apart(self, nearest: NeighbourRows, own: str | None, among: Rows | None = None) -> NeighbourRows:
         """Of each group the most similar row, and none that is marked as no duplicate of the photo `own`: many copies
-        of one photo are no background, and they would hide others."""
+        of one photo are no background, and they would hide others. among: the rows that `nearest` numbers, if not
+        all."""
         best = nearest.best(MOST_APART)
+        numbers = (best.rows if among is None else among[best.rows]).tolist()
         marked = set() if own is None else self._database.marked(own)
-        known = {row: (name, group) for row, name, group in self._database.known(best.rows.tolist())}
+        known = {row: (name, group) for row, name, group in self._database.known(numbers)}
         seen: set[int] = set()
         kept = []
-        for place, row in enumerate(best.rows.tolist()):
-            name, group = known.get(row, ("", -1))
-            if row in known and group not in seen and name not in marked:
-                seen.add(group)
+        for place, row in enumerate(numbers):
+            if row in known and known[row][0] not in marked and known[row][1] not in seen:
+                seen.add(known[row][1])
                 kept.append(place)
-        order = np.sort(np.array(kept, np.int64))
-        rows, similarity = best.rows[order], best.similarity[order]
-        ascending = np.argsort(rows)
-        return NeighbourRows(rows[ascending], similarity[ascending])
+        kept.sort(key=lambda place: int(best.rows[place]))
+        places = np.array(kept, np.int64)
+        return NeighbourRows(best.rows[places], best.similarity[places])
 
-    def _find_among(self, rows: Rows, queries: Queries, count: int, changes: int) -> Found:
+    def _find_among(self, rows: Rows, queries: Queries, count: int, own: str | None, changes: int) -> Found:
         """An exact search, of these rows alone."""
         vectors = self.vectors
         rows = rows[vectors.visible(rows, np.full(len(rows), queries.limits[0]))]
@@ -146,7 +146,7 @@ class FolderStore:
         rescoring = self.description.model.layout_rescoring
         (nearest,) = search(some, among, SearchCriteria(max(count, MOST_APART)), rescoring)
         nearest = known_ones(nearest)
-        nominees = self._nominees(some, among, nearest, None)
+        nominees = self._nominees(some, among, self._apart(nearest, own, rows), None)
         return Found(changes, NeighbourRows(rows[nearest.rows], nearest.similarity), rows[nominees])
 
     def _nominees(

@@ -185,9 +185,10 @@ def test_many_copies_of_a_photo_hide_no_other(filled: Collection) -> None:
     pixels = drawn_photo(1)
     small, image = embed(np.ascontiguousarray(pixels[60:180, 80:240])), photo(2)  # whose similarity is .58
     founder, other = filled.photo("photo 2"), filled.photo("photo 1")
-    same = [(replace(other, id=f"same {number}", tags=()), "same") for number in range(45)]
+    same = [(replace(other, id=f"same {number}"), "same") for number in range(45)]
     filled.store.load(same, {"same": other.group})  # type: ignore[attr-defined]
     assert filled.query(MODEL, small).is_duplicate
+    assert filled.query(MODEL, small, tags=["all"]).is_duplicate
     copies = [(replace(founder, id=f"copy {number}", tags=()), "copies") for number in range(45)]
     filled.store.load(copies, {"copies": founder.group})  # type: ignore[attr-defined]
     everywhere = filled.query(MODEL, image, top_k=46)
