@@ -27,8 +27,8 @@ from PIL import Image
 
 from benchmarks.index_search import mixtures
 from benchmarks.server_process import ServerProcess
-from phototriage.collections.catalogue import FolderCatalogue
-from phototriage.collections.folder_store import FolderStore
+from phototriage.collection_stores.folder_catalogue import FolderCatalogue
+from phototriage.collection_stores.folder_store import FolderStore
 from phototriage.collections.photos import KeptPhoto
 from phototriage.common.progress import Progress
 from phototriage.images.pixels import resize

@@ -24,7 +24,7 @@ GPU_BATCH = 16
 LEAST_KEY_LENGTH = 16
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 _OWN_PORTS = (("http", "80"), ("https", "443"))
-HIDDEN = "api_keys"  # the setting that isn't to be shown
+DATABASES = ("postgresql://", "postgres://")  # what an address of collections begins with
 
 
 class SettingsError(Exception):
@@ -82,8 +82,11 @@ class Settings(BaseSettings):
     answer_cache_bytes: int = Field(
         default=0, ge=0, description="Memory for answers to images that may be sent again; 0: none are kept"
     )
-    collections: Path | None = Field(
-        default=None, description="Folder in which collections are kept, by one process; without it there are none"
+    collections: str | Path | None = Field(
+        default=None,
+        repr=False,  # an address may have a password in it
+        description="Where collections are kept: a folder, by one process, or postgresql://USER@HOST/DATABASE, which "
+        "servers share; without it there are none",
     )
     max_collections: int = Field(default=100, ge=1, description="Collections that may be kept")
     max_collection_photos: int = Field(default=1_000_000, ge=1, description="Photos of one collection")
@@ -121,14 +124,14 @@ class Settings(BaseSettings):
     @classmethod
     def _one_keeper(cls, values: dict[str, object]) -> dict[str, object]:
         """A folder of collections is kept by one process, so there is one, which has all threads."""
-        if values.get("collections") and values.get("workers") is None:
+        if _names_folder(values.get("collections")) and values.get("workers") is None:
             threads = values.get("threads")
             return {**values, "workers": 1, "threads": available_cores() if threads is None else threads}
         return values
 
     @model_validator(mode="after")
     def _has_one_keeper(self) -> Self:
-        if self.collections is not None and self.workers > 1:
+        if _names_folder(self.collections) and self.workers > 1:
             raise ValueError(
                 f"a folder of collections is kept by one process, and PHOTOTRIAGE_WORKERS is {self.workers}; leave "
                 "that out, or make it 1"
@@ -150,6 +153,20 @@ class Settings(BaseSettings):
         return ImageLimits(max_bytes=self.max_image_bytes, max_pixels=self.max_image_pixels)
 
 
+def is_secret(name: str, value: object) -> bool:
+    """Whether the value of a setting isn't to be shown: keys, and an address, which may have a password in it."""
+    return name == "api_keys" or (name == "collections" and is_address(str(value)))
+
+
+def _names_folder(place: object) -> bool:
+    return bool(place) and not is_address(str(place))
+
+
+def is_address(place: str) -> bool:
+    """Whether collections are in a database, and not in a folder."""
+    return place.startswith(DATABASES)
+
+
 def read_settings() -> Settings:
     """Settings from the environment. Raises SettingsError, which names each variable that doesn't fit."""
     try:
@@ -168,7 +185,7 @@ def read_settings() -> Settings:
 
 def _shown_input(error: ErrorDetails) -> str:
     """The value that doesn't fit, but for a secret."""
-    return "" if error["loc"][0] == HIDDEN else f"={error['input']!r}"
+    return "" if is_secret(str(error["loc"][0]), error["input"]) else f"={error['input']!r}"
 
 
 def default_models_directory() -> Path:

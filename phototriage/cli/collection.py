@@ -8,9 +8,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from phototriage.cli.exit_status import DONE, refuse
-from phototriage.collections.catalogue import FolderCatalogue
-from phototriage.collections.collection import Collection
-from phototriage.collections.folder_store import FolderStore
+from phototriage.collection_stores.opening import open_catalogue
+from phototriage.collections.catalogue import Catalogue
 from phototriage.common.errors import PhototriageError, StoreUnavailable
 from phototriage.common.progress import Progress
 from phototriage.models.model_set import load_models
@@ -25,7 +24,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     export = actions.add_parser("export", help="write a collection's photos to a Parquet file")
     imported = actions.add_parser("import", help="take photos from such a file, or from one of phototriage score")
     for action, act_on in ((listed, _list), (export, _export), (imported, _import)):
-        action.add_argument("--collections", type=Path, metavar="DIR", help="in place of PHOTOTRIAGE_COLLECTIONS")
+        action.add_argument("--collections", metavar="PLACE", help="in place of PHOTOTRIAGE_COLLECTIONS")
         action.set_defaults(run=run, act_on=act_on)
     for action in (export, imported):
         action.add_argument("name", metavar="COLLECTION")
@@ -36,13 +35,13 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def run(options: argparse.Namespace, settings: Settings) -> int:
     """0: done; 2: it can't be done."""
-    folder = options.collections or settings.collections
-    if folder is None:
-        return refuse("no folder of collections is named. Set PHOTOTRIAGE_COLLECTIONS, or give --collections DIR")
+    place = options.collections or settings.collections
+    if place is None:
+        return refuse("it isn't said where collections are. Set PHOTOTRIAGE_COLLECTIONS, or give --collections PLACE")
     try:
-        catalogue = FolderCatalogue(folder, settings.max_collections)
+        catalogue = open_catalogue(place, settings)
     except PhototriageError as error:
-        return refuse(f"{folder}: {error}")
+        return refuse(str(error))
     try:
         options.act_on(options, settings, catalogue)
     except PhototriageError as error:
@@ -54,24 +53,24 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     return DONE
 
 
-def _list(options: argparse.Namespace, settings: Settings, catalogue: FolderCatalogue) -> None:
+def _list(options: argparse.Namespace, settings: Settings, catalogue: Catalogue) -> None:
     for name in catalogue.names():
         store = catalogue.get(name).store
         model = store.description.model
         print(json.dumps({"name": name, "model": model.name, "version": model.version, **store.counts()._asdict()}))
 
 
-def _export(options: argparse.Namespace, settings: Settings, catalogue: FolderCatalogue) -> None:
+def _export(options: argparse.Namespace, settings: Settings, catalogue: Catalogue) -> None:
     require_parquet()
     from phototriage.collections import exchange
 
-    store = _in_folder(catalogue.get(options.name))
+    store = catalogue.get(options.name).store
     progress = Progress(store.counts().photos, title=f"{options.name}: ", unit="photos")
     count = exchange.write(store, options.output, progress.step)
     print(json.dumps({"collection": options.name, "photos": count, "file": str(options.output)}))
 
 
-def _import(options: argparse.Namespace, settings: Settings, catalogue: FolderCatalogue) -> None:
+def _import(options: argparse.Namespace, settings: Settings, catalogue: Catalogue) -> None:
     require_parquet()
     from phototriage.collections import exchange
 
@@ -80,13 +79,8 @@ def _import(options: argparse.Namespace, settings: Settings, catalogue: FolderCa
     else:
         collection = catalogue.create(options.name, load_models(settings).embedder(options.model)).collection
     progress = Progress(None, title=f"{options.file.name}: ", unit="photos")
-    taken = exchange.read(_in_folder(collection), options.file, progress.step, settings.max_collection_photos)
+    taken = exchange.read(collection.store, options.file, progress.step, settings.max_collection_photos)
     print(json.dumps({"collection": options.name, **taken._asdict()}))
-
-
-def _in_folder(collection: Collection) -> FolderStore:
-    assert isinstance(collection.store, FolderStore)  # noqa: S101 — a catalogue of a folder has no others
-    return collection.store
 
 
 def require_parquet() -> None:

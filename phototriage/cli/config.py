@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from phototriage.cli.exit_status import DONE, say
-from phototriage.settings import HIDDEN, PREFIX, Settings
+from phototriage.settings import PREFIX, Settings, is_secret
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -19,7 +19,7 @@ def run(_: argparse.Namespace, settings: Settings) -> int:
     for name, field in Settings.model_fields.items():
         value = getattr(settings, name)
         print(f"# {field.description}")
-        if name == HIDDEN:
+        if is_secret(name, value):
             value = "*****" if value else None
         elif isinstance(value, tuple):
             value = ",".join(value)

@@ -1,24 +1,14 @@
-"""The collections that one server keeps: each in a folder of its own, in the folder that the settings name."""
+"""The collections that a server keeps, wherever it keeps them, and which embedder is a collection's."""
 
 from __future__ import annotations
 
-import shutil
-from contextlib import suppress
-from pathlib import Path
-from threading import RLock
-from time import time
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from phototriage.collections.collection import Collection
-from phototriage.collections.folder_store import DATABASE, FolderStore
-from phototriage.collections.held_folder import hold, unavailable
-from phototriage.collections.photos import check_name
 from phototriage.collections.store import Description
-from phototriage.common.errors import ForeignCollection, StoreUnavailable, TooLarge, UnknownCollection
+from phototriage.common.errors import ForeignCollection, TooLarge, UnknownCollection
 from phototriage.index.folder import IndexedModel
 from phototriage.models.embedder import Embedder
-
-GONE = "~gone"  # suffix of a folder that is being deleted, which no name can have
 
 
 class Created(NamedTuple):
@@ -28,87 +18,44 @@ class Created(NamedTuple):
     is_new: bool
 
 
-class FolderCatalogue:
-    """One process at a time keeps a folder. A collection is opened when it is first asked for."""
-
-    def __init__(self, folder: Path, most: int, patience: float = 0) -> None:
-        """most: collections; patience: seconds to wait for a process that is about to end. Raises StoreUnavailable
-        where the folder can't be written, or another process keeps it."""
-        self.folder, self._most = folder, most
-        self._lock = RLock()
-        self._open: dict[str, Collection] = {}
-        self._held = hold(folder, patience)
-        for gone in folder.glob(f"*{GONE}"):  # by a process that was killed
-            shutil.rmtree(gone, ignore_errors=True)
+class Catalogue(Protocol):
+    """Collections by name. Any number of threads may use it. Raises StoreUnavailable where it can't be reached."""
 
     def names(self) -> list[str]:
         """In order."""
-        found = (path.parent.name for path in self.folder.glob(f"*/{DATABASE}"))
-        return sorted(name for name in found if not name.endswith(GONE))
+        ...
 
     def create(self, name: str, model: Embedder) -> Created:
         """A new collection of the embedder's photos, or the one that is there. Raises MalformedRequest for a name that
-        can't be one, ForeignCollection where the one that is there is of another model, TooLarge, StoreUnavailable."""
-        check_name(name)
-        with self._lock:
-            if name in self.names():
-                found = self.get(name)
-                check_model(found, model)
-                return Created(found, False)
-            if len(self.names()) >= self._most:
-                raise TooLarge(
-                    f"There are {self._most} collections, which is the limit. Delete one, or have "
-                    "PHOTOTRIAGE_MAX_COLLECTIONS raised."
-                )
-            description = Description(name=name, model=IndexedModel.of(model.manifest), created_at=time())
-            self._open[name] = Collection(FolderStore(self.folder / name, description))
-            return Created(self._open[name], True)
+        can't be one, ForeignCollection where the one that is there is of another model, TooLarge."""
+        ...
 
     def get(self, name: str) -> Collection:
-        """Raises UnknownCollection, StoreUnavailable."""
-        with self._lock:
-            found = self._open.get(name)
-            if found is None:
-                if name not in self.names():
-                    raise UnknownCollection(
-                        f"There is no collection {name[:80]!r}. GET /v1/collections lists those that there are; PUT "
-                        f"/v1/collections/NAME makes one."
-                    )
-                found = self._open[name] = Collection(FolderStore(self.folder / name))
-            return found
+        """Raises UnknownCollection."""
+        ...
 
     def descriptions(self) -> list[Description]:
         """Of those that can be opened."""
-        found = []
-        for name in self.names():
-            with suppress(StoreUnavailable, UnknownCollection):
-                found.append(self.get(name).store.description)
-        return found
+        ...
 
     def delete(self, name: str) -> None:
-        """With all its photos. Raises UnknownCollection, StoreUnavailable."""
-        with self._lock:
-            if name not in self.names():
-                raise UnknownCollection(f"There is no collection {name[:80]!r}, so there is nothing to delete.")
-            opened = self._open.pop(name, None)
-            gone = self.folder / (name + GONE)
-            try:
-                if opened is not None:
-                    opened.store.close(discard=True)
-                (self.folder / name).rename(gone)
-                shutil.rmtree(gone)
-            except OSError as error:
-                raise unavailable(self.folder, error) from error
+        """With all its photos. Raises UnknownCollection."""
+        ...
 
-    def close(self) -> None:
-        with self._lock:
-            try:
-                for collection in self._open.values():
-                    with suppress(OSError, StoreUnavailable):  # what wasn't closed is made anew at the next start
-                        collection.store.close()
-            finally:
-                self._open.clear()
-                self._held.close()
+    def close(self) -> None: ...
+
+
+def no_collection(name: str) -> UnknownCollection:
+    return UnknownCollection(
+        f"There is no collection {name[:80]!r}. GET /v1/collections lists those that there are; PUT "
+        "/v1/collections/NAME makes one."
+    )
+
+
+def too_many(most: int) -> TooLarge:
+    return TooLarge(
+        f"There are {most} collections, which is the limit. Delete one, or have PHOTOTRIAGE_MAX_COLLECTIONS raised."
+    )
 
 
 def check_model(collection: Collection, model: Embedder) -> None:

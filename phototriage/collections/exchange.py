@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from phototriage.collections.folder_store import FolderStore
 from phototriage.collections.photos import MOST_OF_A_TAG, MOST_TAGS, TAG, KeptPhoto, check_id
+from phototriage.collections.store import Store
 from phototriage.common.atomic_writes import atomic_file
 from phototriage.common.errors import MalformedRequest, TooLarge
 from phototriage.index.folder import IndexedModel
@@ -51,7 +51,7 @@ class Taken(NamedTuple):
     passed_over: int
 
 
-def write(store: FolderStore, path: Path, step: Callable[[int], None]) -> int:
+def write(store: Store, path: Path, step: Callable[[int], None]) -> int:
     """Write all photos, in the order in which they came. Returns how many; `step` is called with the number that was
     written since. Raises OSError, StoreUnavailable."""
     schema = SCHEMA.with_metadata({MARKED: json.dumps(list(_marked(store))).encode()})
@@ -65,7 +65,7 @@ def write(store: FolderStore, path: Path, step: Callable[[int], None]) -> int:
     return count
 
 
-def _marked(store: FolderStore) -> Iterator[tuple[str, ...]]:
+def _marked(store: Store) -> Iterator[tuple[str, ...]]:
     after: int | None = -1
     while after is not None:
         page = store.list_marked(after, AT_ONCE)
@@ -85,7 +85,7 @@ def _row(model: IndexedModel, photo: KeptPhoto) -> dict[str, Any]:
     return {"name": photo.id, "embed": {"embedding": embedding}, **kept}
 
 
-def read(store: FolderStore, path: Path, step: Callable[[int], None], most: int = 1_000_000) -> Taken:
+def read(store: Store, path: Path, step: Callable[[int], None], most: int = 1_000_000) -> Taken:
     """Take all photos of a file that `write` or `phototriage score --include embed` has written. They are compared with
     nothing: their groups are those of the file, of `near_duplicates` where it is a score's. A photo that has the id of
     one that is there replaces it. `step` as of `write`.

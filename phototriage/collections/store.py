@@ -78,6 +78,16 @@ class Store(Protocol):
         the store has changed since it had changed `changes` times. Raises TooLarge where it has `most` photos."""
         ...
 
+    def load(self, photos: Sequence[tuple[KeptPhoto, str | None]], groups: dict[str, int]) -> None:
+        """Add many photos at once, compared with nothing; rows and groups are given here. Of those of one id the last
+        counts. Beside each the name of its group: `groups` remembers which row founded that, from one call to the
+        next."""
+        ...
+
+    def photos_after(self, row: int, most: int) -> list[KeptPhoto]:
+        """At most so many, behind a row, by row."""
+        ...
+
     def set_tags(self, row: int, tags: Sequence[str]) -> None:
         """Of the photo in that row, if it is still there."""
         ...

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from phototriage.collections import schemas
-from phototriage.collections.catalogue import FolderCatalogue, embedder_of, is_of
+from phototriage.collections.catalogue import Catalogue, embedder_of, is_of
 from phototriage.collections.collection import Collection
 from phototriage.collections.photos import check_id
 from phototriage.collections.store import Page
@@ -258,7 +258,7 @@ def add(
     return collection.add(model, image, name, query.tags or (), query.if_new, most, thresholds, deadline.at, aside)
 
 
-def kept_by(serving: Serving) -> FolderCatalogue:
+def kept_by(serving: Serving) -> Catalogue:
     """Raises UnknownCollection where the server keeps none."""
     if serving.catalogue is None:
         raise UnknownCollection(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from phototriage.collections.catalogue import FolderCatalogue, is_of
+from phototriage.collection_stores.opening import open_catalogue
+from phototriage.collections.catalogue import Catalogue, is_of
 from phototriage.common import metrics
 from phototriage.common.errors import Overloaded
 from phototriage.models.embedder import Embedder
@@ -31,9 +32,9 @@ class Serving:
         self.queue = WorkQueue(settings.threads)
         self.access = Access([key.get_secret_value() for key in settings.api_keys], settings.api_keys_file)
         self.cache = AnswerCache(settings.answer_cache_bytes) if settings.answer_cache_bytes else None
-        self.catalogue: FolderCatalogue | None = None
+        self.catalogue: Catalogue | None = None
         if settings.collections is not None:
-            self.catalogue = FolderCatalogue(settings.collections, settings.max_collections, PATIENCE)
+            self.catalogue = open_catalogue(settings.collections, settings, PATIENCE)
         self._retired: list[Embedder] = []
         self._reloading = self._reload_requested = False
         _publish_models(models)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from phototriage.collections.folder_store import FolderStore
+from phototriage.collection_stores.folder_store import FolderStore
 from phototriage.collections.store import Description
 from phototriage.images.pixels import resize
 from phototriage.images.upright import whole

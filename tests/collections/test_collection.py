@@ -186,11 +186,11 @@ def test_many_copies_of_a_photo_hide_no_other(filled: Collection) -> None:
     small, image = embed(np.ascontiguousarray(pixels[60:180, 80:240])), photo(2)  # whose similarity is .58
     founder, other = filled.photo("photo 2"), filled.photo("photo 1")
     same = [(replace(other, id=f"same {number}"), "same") for number in range(45)]
-    filled.store.load(same, {"same": other.group})  # type: ignore[attr-defined]
+    filled.store.load(same, {"same": other.group})
     assert filled.query(MODEL, small).is_duplicate
     assert filled.query(MODEL, small, tags=["all"]).is_duplicate
     copies = [(replace(founder, id=f"copy {number}", tags=()), "copies") for number in range(45)]
-    filled.store.load(copies, {"copies": founder.group})  # type: ignore[attr-defined]
+    filled.store.load(copies, {"copies": founder.group})
     everywhere = filled.query(MODEL, image, top_k=46)
     assert all(each.is_duplicate for each in everywhere.matches)
     for number in range(3):
@@ -203,7 +203,7 @@ def test_many_copies_of_a_photo_hide_no_other(filled: Collection) -> None:
 def test_a_photo_joins_no_group_with_one_that_it_is_marked_against(filled: Collection) -> None:
     founder = filled.photo("photo 2")
     copies = [(replace(founder, id=f"copy {number}", tags=()), "copies") for number in range(70)]
-    filled.store.load(copies, {"copies": founder.group})  # type: ignore[attr-defined]
+    filled.store.load(copies, {"copies": founder.group})
     filled.add(MODEL, mirrored(2), "x")
     assert filled.mark("x", "copy 69")  # far behind those that it was compared with
     filled.add(MODEL, crop(2), "x")

@@ -13,11 +13,11 @@ import pytest
 from PIL import Image
 
 from phototriage.cli import main
+from phototriage.collection_stores.folder_store import FolderStore
 from phototriage.collections import exchange
-from phototriage.collections.folder_store import FolderStore
 from phototriage.collections.photos import NewPhoto
+from tests.collection_stores.test_folder_store import fill, nearest, vectors
 from tests.collections.made import new_store
-from tests.collections.test_folder_store import fill, nearest, vectors
 from tests.tiny_models import write_embedder
 
 EXACT = {"exact": 60, "step": 20}

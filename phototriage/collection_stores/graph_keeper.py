@@ -10,7 +10,7 @@ from threading import Condition, Event, Lock, Thread
 import numpy as np
 from numpy.typing import NDArray
 
-from phototriage.collections.vector_file import VectorFile
+from phototriage.collection_stores.vector_file import VectorFile
 from phototriage.common.atomic_writes import PART
 from phototriage.index import graph as graphs
 from phototriage.index.graph import Graph

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from phototriage.collections.folder_store import FolderStore
+from phototriage.collection_stores.folder_store import FolderStore
 from phototriage.collections.photos import NewPhoto
 from phototriage.common.errors import StoreUnavailable
 from phototriage.duplicates import layout
@@ -187,7 +187,7 @@ def test_a_damaged_database_is_said(tmp_path: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from phototriage.collections.folder_store import FolderStore
+from phototriage.collection_stores.folder_store import FolderStore
 from phototriage.collections.photos import NewPhoto
 from tests.collections.test_folder_store import EXACT, STEP, vectors
 

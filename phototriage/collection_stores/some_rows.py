@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from phototriage.collection_stores.vector_file import BLOCK, VectorFile
 from phototriage.collections.store import Rows
-from phototriage.collections.vector_file import BLOCK, VectorFile
 
 
 class SomeRows:

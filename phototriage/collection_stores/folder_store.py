@@ -10,13 +10,13 @@ from threading import RLock
 
 import numpy as np
 
-from phototriage.collections.database import Database
-from phototriage.collections.graph_keeper import EXACT_ROWS, STEP, GraphKeeper
-from phototriage.collections.held_folder import hold, unavailable
+from phototriage.collection_stores.folder_database import Database
+from phototriage.collection_stores.graph_keeper import EXACT_ROWS, STEP, GraphKeeper
+from phototriage.collection_stores.held_folder import hold, unavailable
+from phototriage.collection_stores.some_rows import SomeRows
+from phototriage.collection_stores.vector_file import VectorFile, stamp_of
 from phototriage.collections.photos import KeptPhoto, NewPhoto, Vector
-from phototriage.collections.some_rows import SomeRows
 from phototriage.collections.store import Counts, Description, Found, Page, Rows
-from phototriage.collections.vector_file import VectorFile, stamp_of
 from phototriage.common.atomic_writes import PART
 from phototriage.common.errors import StoreUnavailable, TooLarge
 from phototriage.index.search import (
@@ -196,9 +196,6 @@ class FolderStore:
         return kept
 
     def load(self, photos: Sequence[tuple[KeptPhoto, str | None]], groups: dict[str, int]) -> None:
-        """Add many photos at once, compared with nothing; rows and groups are given here. Of those of one id the last
-        counts. Beside each the name of its group: `groups` remembers which row founded that, from one call to the
-        next."""
         placed = []
         with self._lock:
             for photo, group in {photo.id: (photo, group) for photo, group in photos}.values():
@@ -223,7 +220,6 @@ class FolderStore:
         self._keeper.grow()
 
     def photos_after(self, row: int, most: int) -> list[KeptPhoto]:
-        """Behind a row, by row."""
         return self._database.photos("row > ?", [row], most)
 
     def set_tags(self, row: int, tags: Sequence[str]) -> None:
