@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phototriage.collections.photos import KeptPhoto, NewPhoto
-from phototriage.collections.store import Description, Page
+from phototriage.collections.store import Description, Known, Page
 from phototriage.common.atomic_writes import PART
 from phototriage.common.errors import StoreUnavailable
 
@@ -194,10 +194,10 @@ class Database:
                 writer.execute("DELETE FROM tags WHERE row = ?", (row,))
                 _write_tags(writer, row, tags)
 
-    def known(self, rows: Sequence[int]) -> list[tuple[int, str, int]]:
-        """Row, id and group of each of these that is there."""
+    def known(self, rows: Sequence[int]) -> dict[int, Known]:
+        """By row, those of these that are there."""
         query = " ".join([_KNOWN, "row IN (", ", ".join("?" * len(rows)), ")"])
-        return [(int(row), str(name), int(group)) for row, name, group in self._rows(query, rows)]
+        return {int(row): Known(name, group) for row, name, group in self._rows(query, rows)}
 
     def any_in_group(self, group: int, names: Collection[str]) -> bool:
         query = " ".join([_KNOWN, "group_row = ? AND id IN (", ", ".join("?" * len(names)), ") LIMIT 1"])

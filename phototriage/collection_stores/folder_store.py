@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import RLock
@@ -15,6 +15,7 @@ from phototriage.collection_stores.graph_keeper import EXACT_ROWS, STEP, GraphKe
 from phototriage.collection_stores.held_folder import hold, unavailable
 from phototriage.collection_stores.some_rows import SomeRows
 from phototriage.collection_stores.vector_file import VectorFile, stamp_of
+from phototriage.collections.nominees import MOST_APART, one_of_each_group
 from phototriage.collections.photos import KeptPhoto, NewPhoto, Vector
 from phototriage.collections.store import Counts, Description, Found, Page, Rows
 from phototriage.common.atomic_writes import PART
@@ -26,9 +27,8 @@ from phototriage.index.search import (
     SearchCriteria,
     search,
 )
-from phototriage.index.verified_rows import NEIGHBOURS, nominated
+from phototriage.index.verified_rows import nominated
 
-MOST_APART = 2 * NEIGHBOURS  # neighbours that are looked at for what they have in common
 DATABASE, VECTORS = "collection.db", "vectors"
 
 
@@ -117,22 +117,16 @@ class FolderStore:
         return Found(changes, nearest, self._nominees(vectors, queries, self._apart(nearest, own), graph))
 
     def _apart(self, nearest: NeighbourRows, own: str | None, among: Rows | None = None) -> NeighbourRows:
-        """Of each group the most similar row, and none that is marked as no duplicate of the photo `own`: many copies
-        of one photo are no background, and they would hide others. among: the rows that `nearest` numbers, if not
-        all."""
+        """Of each group the most similar row, and none that is marked as no duplicate of the photo `own`. among: the
+        rows that `nearest` numbers, if not all."""
         best = nearest.best(MOST_APART)
-        numbers = (best.rows if among is None else among[best.rows]).tolist()
+        numbers = best.rows if among is None else among[best.rows]
         marked = set() if own is None else self._database.marked(own)
-        known = {row: (name, group) for row, name, group in self._database.known(numbers)}
-        seen: set[int] = set()
-        kept = []
-        for place, row in enumerate(numbers):
-            if row in known and known[row][0] not in marked and known[row][1] not in seen:
-                seen.add(known[row][1])
-                kept.append(place)
-        kept.sort(key=lambda place: int(best.rows[place]))
-        places = np.array(kept, np.int64)
-        return NeighbourRows(best.rows[places], best.similarity[places])
+        known = self._database.known(numbers.tolist())
+        named = {
+            place: known[row] for place, row in zip(best.rows.tolist(), numbers.tolist(), strict=True) if row in known
+        }
+        return one_of_each_group(best, named, marked)
 
     def _find_among(self, rows: Rows, queries: Queries, count: int, own: str | None, changes: int) -> Found:
         """An exact search, of these rows alone."""
@@ -218,6 +212,9 @@ class FolderStore:
             for row in replaced:
                 self._erase(row)
         self._keeper.grow()
+
+    def loading(self) -> AbstractContextManager[None]:
+        return nullcontext()  # the graph grows in the background anyway
 
     def photos_after(self, row: int, most: int) -> list[KeptPhoto]:
         return self._database.photos("row > ?", [row], most)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -33,6 +34,13 @@ class Found(NamedTuple):
     changes: int
     nearest: NeighbourRows
     nominees: Rows
+
+
+class Known(NamedTuple):
+    """Of a photo that is there; `group`: the row that founded its group."""
+
+    id: str
+    group: int
 
 
 class Counts(NamedTuple):
@@ -82,6 +90,10 @@ class Store(Protocol):
         """Add many photos at once, compared with nothing; rows and groups are given here. Of those of one id the last
         counts. Beside each the name of its group: `groups` remembers which row founded that, from one call to the
         next."""
+        ...
+
+    def loading(self) -> AbstractContextManager[None]:
+        """Within it, many photos are to be loaded: what finds them may be made anew at its end."""
         ...
 
     def photos_after(self, row: int, most: int) -> list[KeptPhoto]:

@@ -99,6 +99,18 @@ def turned(layouts: NDArray[Float]) -> NDArray[Float]:
     return np.stack([_arranged(each) for each in (signs * spectrum, transposed, signs * transposed)])
 
 
+def symmetries(layouts: NDArray[Float]) -> NDArray[Float]:
+    """Descriptions (N, DIMENSION) → (2 · (TURNS + 1), N, DIMENSION): those of all eight ways in which a picture may
+    lie."""
+    ways = np.concatenate([layouts[np.newaxis], turned(layouts)])
+    return np.concatenate([ways, mirrored(ways)])
+
+
+def mirrored(layouts: NDArray[Float]) -> NDArray[Float]:
+    """Descriptions (..., DIMENSION) of the mirrored pictures."""
+    return np.concatenate([layouts[..., :EVEN], -layouts[..., EVEN:]], axis=-1)
+
+
 def turned_agreement(left: NDArray[Float], right: NDArray[Float]) -> NDArray[Float]:
     """Row by row, the greatest `agreement` of `left` (N, DIMENSION) with `right` turned: by a quarter to either side,
     by a half, upside down or along a diagonal, (N,)."""

@@ -149,7 +149,7 @@ class Graph:
         part, index = self._parts[number], self._indexes[number]
         if not part.mirrored:
             return self._nearest(index, part, values)
-        rows = self._nearest(index, part, np.concatenate([values, _mirrored(values)]))
+        rows = self._nearest(index, part, np.concatenate([values, layout.mirrored(values)]))
         return np.concatenate([rows[: len(values)], rows[len(values) :]], axis=1)
 
     def _nearest(self, index: Any, part: GraphPart, values: Floats) -> Indices:
@@ -205,11 +205,6 @@ class Graph:
         except (OSError, ValueError, KeyError, AttributeError, RuntimeError):
             return None
         return graph
-
-
-def _mirrored(values: Floats) -> Floats:
-    """Layouts (n, D) of the mirrored pictures."""
-    return np.concatenate([values[:, : layout.EVEN], -values[:, layout.EVEN :]], axis=1)
 
 
 def folders(generation: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""What a collection answers, over a store in a folder."""
+"""What a collection answers, whatever keeps it."""
 
 from __future__ import annotations
 
@@ -11,20 +11,23 @@ from time import monotonic
 import numpy as np
 import pytest
 
+from phototriage.collection_stores.opening import open_catalogue
 from phototriage.collections.collection import MARKED, Collection
 from phototriage.common.errors import DeadlineExceeded, MalformedRequest, TooLarge, UnknownPhoto
+from phototriage.settings import Settings
 from phototriage.triage.comparison import Thresholds
-from tests.collections.made import crop, embed, embedder, mirrored, new_store, photo
+from tests.collections.made import crop, embed, embedder, mirrored, photo
 from tests.verification.photos import drawn_photo
 
 MODEL = embedder()
 
 
-@pytest.fixture
-def collection(tmp_path: Path) -> Iterator[Collection]:
-    store = new_store(tmp_path / "photos")
-    yield Collection(store)
-    store.close()
+@pytest.fixture(params=["folder", "postgres"])
+def collection(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Collection]:
+    place = tmp_path / "kept" if request.param == "folder" else request.getfixturevalue("database")
+    catalogue = open_catalogue(place, Settings(provider="cpu", threads=6))
+    yield catalogue.create("photos", MODEL).collection
+    catalogue.close()
 
 
 @pytest.fixture

@@ -37,9 +37,12 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-@pytest.fixture(scope="module")
-def api(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpApi]:
-    api = started(models, tmp_path_factory.mktemp("kept") / "collections", max_collections=3, max_collection_photos=9)
+@pytest.fixture(scope="module", params=["folder", "postgres"])
+def api(request: pytest.FixtureRequest, models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpApi]:
+    place: str | Path = tmp_path_factory.mktemp("kept") / "collections"
+    if request.param == "postgres":
+        place = request.getfixturevalue("postgres").new_database()
+    api = started(models, place, max_collections=3, max_collection_photos=9)
     yield api
     api.stop()
 
@@ -54,7 +57,7 @@ def client(api: HttpApi) -> Iterator[AsgiClient]:
         client.request("DELETE", f"/v1/collections/{each['name']}")
 
 
-def started(models: Path, collections: Path | None, **options: Any) -> HttpApi:
+def started(models: Path, collections: str | Path | None, **options: Any) -> HttpApi:
     settings = Settings(
         models_directory=models, threads=1, provider="cpu", log_requests=False, collections=collections, **options
     )
@@ -191,6 +194,7 @@ def test_limits_and_wrong_requests_are_said(client: AsgiClient) -> None:
     assert (wrong.status_code, wrong.headers["allow"]) == (405, "PUT, GET, DELETE, HEAD")
 
 
+@pytest.mark.parametrize("api", ["folder"], indirect=True)
 def test_a_disk_that_is_full_is_said_with_when_to_try_again(
     client: AsgiClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
