@@ -133,8 +133,9 @@ def report(given: argparse.Namespace, scratch: Path) -> tuple[str, bool]:
         for name, connected in connections.items():
             found_of, false = find_all(connected, asked)
             is_good = is_good and sum(found_of) / len(found_of) >= RECALL
+            recall = told(sum(found_of), len(found_of))
             lines.append(
-                f"- {name}: reposts found, by the right photo: {told(sum(found_of), len(found_of))}; photos that aren't in it, called duplicates: "
+                f"- {name}: reposts found, by the right photo: {recall}; photos that aren't in it, called duplicates: "
                 f"{told(false, len(absent))}"
             )
         for kind, contents in {
