@@ -38,10 +38,12 @@ docs: $(DEV)/installed
 
 check-full: check soak kills check-kubernetes check-ray
 
-# phototriage score, killed ten times at random moments, and a server that keeps a collection, killed twenty times.
+# phototriage score, killed ten times at random moments; a server that keeps a collection, and two that share one in
+# PostgreSQL, killed twenty times, in turn with the database.
 kills: $(DEV)/installed
 	$(DEV)/bin/python -m tests.score_kills
 	$(DEV)/bin/python -m tests.collection_kills
+	$(DEV)/bin/python -m tests.collection_kills --postgres --photos 200
 
 # The manifests rendered, and held to schemas and policies. Needs kubectl; the alerts' cases need Prometheus's promtool.
 check-kubernetes: $(KUBERNETES)/installed
@@ -126,6 +128,7 @@ bench-index: $(DEV)/installed
 # One photo against a million over HTTP: half an hour, most of it to build the graph; 9 GB in the temporary folder.
 bench-collections: $(DEV)/installed
 	$(DEV)/bin/python -m benchmarks.collection_search --data $(CALTECH) $(HOUSES)
+	$(DEV)/bin/python -m benchmarks.collection_engines --data $(CALTECH) $(HOUSES)
 
 # `phototriage score` beside its raw limit, ten thousand photos three times: ten minutes on a machine that is idle.
 bench-score: $(DEV)/installed

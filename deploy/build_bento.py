@@ -1,7 +1,8 @@
 """Build the bento of an image: `python -m deploy.build_bento --variant cpu`. Offline, without a container engine.
 
-bentofile.yaml says what is taken along, pyproject.toml which packages: the serving dependencies and the extra `heic`,
-whose wheel brings libheif and libde265 (LGPL-3.0). A variant differs in packages alone:
+bentofile.yaml says what is taken along, pyproject.toml which packages: the serving dependencies and the extras `heic`,
+whose wheel brings libheif and libde265 (LGPL-3.0), and for a server `postgres` (psycopg, LGPL-3.0). A variant differs
+in packages alone:
 
 cpu    `onnxruntime` in place of `onnxruntime-gpu`, which is four times its size
 gpu    the extra `gpu`: ONNX Runtime, CUDA and cuDNN of one release
@@ -33,7 +34,11 @@ STORE = ROOT / "build" / "bentoml"
 RUNTIMES = ("onnxruntime", "onnxruntime-gpu")  # the same module: exactly one of them
 # BentoML makes these when it starts. With them in the image, its root can be read-only, all but /tmp.
 HOME_FOLDERS = ("bentos", "envs", "models", "tmp")
-EXTRAS: dict[Variant, tuple[str, ...]] = {"cpu": ("heic",), "gpu": ("heic", "gpu"), "batch": ("heic", "score")}
+EXTRAS: dict[Variant, tuple[str, ...]] = {
+    "cpu": ("heic", "postgres"),
+    "gpu": ("heic", "postgres", "gpu"),
+    "batch": ("heic", "score"),
+}
 MEGABYTE = 1e6
 
 

@@ -1,5 +1,5 @@
 """A server that keeps a collection, killed at random moments under load: `python -m tests.collection_kills`, a part of
-`make kills`.
+`make kills`. With `--postgres` two servers that share a database, and any of the three is killed.
 
 Callers add photos, each under several ids and only if new, and delete some; what gets no answer is sent again. In the
 end each photo has to be there once, under an id that was told to be added, and nothing that was told to be deleted.
@@ -26,6 +26,8 @@ import httpx
 import psutil
 from PIL import Image
 
+from benchmarks import postgres_server
+from benchmarks.postgres_server import PostgresServer
 from benchmarks.server_process import free_port
 from tests.verification.photos import drawn_photo
 
@@ -37,11 +39,11 @@ READY_SECONDS = 120
 class Callers:
     """Threads that add `photos` photos, `copies` times each, and delete every tenth that was added."""
 
-    def __init__(self, address: str, photos: int, copies: int, threads: int) -> None:
+    def __init__(self, addresses: Sequence[str], photos: int, copies: int, threads: int) -> None:
         self.statuses: Counter[int] = Counter()
         self.added: dict[int, str] = {}  # id by photo, as it was told
         self.deleted: set[int] = set()
-        self._http = httpx.Client(base_url=address, timeout=20)
+        self._http = [httpx.Client(base_url=address, timeout=20) for address in addresses]
         self._files = [jpeg(number) for number in range(photos)]
         self._waiting = deque((number, copy) for copy in range(copies) for number in range(photos))
         self._lock = threading.Lock()
@@ -82,7 +84,7 @@ class Callers:
         while True:
             try:
                 headers = {"content-type": "image/jpeg"} if content else {}
-                answer = self._http.request(method, path, content=content, headers=headers)
+                answer = random.choice(self._http).request(method, path, content=content, headers=headers)
             except httpx.TransportError:
                 time.sleep(0.3)
                 continue
@@ -101,10 +103,11 @@ def jpeg(number: int) -> bytes:
 
 
 class Server:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, place: str) -> None:
+        """folder: of its output; place: of the collections."""
         self.port = free_port()
         self.address = f"http://127.0.0.1:{self.port}"
-        self._folder = folder
+        self._folder, self._place = folder, place
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -112,11 +115,12 @@ class Server:
         command = [sys.executable, "-m", "phototriage.cli", "serve", "--host", "127.0.0.1", "--port", str(self.port)]
         environment = {
             **os.environ,
-            "PHOTOTRIAGE_COLLECTIONS": str(self._folder / "collections"),
+            "PHOTOTRIAGE_COLLECTIONS": self._place,
+            "PHOTOTRIAGE_WORKERS": "1",
             "PHOTOTRIAGE_LOG_REQUESTS": "false",
             "PYTHONPATH": str(ROOT),
         }
-        with (self._folder / "log").open("ab") as log:
+        with (self._folder / f"log-{self.port}").open("ab") as log:
             self._process = subprocess.Popen(
                 command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
             )
@@ -145,24 +149,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--copies", type=int, default=8)
     parser.add_argument("--callers", type=int, default=16)
     parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--postgres", action="store_true", help="two servers that share a database")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args(arguments)
     chance = random.Random(given.seed)
-    with tempfile.TemporaryDirectory() as scratch:
-        server = Server(Path(scratch))
-        server.start()
-        httpx.put(server.address + BASE, timeout=20).raise_for_status()
-        callers = Callers(server.address, given.photos, given.copies, given.callers)
+    with contextlib.ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        if given.postgres:
+            database = stack.enter_context(postgres_server.started(settings=()))
+            servers = [Server(scratch, database.address) for _ in range(2)]
+            killed: list[Server | PostgresServer] = [*servers, database]
+        else:
+            servers = [Server(scratch, str(scratch / "collections"))]
+            killed = [*servers]
+        for server in servers:
+            server.start()
+        httpx.put(servers[0].address + BASE, timeout=20).raise_for_status()
+        callers = Callers([server.address for server in servers], given.photos, given.copies, given.callers)
         callers.start()
         for number in range(given.kills):
             time.sleep(chance.uniform(0.2, 3))
-            print(f"kill {number + 1}, {callers.left} to be sent", flush=True)
-            server.kill()
-            server.start()
+            which = chance.choice(killed)
+            print(f"kill {number + 1}, a {type(which).__name__}, {callers.left} to be sent", flush=True)
+            which.kill()
+            which.start()
         while callers.busy:
             time.sleep(0.5)
-        names = listed(server.address)
-        server.kill()
+        names = listed(servers[0].address)
+        for server in servers:
+            server.kill()
     return 0 if fits(callers, names) else 1
 
 

@@ -262,7 +262,8 @@ def kept_by(serving: Serving) -> Catalogue:
     """Raises UnknownCollection where the server keeps none."""
     if serving.catalogue is None:
         raise UnknownCollection(
-            "This server keeps no collections. Start it with PHOTOTRIAGE_COLLECTIONS=FOLDER, where it may write."
+            "This server keeps no collections. Start it with PHOTOTRIAGE_COLLECTIONS=FOLDER, where it may write, or "
+            "=postgresql://USER@HOST/DATABASE."
         )
     return serving.catalogue
 
