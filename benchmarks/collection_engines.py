@@ -123,6 +123,7 @@ def report(given: argparse.Namespace, scratch: Path) -> tuple[str, bool]:
                 f"{counts.bytes / counts.photos / 1000:.1f} KB a photo; of the {NEAREST} nearest of {len(planted)} "
                 f"reposts by exact comparison it names {told(found, wanted)}"
             )
+            print(lines[-1], file=sys.stderr, flush=True)
             is_good = is_good and found / wanted >= RECALL
             catalogue.close()
         connections = {}

@@ -128,8 +128,13 @@ class Connection:
         self._http = http.client.HTTPConnection(*address, timeout=60)
 
     def post(self, path: str, content: bytes) -> dict[str, Any]:
-        self._http.request("POST", path, content, {"Content-Type": "image/jpeg"})
-        answer = self._http.getresponse()
+        try:
+            self._http.request("POST", path, content, {"Content-Type": "image/jpeg"})
+            answer = self._http.getresponse()
+        except (BrokenPipeError, http.client.RemoteDisconnected):  # it was idle for too long
+            self._http.close()
+            self._http.request("POST", path, content, {"Content-Type": "image/jpeg"})
+            answer = self._http.getresponse()
         body = answer.read()
         if answer.status != 200:
             raise RuntimeError(f"{path}: {answer.status} {body[:300]!r}")

@@ -1,7 +1,7 @@
 """Build the bento of an image: `python -m deploy.build_bento --variant cpu`. Offline, without a container engine.
 
 bentofile.yaml says what is taken along, pyproject.toml which packages: the serving dependencies and the extras `heic`,
-whose wheel brings libheif and libde265 (LGPL-3.0), and for a server `postgres` (psycopg, LGPL-3.0). A variant differs
+whose wheel brings libheif and libde265 (LGPL-3.0), and `postgres` (psycopg, LGPL-3.0). A variant differs
 in packages alone:
 
 cpu    `onnxruntime` in place of `onnxruntime-gpu`, which is four times its size
@@ -37,7 +37,7 @@ HOME_FOLDERS = ("bentos", "envs", "models", "tmp")
 EXTRAS: dict[Variant, tuple[str, ...]] = {
     "cpu": ("heic", "postgres"),
     "gpu": ("heic", "postgres", "gpu"),
-    "batch": ("heic", "score"),
+    "batch": ("heic", "postgres", "score"),
 }
 MEGABYTE = 1e6
 

@@ -56,6 +56,7 @@ PROJECT = {
     "optional-dependencies": {
         "gpu": ["onnxruntime-gpu==1.31.1", "nvidia-cudnn-cu13==9.24.0.43"],
         "heic": ["pi-heif>=1"],
+        "postgres": ["psycopg>=3.3"],
         "score": ["pyarrow"],
     },
 }
@@ -214,6 +215,7 @@ def test_the_smaller_runtime_takes_the_place_of_both() -> None:
         "numpy>=2",
         "onnxruntime>=1.20",
         "pi-heif>=1",
+        "psycopg>=3.3",
         "uvloop>=0.21; sys_platform != 'win32'",
     ]
 
@@ -224,6 +226,7 @@ def test_a_gpu_gets_the_runtime_with_cuda_alone() -> None:
         "nvidia-cudnn-cu13==9.24.0.43",
         "onnxruntime-gpu==1.31.1",
         "pi-heif>=1",
+        "psycopg>=3.3",
         "uvloop>=0.21; sys_platform != 'win32'",
     ]
 
@@ -234,7 +237,7 @@ def test_batch_is_the_cpus_and_what_scoring_imports() -> None:
 
 def test_a_missing_extra_is_named() -> None:
     with pytest.raises(BuildError, match="no extra 'gpu'"):
-        packages("gpu", {**PROJECT, "optional-dependencies": {"heic": []}})
+        packages("gpu", {**PROJECT, "optional-dependencies": {"heic": [], "postgres": []}})
 
 
 def test_cuda_is_pinned_whole() -> None:
