@@ -10,7 +10,7 @@ from phototriage.common.errors import MalformedRequest, TooLarge
 from phototriage.triage import embedding
 from phototriage.triage.schemas import Embedding
 
-MOST_EMBEDDINGS = 256  # of a batch
+MOST_EMBEDDINGS = 100  # of a batch: each is searched for and verified, which takes some 40 ms, within one deadline
 MOST_BYTES = MOST_EMBEDDINGS * embedding.MAX_BYTES
 
 

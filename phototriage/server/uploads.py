@@ -169,7 +169,9 @@ async def _read(request: Request, settings: Settings, make_reader: Callable[[byt
         while not body.ended:
             chunk = await body.next_chunk()
             if body.size > limit:
-                raise TooLarge(f"The body has more than {limit} bytes, which is the limit. Send a smaller file.")
+                raise TooLarge(
+                    f"The body has more than {limit} bytes, which is the limit. Send a smaller file, or fewer."
+                )
             if chunk:
                 add(chunk)
         return finish()
@@ -220,4 +222,4 @@ def _check_length(request: Request, limit: int) -> None:
     comes."""
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length) > limit:
-        raise TooLarge(f"The body has {length} bytes, and the limit is {limit}. Send a smaller file.")
+        raise TooLarge(f"The body has {length} bytes, and the limit is {limit}. Send a smaller file, or fewer.")
