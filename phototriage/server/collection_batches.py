@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel
 from starlette.requests import Request
@@ -20,7 +20,7 @@ from phototriage.models.embedder import Embedder
 from phototriage.server.deadline import Deadline
 from phototriage.server.form import File
 from phototriage.server.query import JSON, read_query
-from phototriage.server.serving import Opened, Serving
+from phototriage.server.serving import Opened, Receive, Serving
 from phototriage.triage.comparison import Side, Thresholds, checked_embedding, embedded
 from phototriage.triage.embedding import EmbeddedImage
 from phototriage.triage.problems import problem_of
@@ -28,12 +28,6 @@ from phototriage.triage.schemas import Embedding, Problem
 
 T = TypeVar("T")
 Received = list[File] | bytes  # files of a form, or a JSON body
-
-
-class Receive(Protocol):
-    """Reads the photos that a request brings, within its deadline."""
-
-    async def __call__(self, request: Request, serving: Serving, deadline: Deadline) -> Received: ...
 
 
 @dataclass(frozen=True)
@@ -55,7 +49,7 @@ class _Sent:
 class CollectionBatchesApi:
     """admitted: gives what serves a request that may be served."""
 
-    def __init__(self, admitted: Callable[[Request], Serving], receive: Receive) -> None:
+    def __init__(self, admitted: Callable[[Request], Serving], receive: Receive[Received]) -> None:
         self._admitted, self._receive = admitted, receive
 
     async def add_photos(self, request: Request) -> Response:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Protocol
 
 from pydantic import BaseModel
 from starlette.requests import Request
@@ -20,7 +19,7 @@ from phototriage.common.errors import StoreUnavailable, UnknownCollection
 from phototriage.models.embedder import Embedder
 from phototriage.server.deadline import Deadline
 from phototriage.server.query import JSON, read_query, refuse_query
-from phototriage.server.serving import Serving
+from phototriage.server.serving import Receive, Serving
 from phototriage.triage import embedding
 from phototriage.triage.comparison import Side, Thresholds, embedded
 from phototriage.triage.embedding import EmbeddedImage
@@ -29,16 +28,10 @@ from phototriage.triage.schemas import ModelName
 logger = logging.getLogger(__name__)
 
 
-class Receive(Protocol):
-    """Reads the photo that a request brings, within its deadline."""
-
-    async def __call__(self, request: Request, serving: Serving, deadline: Deadline) -> Side: ...
-
-
 class CollectionsApi:
     """admitted: gives what serves a request that may be served."""
 
-    def __init__(self, admitted: Callable[[Request], Serving], receive_photo: Receive) -> None:
+    def __init__(self, admitted: Callable[[Request], Serving], receive_photo: Receive[Side]) -> None:
         self._admitted, self._receive_photo = admitted, receive_photo
 
     async def collections(self, request: Request) -> Response:

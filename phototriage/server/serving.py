@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
+
+from starlette.requests import Request
 
 from phototriage.collection_stores.opening import open_catalogue
 from phototriage.collections.catalogue import Catalogue, embedder_of, is_of
@@ -15,13 +17,22 @@ from phototriage.models.embedder import Embedder
 from phototriage.models.model_set import Models
 from phototriage.server.access import Access
 from phototriage.server.answer_cache import AnswerCache
+from phototriage.server.deadline import Deadline
 from phototriage.server.model_changes import read_again
 from phototriage.server.work_queue import WorkQueue
 from phototriage.settings import Settings
 from phototriage.triage.schemas import ReloadResponse, TakenUp
 
+T = TypeVar("T", covariant=True)
+
 PATIENCE = 5.0  # seconds for an earlier server to let go of its collections
 STUCK_DEADLINES = 3  # work that has taken so many deadlines is taken for stuck
+
+
+class Receive(Protocol[T]):
+    """Reads what a request brings, within its deadline."""
+
+    async def __call__(self, request: Request, serving: Serving, deadline: Deadline) -> T: ...
 
 
 class Opened(NamedTuple):

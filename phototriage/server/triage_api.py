@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Protocol, TypeVar
 
 from pydantic import BaseModel
 from starlette.requests import Request
@@ -30,22 +29,14 @@ from phototriage.server import drift
 from phototriage.server.deadline import Deadline
 from phototriage.server.form import File
 from phototriage.server.query import JSON, read_query
-from phototriage.server.serving import Serving
+from phototriage.server.serving import Receive, Serving
 from phototriage.triage import pipeline, schemas
 from phototriage.triage.comparison import Thresholds
 from phototriage.triage.pipeline import PipelineOutputs, Plan, TriageRequest
 from phototriage.triage.problems import problem_of
 
-T = TypeVar("T", covariant=True)
-
 Finish = Callable[[Plan, PipelineOutputs], Response]
 Answer = Callable[[Request, TriageRequest, Finish], Awaitable[Response]]
-
-
-class Receive(Protocol[T]):
-    """Reads what a request brings, within its deadline."""
-
-    async def __call__(self, request: Request, serving: Serving, deadline: Deadline) -> T: ...
 
 
 class TriageApi:
