@@ -28,8 +28,8 @@ from phototriage.models.embedder import Embedder
 from phototriage.models.model_set import Models, load_needed
 from phototriage.settings import Settings
 from phototriage.triage.comparison import Thresholds, decision_of, judge
+from phototriage.triage.embedder_input import embedder_input
 from phototriage.triage.embedding import EmbeddedImage
-from phototriage.triage.pipeline import embedder_input
 from phototriage.verification import signature
 from training.loop.evaluation import metric_of
 from training.statistics.intervals import RESAMPLES, Figure, over_resamples, resamples, share

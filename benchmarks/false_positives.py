@@ -33,7 +33,7 @@ from phototriage.models.embedder import Embedder
 from phototriage.models.loading import load_embedder
 from phototriage.settings import Settings
 from phototriage.triage.comparison import decision_of
-from phototriage.triage.pipeline import embedder_input
+from phototriage.triage.embedder_input import embedder_input
 from phototriage.triage.verified_pairs import verified_pairs
 from training.data.dataset import Dataset
 from training.data.loading import load

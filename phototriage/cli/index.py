@@ -18,7 +18,7 @@ from phototriage.runtime.providers import ProviderUnavailable
 from phototriage.scoring.image_files import read_file, reason
 from phototriage.scoring.image_references import problem_of_failure
 from phototriage.settings import Settings
-from phototriage.triage.pipeline import embedder_input
+from phototriage.triage.embedder_input import embedder_input
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

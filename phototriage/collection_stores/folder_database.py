@@ -31,10 +31,10 @@ _PAGE = 8192  # bytes: a photo's vector and signature fit into one
 _PHOTOS = "SELECT row, id, group_row, tags, added_at, vector, signature FROM photos JOIN contents USING (row) WHERE "
 _KNOWN = "SELECT row, id, group_row FROM photos WHERE"
 _GROUPS = """
-SELECT group_row, id FROM photos WHERE group_row IN (
-    SELECT group_row FROM photos WHERE group_row > ? GROUP BY group_row HAVING count(*) > 1 ORDER BY group_row LIMIT ?
-) ORDER BY group_row, row
+SELECT group_row, count(*) FROM photos WHERE group_row > ? GROUP BY group_row HAVING count(*) > 1
+ORDER BY group_row LIMIT ?
 """
+_OF_GROUP = "SELECT id FROM photos WHERE group_row = ? ORDER BY row LIMIT ?"
 _COUNTS = """
 SELECT (SELECT count(*) FROM photos),
     (SELECT count(*) FROM (SELECT 1 FROM photos GROUP BY group_row HAVING count(*) > 1)),
@@ -247,16 +247,24 @@ class Database:
         query = "SELECT high FROM not_duplicates WHERE low = ? UNION SELECT low FROM not_duplicates WHERE high = ?"
         return {other for (other,) in self._rows(query, (name, name))}
 
-    def list_photos(self, after: int, most: int, tags: Sequence[str]) -> Page:
+    def list_photos(self, after: int, most: int, tags: Sequence[str], group: int | None) -> Page:
+        of_group = () if group is None else (group,)
+        in_group = " AND group_row = ?" * len(of_group)
         has_tags = " AND row IN (SELECT row FROM tags WHERE tag = ?)" * len(tags)
-        query = " ".join(["SELECT row, id FROM photos WHERE row > ?", has_tags, "ORDER BY row LIMIT ?"])
-        return _page(self._rows(query, (after, *tags, most + 1)), most)
+        query = " ".join(["SELECT row, id FROM photos WHERE row > ?", in_group, has_tags, "ORDER BY row LIMIT ?"])
+        return _page(self._rows(query, (after, *of_group, *tags, most + 1)), most)
 
-    def list_groups(self, after: int, most: int) -> Page:
-        names: dict[int, list[str]] = {}
-        for group, name in self._rows(_GROUPS, (after, most + 1)):
-            names.setdefault(group, []).append(name)
-        return _page([(group, str(group), *of_group) for group, of_group in names.items()], most)
+    def list_groups(self, after: int, most: int, most_ids: int) -> Page:
+        groups = []
+        with self._reads, _told(self.path):
+            self._reader.execute("BEGIN")  # one state for all queries
+            try:
+                for group, photos in self._rows(_GROUPS, (after, most + 1)):
+                    ids = [name for (name,) in self._rows(_OF_GROUP, (group, most_ids))]
+                    groups.append((group, str(group), str(photos), *ids))
+            finally:
+                self._reader.execute("ROLLBACK")
+        return _page(groups, most)
 
     def list_marked(self, after: int, most: int) -> Page:
         query = "SELECT number, low, high FROM not_duplicates WHERE number > ? ORDER BY number LIMIT ?"

@@ -269,11 +269,11 @@ class FolderStore:
     def marked(self, name: str) -> set[str]:
         return self._database.marked(name)
 
-    def list_photos(self, after: int, most: int, tags: Sequence[str]) -> Page:
-        return self._database.list_photos(after, most, tags)
+    def list_photos(self, after: int, most: int, tags: Sequence[str], group: int | None = None) -> Page:
+        return self._database.list_photos(after, most, tags, group)
 
-    def list_groups(self, after: int, most: int) -> Page:
-        return self._database.list_groups(after, most)
+    def list_groups(self, after: int, most: int, most_ids: int) -> Page:
+        return self._database.list_groups(after, most, most_ids)
 
     def list_marked(self, after: int, most: int) -> Page:
         return self._database.list_marked(after, most)

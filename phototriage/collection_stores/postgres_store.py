@@ -60,11 +60,14 @@ RETURNING next_row - 1, photos, (SELECT row FROM {photos} WHERE id = %(id)s)
 """
 # In the order of the columns: row, id, group_row, tags, added_at, has_layout, embedding, signature.
 _INSERT = "INSERT INTO {photos} VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"
+_LISTED = """
+SELECT row, id FROM {photos} WHERE row > %(after)s AND tags @> %(tags)s
+AND (%(group)s::bigint IS NULL OR group_row = %(group)s::bigint) ORDER BY row LIMIT %(most)s
+"""
 _GROUPS = """
-SELECT group_row, id FROM {photos} WHERE group_row IN (
-    SELECT group_row FROM {photos} WHERE group_row > %s GROUP BY group_row HAVING count(*) > 1
-    ORDER BY group_row LIMIT %s
-) ORDER BY group_row, row
+SELECT group_row, count(*), ARRAY(
+    SELECT id FROM {photos} member WHERE member.group_row = photos.group_row ORDER BY row LIMIT %s
+) FROM {photos} photos WHERE group_row > %s GROUP BY group_row HAVING count(*) > 1 ORDER BY group_row LIMIT %s
 """
 _COUNTS = """
 SELECT (SELECT count(*) FROM {photos}),
@@ -257,15 +260,13 @@ class PostgresStore:
     def marked(self, name: str) -> set[str]:
         return {other for (other,) in self._rows(_MARKED, {"id": name})}
 
-    def list_photos(self, after: int, most: int, tags: Sequence[str]) -> Page:
-        query: LiteralString = "SELECT row, id FROM {photos} WHERE row > %s AND tags @> %s ORDER BY row LIMIT %s"
-        return _page(self._rows(query, (after, list(tags), most + 1)), most)
+    def list_photos(self, after: int, most: int, tags: Sequence[str], group: int | None = None) -> Page:
+        values = {"after": after, "tags": list(tags), "group": group, "most": most + 1}
+        return _page(self._rows(_LISTED, values), most)
 
-    def list_groups(self, after: int, most: int) -> Page:
-        names: dict[int, list[str]] = {}
-        for group, name in self._rows(_GROUPS, (after, most + 1)):
-            names.setdefault(group, []).append(name)
-        return _page([(group, str(group), *of_group) for group, of_group in names.items()], most)
+    def list_groups(self, after: int, most: int, most_ids: int) -> Page:
+        found = self._rows(_GROUPS, (most_ids, after, most + 1))
+        return _page([(group, str(group), str(photos), *ids) for group, photos, ids in found], most)
 
     def list_marked(self, after: int, most: int) -> Page:
         query: LiteralString = "SELECT number, low, high FROM {marks} WHERE number > %s ORDER BY number LIMIT %s"

@@ -29,7 +29,7 @@ class TagsQuery(Query):
 
     @field_validator("tags", mode="before")
     @classmethod
-    def _split(cls, value: Any) -> Any:
+    def _split_tags(cls, value: Any) -> Any:
         return tuple(dict.fromkeys(value.split(","))) if isinstance(value, str) else value
 
 
@@ -55,9 +55,21 @@ class AddBatchQuery(BoundsQuery, TagsQuery):
     if_new: bool = Field(default=False, description="Add only those that are no duplicates, also of one another")
 
 
+class QueryBatchQuery(BoundsQuery, TagsQuery):
+    """`tags`: only photos that have all of them are compared."""
+
+    top_k: int = Field(default=10, ge=1, le=100, description="How many photos to list of each, duplicates first")
+
+
 class PageQuery(Query):
     after: int = Field(default=-1, ge=-1, le=LAST_ROW, description="`next` of the page before")
     limit: int = Field(default=100, ge=1, le=MOST_OF_A_PAGE, description="How many to list")
+
+
+class GroupsQuery(PageQuery):
+    limit_ids: int = Field(
+        default=100, ge=1, le=MOST_OF_A_PAGE, description="How many ids to list of each group; `photos` counts all"
+    )
 
 
 class PhotosQuery(TagsQuery, PageQuery):
@@ -147,8 +159,11 @@ class IdsResponse(Answer):
 
 
 class PhotoGroup(Answer):
+    """Photos each of which is a duplicate of every other."""
+
     group: str
-    ids: list[str] = Field(description="Each is a duplicate of every other; in the order in which they were added")
+    photos: int = Field(ge=2, description="How many there are")
+    ids: list[str] = Field(description="The first of them, in the order in which they were added")
 
 
 class GroupsResponse(Answer):
@@ -173,13 +188,26 @@ class ChangedResponse(Answer):
 
 
 class AddBatchItem(Answer):
-    """What came of one of the images: an answer, or why there is none."""
+    """What came of one of the photos: an answer, or why there is none."""
 
-    index: int = Field(ge=0, description="Place among the parts, from 0")
-    id: str = Field(description="The file's name")
+    index: int = Field(ge=0, description="Place among the photos sent, from 0")
+    id: str = Field(description="The file's name, or the id that came with the embedding")
     result: AddResponse | None = Field(default=None)
     error: Problem | None = Field(default=None)
 
 
 class AddBatchResponse(Answer):
-    results: list[AddBatchItem] = Field(description="In the order of the parts")
+    results: list[AddBatchItem] = Field(description="In the order of the photos sent")
+
+
+class QueryBatchItem(Answer):
+    """What is said of one of the photos: an answer, or why there is none."""
+
+    index: int = Field(ge=0, description="Place among the photos sent, from 0")
+    id: str = Field(description="The file's name, or the id that came with the embedding; empty if there was none")
+    result: CollectionQueryResponse | None = Field(default=None)
+    error: Problem | None = Field(default=None)
+
+
+class QueryBatchResponse(Answer):
+    results: list[QueryBatchItem] = Field(description="In the order of the photos sent")

@@ -129,12 +129,13 @@ class Store(Protocol):
         """The ids that are no duplicates of this one."""
         ...
 
-    def list_photos(self, after: int, most: int, tags: Sequence[str]) -> Page:
-        """(id,) of the photos behind row `after` that have all tags, by row."""
+    def list_photos(self, after: int, most: int, tags: Sequence[str], group: int | None = None) -> Page:
+        """(id,) of the photos behind row `after` that have all tags and, if one is given, are in the group, by row."""
         ...
 
-    def list_groups(self, after: int, most: int) -> Page:
-        """(group, id, id, …) of groups of two or more photos behind group `after`."""
+    def list_groups(self, after: int, most: int, most_ids: int) -> Page:
+        """(group, number of its photos, id, id, …) of groups of two or more photos behind group `after`; of each its
+        first `most_ids` ids, by row."""
         ...
 
     def list_marked(self, after: int, most: int) -> Page:

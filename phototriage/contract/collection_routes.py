@@ -34,6 +34,7 @@ _ASKED: Errors = (
     Overloaded,
     DeadlineExceeded,
 )
+COLLECTION_PART_ERRORS: Errors = (UnknownCollection, ForeignCollection, StoreUnavailable)  # of a triage that asks one
 _OF_A_PHOTO: Errors = (*_ASKED, UnknownPhoto)
 _SENT: Errors = (*_ASKED, ForeignCollection, TooLarge)
 _SENT_PHOTO: Errors = (*_SENT, UnsupportedImage, UndecodableImage, ForeignEmbedding)
@@ -89,11 +90,11 @@ COLLECTION_OPERATIONS = (
         "POST",
         f"{COLLECTION}/batch",
         "add_photos",
-        "Add several, each known by its file's name; one that can't be read never fails another",
+        "Add several, images by their files' names or embeddings by their ids; a bad one never fails another",
         schemas.AddBatchResponse,
         schemas.AddBatchQuery,
         _SENT,
-        "images",
+        "added_photos",
     ),
     _operation(
         "POST",
@@ -104,6 +105,16 @@ COLLECTION_OPERATIONS = (
         schemas.CollectionQuery,
         _SENT_PHOTO,
         "photo",
+    ),
+    _operation(
+        "POST",
+        f"{COLLECTION}/query/batch",
+        "query_photos",
+        "The same about several photos, in their order; a bad one never fails another",
+        schemas.QueryBatchResponse,
+        schemas.QueryBatchQuery,
+        _SENT,
+        "queried_photos",
     ),
     _operation(
         "GET",
@@ -123,6 +134,14 @@ COLLECTION_OPERATIONS = (
         "collection_groups",
         "Which photos are duplicates of one another?",
         schemas.GroupsResponse,
+        schemas.GroupsQuery,
+    ),
+    _operation(
+        "GET",
+        f"{COLLECTION}/groups/{{group}}",
+        "collection_group",
+        "Which photos are in this group? None, where there is no such group any more",
+        schemas.IdsResponse,
         schemas.PageQuery,
     ),
     _operation(

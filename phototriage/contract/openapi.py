@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from pydantic import BaseModel
 
 from phototriage import __doc__ as description
-from phototriage.collections.photos import ID, MOST_OF_AN_ID, NAME
+from phototriage.collections.embedded_photos import AddedPhotos, QueriedPhotos
+from phototriage.collections.photos import GROUP, ID, MOST_OF_AN_ID, NAME
 from phototriage.collections.schemas import (
     AddBatchItem,
     AddResponse,
@@ -16,7 +18,9 @@ from phototriage.collections.schemas import (
     GroupsResponse,
     IdsResponse,
     NotDuplicatesResponse,
+    QueryBatchItem,
 )
+from phototriage.collections.triage_schemas import BatchItem, CollectionPart, TriageResponse
 from phototriage.common.errors import (
     Overloaded,
     PhototriageError,
@@ -26,13 +30,11 @@ from phototriage.contract.parts import EMBEDDING_PART, EMBEDDING_PARTS, IMAGE_PA
 from phototriage.contract.routes import OPERATIONS
 from phototriage.triage.comparison_schemas import DuplicatesResponse
 from phototriage.triage.schemas import (
-    BatchItem,
     ClassifyResponse,
     Embedding,
     EmbedResponse,
     Problem,
     SaliencyResponse,
-    TriageResponse,
     schema_of,
 )
 
@@ -47,12 +49,14 @@ _LEAVE_OUT = {
         BatchItem,
         ClassifyResponse,
         CollectionMatch,
+        CollectionPart,
         CollectionPhoto,
         DuplicatesResponse,
         EmbedResponse,
         GroupsResponse,
         IdsResponse,
         NotDuplicatesResponse,
+        QueryBatchItem,
         SaliencyResponse,
         TriageResponse,
     )
@@ -117,7 +121,14 @@ def _operation(operation: Operation) -> dict[str, Any]:
     if parameters:
         result["parameters"] = parameters
     if operation.takes != "nothing":
-        bodies = {"image": _image_body, "images": _images_body, "pair": _pair_body, "photo": _photo_body}
+        bodies: dict[str, Callable[[], dict[str, Any]]] = {
+            "image": _image_body,
+            "images": _images_body,
+            "pair": _pair_body,
+            "photo": _photo_body,
+            "added_photos": lambda: _batch_body(AddedPhotos),
+            "queried_photos": lambda: _batch_body(QueriedPhotos),
+        }
         result["requestBody"] = bodies[operation.takes]()
     return result
 
@@ -146,6 +157,9 @@ def _path_parameter(name: str) -> dict[str, Any]:
     if name == "collection":
         schema = {"type": "string", "pattern": f"^{NAME.pattern}$"}
         return {"name": name, "in": "path", "required": True, "description": "A collection's name", "schema": schema}
+    if name == "group":
+        schema = {"type": "string", "pattern": GROUP}
+        return {"name": name, "in": "path", "required": True, "description": "A group's name", "schema": schema}
     schema = {"type": "string", "minLength": 1, "maxLength": MOST_OF_AN_ID, "pattern": ID}
     text = "A photo's id, percent-encoded"
     return {"name": name, "in": "path", "required": True, "description": text, "schema": schema}
@@ -221,6 +235,17 @@ def _images_body() -> dict[str, Any]:
     }
     encoding = {IMAGES_PART: {"contentType": "image/*"}}
     return {"required": True, "content": {"multipart/form-data": {"schema": form, "encoding": encoding}}}
+
+
+def _batch_body(of_embeddings: type[BaseModel]) -> dict[str, Any]:
+    """Several photos, as images in a form, or as embeddings in JSON."""
+    schema = of_embeddings.model_json_schema(ref_template="#/components/schemas/{model}")
+    photos = schema["properties"]["photos"]
+    name = photos["items"].pop("$ref").rsplit("/", 1)[-1]
+    photos["items"] = schema.pop("$defs")[name]
+    body = _images_body()
+    body["content"]["application/json"] = {"schema": schema}
+    return body
 
 
 def _pair_body() -> dict[str, Any]:

@@ -23,7 +23,7 @@ from phototriage.common.errors import (
 
 Errors = tuple[type[PhototriageError], ...]
 Method = Literal["GET", "POST", "PUT", "DELETE"]
-Takes = Literal["nothing", "image", "images", "pair", "photo"]
+Takes = Literal["nothing", "image", "images", "pair", "photo", "added_photos", "queried_photos"]
 
 _NAMES = re.compile(r"{(\w+)}")
 

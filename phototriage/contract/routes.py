@@ -4,12 +4,12 @@ OpenAPI document are made from it.
 
 from __future__ import annotations
 
+from phototriage.collections.triage_schemas import BatchResponse, BatchTriageQuery, TriageQuery, TriageResponse
 from phototriage.common.errors import ForeignEmbedding, MalformedRequest, Overloaded, Unauthorized, UnknownLabel
-from phototriage.contract.collection_routes import COLLECTION_OPERATIONS
+from phototriage.contract.collection_routes import COLLECTION_OPERATIONS, COLLECTION_PART_ERRORS
 from phototriage.contract.operation import BATCH_ERRORS, IMAGE_ERRORS, Operation
 from phototriage.triage.comparison_schemas import DuplicatesQuery, DuplicatesResponse
 from phototriage.triage.schemas import (
-    BatchResponse,
     ClassifyQuery,
     ClassifyResponse,
     DifficultyQuery,
@@ -21,8 +21,6 @@ from phototriage.triage.schemas import (
     ReloadResponse,
     SaliencyQuery,
     SaliencyResponse,
-    TriageQuery,
-    TriageResponse,
 )
 
 _BINARY = {"type": "string", "contentMediaType": "image/png"}
@@ -81,16 +79,16 @@ OPERATIONS: tuple[Operation, ...] = (
         {"application/json": TriageResponse},
         TriageQuery,
         takes="image",
-        errors=(*IMAGE_ERRORS, UnknownLabel),
+        errors=(*IMAGE_ERRORS, UnknownLabel, *COLLECTION_PART_ERRORS),
     ),
     Operation(
         "POST",
         "/v1/triage/batch",
         "The same about several photos, in their order; one that can't be read never fails another",
         {"application/json": BatchResponse},
-        TriageQuery,
+        BatchTriageQuery,
         takes="images",
-        errors=BATCH_ERRORS,
+        errors=(*BATCH_ERRORS, *COLLECTION_PART_ERRORS),
     ),
     Operation(
         "GET",

@@ -17,8 +17,8 @@ from phototriage.common.errors import PhototriageError, TooLarge, UnreadableFile
 from phototriage.common.progress import Progress
 from phototriage.images.pixels import ImageLimits
 from phototriage.models.embedder import Embedder
+from phototriage.triage.embedder_input import embedder_input
 from phototriage.triage.embedding import EmbeddedImage
-from phototriage.triage.pipeline import embedder_input
 from phototriage.verification.signature_cache import SignatureCache
 
 BATCH = 16  # images in memory at once

@@ -5,61 +5,39 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
-from typing import Protocol, TypeVar
 
 from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
 from phototriage.collections import schemas
-from phototriage.collections.catalogue import Catalogue, embedder_of, is_of
+from phototriage.collections.catalogue import is_of
 from phototriage.collections.collection import Collection
-from phototriage.collections.photos import check_id
+from phototriage.collections.photos import group_of
 from phototriage.collections.store import Page
-from phototriage.common.errors import MalformedRequest, PhototriageError, StoreUnavailable, UnknownCollection
-from phototriage.common.metrics import timed
-from phototriage.images.pixels import decode_for, resize
-from phototriage.models.embedder import Embedder
+from phototriage.common.errors import StoreUnavailable, UnknownCollection
 from phototriage.server.deadline import Deadline
-from phototriage.server.form import File
 from phototriage.server.query import JSON, read_query, refuse_query
-from phototriage.server.serving import Serving
+from phototriage.server.serving import Receive, Serving
 from phototriage.triage import embedding
-from phototriage.triage.comparison import Side, Thresholds, decode_embedding, embedded_image
-from phototriage.triage.embedding import EmbeddedImage
-from phototriage.triage.problems import problem_of
+from phototriage.triage.comparison import Side, Thresholds, embedded
 from phototriage.triage.schemas import ModelName
 
-T = TypeVar("T", covariant=True)
-
 logger = logging.getLogger(__name__)
-
-
-class Receive(Protocol[T]):
-    """Reads what a request brings, within its deadline."""
-
-    async def __call__(self, request: Request, serving: Serving, deadline: Deadline) -> T: ...
 
 
 class CollectionsApi:
     """admitted: gives what serves a request that may be served."""
 
-    def __init__(
-        self,
-        admitted: Callable[[Request], Serving],
-        receive_photo: Receive[Side],
-        receive_images: Receive[list[File]],
-    ) -> None:
-        self._admitted = admitted
-        self._receive_photo, self._receive_images = receive_photo, receive_images
+    def __init__(self, admitted: Callable[[Request], Serving], receive_photo: Receive[Side]) -> None:
+        self._admitted, self._receive_photo = admitted, receive_photo
 
     async def collections(self, request: Request) -> Response:
         serving = self._admitted(request)
         refuse_query(request)
 
         def work() -> Response:
-            catalogue = kept_by(serving)
+            catalogue = serving.kept
             infos = []
             for name in catalogue.names():
                 with suppress(UnknownCollection):  # deleted since
@@ -77,7 +55,7 @@ class CollectionsApi:
         name = request.path_params["collection"]
 
         def work() -> Response:
-            created = kept_by(serving).create(name, serving.models.embedder(query.model))
+            created = serving.kept.create(name, serving.models.embedder(query.model))
             return _json(info(serving, created.collection))
 
         return await _run(serving, work)
@@ -91,7 +69,7 @@ class CollectionsApi:
         serving = self._admitted(request)
 
         def work() -> Response:
-            kept_by(serving).delete(request.path_params["collection"])
+            serving.kept.delete(request.path_params["collection"])
             return _json(schemas.ChangedResponse(changed=True))
 
         return await _run(serving, work)
@@ -106,12 +84,24 @@ class CollectionsApi:
         return await self._ask(request, ask)
 
     async def collection_groups(self, request: Request) -> Response:
-        query = read_query(request, schemas.PageQuery)
+        query = read_query(request, schemas.GroupsQuery)
 
         def ask(_: Serving, collection: Collection) -> schemas.GroupsResponse:
-            page: Page = collection.store.list_groups(query.after, query.limit)
-            groups = [schemas.PhotoGroup(group=group, ids=list(ids)) for group, *ids in page.items]
+            page: Page = collection.store.list_groups(query.after, query.limit, query.limit_ids)
+            groups = [
+                schemas.PhotoGroup(group=group, photos=int(photos), ids=list(ids)) for group, photos, *ids in page.items
+            ]
             return schemas.GroupsResponse(groups=groups, next=page.after)
+
+        return await self._ask(request, ask)
+
+    async def collection_group(self, request: Request) -> Response:
+        query = read_query(request, schemas.PageQuery)
+        group = group_of(request.path_params["group"])
+
+        def ask(_: Serving, collection: Collection) -> schemas.IdsResponse:
+            page = collection.store.list_photos(query.after, query.limit, (), group)
+            return schemas.IdsResponse(ids=[name for (name,) in page.items], next=page.after)
 
         return await self._ask(request, ask)
 
@@ -170,8 +160,8 @@ class CollectionsApi:
         side = await self._receive_photo(request, serving, deadline)
 
         def work() -> Response:
-            collection, model = opened(serving, request)
-            image = embedded(model, side, serving, deadline)
+            collection, model = serving.opened(request.path_params["collection"])
+            image = embedded(model, side, serving.settings.image_limits, deadline.at)
             thresholds, aside = Thresholds(query.threshold, query.min_probability), serving.queue.aside
             return _json(
                 collection.query(model, image, query.id, query.tags or (), query.top_k, thresholds, deadline.at, aside)
@@ -186,104 +176,24 @@ class CollectionsApi:
         side = await self._receive_photo(request, serving, deadline)
 
         def work() -> Response:
-            collection, model = opened(serving, request)
-            image = embedded(model, side, serving, deadline)
-            return _json(add(serving, collection, model, image, query.id, query, deadline))
+            collection, model = serving.opened(request.path_params["collection"])
+            image = embedded(model, side, serving.settings.image_limits, deadline.at)
+            thresholds, aside = Thresholds(query.threshold, query.min_probability), serving.queue.aside
+            most, tags = serving.settings.max_collection_photos, query.tags or ()
+            return _json(
+                collection.add(model, image, query.id, tags, query.if_new, most, thresholds, deadline.at, aside)
+            )
 
         return await serving.queue.run(work, deadline.on_loop)
-
-    async def add_photos(self, request: Request) -> Response:
-        query = read_query(request, schemas.AddBatchQuery)
-        serving = self._admitted(request)
-        deadline = Deadline(serving.settings.deadline_seconds)
-        files = await self._receive_images(request, serving, deadline)
-        collection, model = await serving.queue.run(lambda: opened(serving, request), deadline.on_loop)
-        names = [file.name for file in files]
-        works = [
-            partial(self._add_file, serving, collection, model, file, file.name in names[:place], query, deadline)
-            for place, file in enumerate(files)
-        ]
-        outcomes = await serving.queue.run_each(works, deadline.on_loop)
-        items = []
-        for index, (file, outcome) in enumerate(zip(files, outcomes, strict=True)):
-            error = problem_of(outcome) if isinstance(outcome, PhototriageError) else None
-            result = outcome if isinstance(outcome, schemas.AddResponse) else None
-            items.append(schemas.AddBatchItem(index=index, id=file.name, result=result, error=error))
-        return _json(schemas.AddBatchResponse(results=items))
-
-    @staticmethod
-    def _add_file(
-        serving: Serving,
-        collection: Collection,
-        model: Embedder,
-        file: File,
-        is_again: bool,
-        query: schemas.AddBatchQuery,
-        deadline: Deadline,
-    ) -> schemas.AddResponse | PhototriageError:
-        """No error of one is raised, since that would take the others along."""
-        try:
-            if file.refused is not None:
-                raise file.refused
-            name = check_id(file.name)
-            if is_again:
-                raise MalformedRequest(f"Two files are called {name[:80]!r}; one would replace the other. Rename one.")
-            image = embedded(model, Side("image", "image", file.joined()), serving, deadline)
-            return add(serving, collection, model, image, name, query, deadline)
-        except PhototriageError as error:
-            return error
 
     async def _ask(self, request: Request, ask: Callable[[Serving, Collection], BaseModel]) -> Response:
         """An answer that needs no model."""
         serving = self._admitted(request)
 
         def work() -> Response:
-            return _json(ask(serving, kept_by(serving).get(request.path_params["collection"])))
+            return _json(ask(serving, serving.kept.get(request.path_params["collection"])))
 
         return await _run(serving, work)
-
-
-def add(
-    serving: Serving,
-    collection: Collection,
-    model: Embedder,
-    image: EmbeddedImage,
-    name: str,
-    query: schemas.AddQuery | schemas.AddBatchQuery,
-    deadline: Deadline,
-) -> schemas.AddResponse:
-    thresholds = Thresholds(query.threshold, query.min_probability)
-    most = serving.settings.max_collection_photos
-    aside = serving.queue.aside
-    return collection.add(model, image, name, query.tags or (), query.if_new, most, thresholds, deadline.at, aside)
-
-
-def kept_by(serving: Serving) -> Catalogue:
-    """Raises UnknownCollection where the server keeps none."""
-    if serving.catalogue is None:
-        raise UnknownCollection(
-            "This server keeps no collections. Start it with PHOTOTRIAGE_COLLECTIONS=FOLDER, where it may write, or "
-            "=postgresql://USER@HOST/DATABASE."
-        )
-    return serving.catalogue
-
-
-def opened(serving: Serving, request: Request) -> tuple[Collection, Embedder]:
-    """The collection that a request names, and the embedder of its photos."""
-    collection = kept_by(serving).get(request.path_params["collection"])
-    return collection, embedder_of(collection, serving.embedders())
-
-
-def embedded(model: Embedder, side: Side, serving: Serving, deadline: Deadline) -> EmbeddedImage:
-    """What is compared of what was sent, an image or an embedding."""
-    if side.kind == "embedding":
-        return decode_embedding(model, side.content)
-    with timed("decode"):
-        upright = decode_for(side.content, [model.manifest.input], serving.settings.image_limits)
-        pixels = resize(upright, model.manifest.input).pixels
-    with timed("model"):
-        (vector,) = model.embed(pixels[None], deadline.at)
-    return embedded_image(model, vector, upright)
 
 
 def info(serving: Serving, collection: Collection) -> schemas.CollectionInfo:

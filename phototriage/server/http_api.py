@@ -6,7 +6,6 @@ import asyncio
 import json
 import math
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import TypeVar
 
 from pydantic import BaseModel
@@ -21,7 +20,7 @@ from phototriage.contract.operation import Method
 from phototriage.contract.routes import OPERATIONS
 from phototriage.models.model_set import Models
 from phototriage.server import drift
-from phototriage.server.batch_items import answer_item, numbered
+from phototriage.server.collection_batches import CollectionBatchesApi
 from phototriage.server.collections_api import CollectionsApi
 from phototriage.server.connections import Connection
 from phototriage.server.deadline import Deadline
@@ -30,21 +29,20 @@ from phototriage.server.query import JSON, PNG, prefers_png, read_query, refuse_
 from phototriage.server.receiving import MAX_UPLOADS, Uploads
 from phototriage.server.router import Handler, Route, Router
 from phototriage.server.serving import Serving
-from phototriage.server.uploads import read_image, read_images, read_pair, read_photo
+from phototriage.server.triage_api import TriageApi
+from phototriage.server.uploads import read_batch, read_image, read_images, read_pair, read_photo
 from phototriage.settings import Settings
 from phototriage.triage import comparison, pipeline, responses
 from phototriage.triage.comparison import Side, Thresholds
 from phototriage.triage.comparison_schemas import DuplicatesQuery
 from phototriage.triage.pipeline import PipelineOutputs, Plan, TriageRequest
 from phototriage.triage.schemas import (
-    BatchResponse,
     ClassifyQuery,
     DifficultyQuery,
     Health,
     ModelQuery,
     ReloadResponse,
     SaliencyQuery,
-    TriageQuery,
 )
 
 T = TypeVar("T")
@@ -62,10 +60,15 @@ class HttpApi:
         self._then: Callable[[], None] = lambda: None
         self._document = json.dumps(openapi.document()).encode()
         # A handler has its operation's identifier as its name, so that no path is written twice.
-        self._collections = CollectionsApi(self._admitted, self._receive_photo, self._receive_images)
+        places = (
+            self,
+            TriageApi(self._admitted, self._answer, self._receive_image, self._receive_images),
+            CollectionsApi(self._admitted, self._receive_photo),
+            CollectionBatchesApi(self._admitted, self._receive_batch),
+        )
         handlers: dict[str, dict[Method, Handler]] = {}
         for each in OPERATIONS:
-            place = self if hasattr(self, each.identifier) else self._collections
+            place = next(place for place in places if hasattr(place, each.identifier))
             handlers.setdefault(each.path, {})[each.method] = getattr(place, each.identifier)
         self._router = Router({path: Route(path, by_method) for path, by_method in handlers.items()})
         self._publishing: asyncio.TimerHandle | None = None
@@ -155,29 +158,6 @@ class HttpApi:
             request, triage_request, lambda plan, outputs: _json(pipeline.embed_part(plan, outputs), exclude_none=True)
         )
 
-    async def triage(self, request: Request) -> Response:
-        triage_request = TriageRequest(**dict(read_query(request, TriageQuery)))
-
-        def finish(plan: Plan, outputs: PipelineOutputs) -> Response:
-            answer = pipeline.assemble(plan, outputs)
-            drift.count_parts(answer)
-            return Response(answer.model_dump_json(exclude_none=True), media_type=JSON)
-
-        return await self._answer(request, triage_request, finish)
-
-    async def triage_batch(self, request: Request) -> Response:
-        serving = self._admitted(request)
-        settings = serving.settings
-        plan = pipeline.make_plan(serving.models, TriageRequest(**dict(read_query(request, TriageQuery))))
-        deadline = Deadline(settings.deadline_seconds)
-        files = await self._receive_images(request, serving, deadline)
-        works = [partial(answer_item, plan, file, settings.image_limits, deadline.at) for file in files]
-        outcomes = await serving.queue.run_each(works, deadline.on_loop)
-        results = [
-            numbered(index, file, outcome) for index, (file, outcome) in enumerate(zip(files, outcomes, strict=True))
-        ]
-        return Response(BatchResponse(results=results).model_dump_json(exclude_none=True), media_type=JSON)
-
     async def duplicates(self, request: Request) -> Response:
         query = read_query(request, DuplicatesQuery)
         thresholds = Thresholds(query.threshold, query.min_probability)
@@ -253,21 +233,24 @@ class HttpApi:
         models, limits = serving.models, serving.settings.image_limits
         plan = pipeline.make_plan(models, triage_request)
         deadline = Deadline(serving.settings.deadline_seconds)
-        image = await self._uploads.receive(request, serving.settings, read_image, deadline, 1)
+        image = await self._receive_image(request, serving, deadline)
 
         def work() -> Response:
             return finish(plan, pipeline.run_models(plan, image, limits, deadline.at, serving.queue.aside))
 
         return await self._work(request, serving, models, [image], work, deadline)
 
+    async def _receive_image(self, request: Request, serving: Serving, deadline: Deadline) -> bytes:
+        return await self._uploads.receive(request, serving.settings, read_image, deadline, 1)
+
     async def _receive_photo(self, request: Request, serving: Serving, deadline: Deadline) -> Side:
         return await self._uploads.receive(request, serving.settings, read_photo, deadline, 1)
 
     async def _receive_images(self, request: Request, serving: Serving, deadline: Deadline) -> list[File]:
-        """They weigh as many images as may have as many bytes."""
-        settings = serving.settings
-        weight = math.ceil(settings.max_request_bytes / settings.max_image_bytes)
-        return await self._uploads.receive(request, settings, read_images, deadline, min(weight, MAX_UPLOADS))
+        return await self._uploads.receive(request, serving.settings, read_images, deadline, _weight(serving.settings))
+
+    async def _receive_batch(self, request: Request, serving: Serving, deadline: Deadline) -> list[File] | bytes:
+        return await self._uploads.receive(request, serving.settings, read_batch, deadline, _weight(serving.settings))
 
     async def _work(
         self,
@@ -291,6 +274,11 @@ class HttpApi:
         answer = await serving.queue.run(work, deadline.on_loop)
         cache.keep(key, answer)
         return answer
+
+
+def _weight(settings: Settings) -> int:
+    """Of many images: as many as may have as many bytes."""
+    return min(math.ceil(settings.max_request_bytes / settings.max_image_bytes), MAX_UPLOADS)
 
 
 def scope_query(request: Request) -> bytes:

@@ -4,22 +4,42 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import NamedTuple, Protocol, TypeVar
+
+from starlette.requests import Request
 
 from phototriage.collection_stores.opening import open_catalogue
-from phototriage.collections.catalogue import Catalogue, is_of
+from phototriage.collections.catalogue import Catalogue, embedder_of, is_of
+from phototriage.collections.collection import Collection
 from phototriage.common import metrics
-from phototriage.common.errors import Overloaded
+from phototriage.common.errors import Overloaded, UnknownCollection
 from phototriage.models.embedder import Embedder
 from phototriage.models.model_set import Models
 from phototriage.server.access import Access
 from phototriage.server.answer_cache import AnswerCache
+from phototriage.server.deadline import Deadline
 from phototriage.server.model_changes import read_again
 from phototriage.server.work_queue import WorkQueue
 from phototriage.settings import Settings
 from phototriage.triage.schemas import ReloadResponse, TakenUp
 
+T = TypeVar("T", covariant=True)
+
 PATIENCE = 5.0  # seconds for an earlier server to let go of its collections
 STUCK_DEADLINES = 3  # work that has taken so many deadlines is taken for stuck
+
+
+class Receive(Protocol[T]):
+    """Reads what a request brings, within its deadline."""
+
+    async def __call__(self, request: Request, serving: Serving, deadline: Deadline) -> T: ...
+
+
+class Opened(NamedTuple):
+    """A collection, and the embedder of its photos."""
+
+    collection: Collection
+    model: Embedder
 
 
 class Serving:
@@ -47,6 +67,24 @@ class Serving:
         limit = STUCK_DEADLINES * self.settings.deadline_seconds
         if self.queue.busy_seconds > limit:
             raise Overloaded(f"Work has been running for more than {limit:g} s. Restart the server.")
+
+    @property
+    def kept(self) -> Catalogue:
+        """The collections. Raises UnknownCollection where the server keeps none."""
+        if self.catalogue is None:
+            raise UnknownCollection(
+                "This server keeps no collections. Start it with PHOTOTRIAGE_COLLECTIONS=FOLDER, where it may write, "
+                "or =postgresql://USER@HOST/DATABASE."
+            )
+        return self.catalogue
+
+    def opened(self, name: str, model: Embedder | None = None) -> Opened:
+        """A collection by its name. model: the embedder to take if its embeddings are those of the collection. Raises
+        UnknownCollection, ForeignCollection, StoreUnavailable."""
+        collection = self.kept.get(name)
+        if model is not None and is_of(collection.store.description.model, model):
+            return Opened(collection, model)
+        return Opened(collection, embedder_of(collection, self.embedders()))
 
     def embedders(self) -> list[Embedder]:
         """Those that are served, and those that are no longer, but that photos of a collection were embedded by."""

@@ -10,6 +10,7 @@ from typing import Generic, NamedTuple, TypeVar
 from python_multipart.multipart import parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
+from phototriage.collections.embedded_photos import MOST_BYTES
 from phototriage.common.errors import MalformedRequest, PhototriageError, TooLarge
 from phototriage.contract.parts import EMBEDDING_PART, EMBEDDING_PARTS, IMAGE_PARTS, IMAGES_PART, NOT_FETCHED, PART
 from phototriage.server.form import Body, Field, File, Form, FormSchema
@@ -31,6 +32,10 @@ EXPECTED_PHOTO = (
     "Content-Type of image/*, application/octet-stream or application/json"
 )
 EXPECTED_IMAGES = f"Send multipart/form-data with one or more file parts, each named {IMAGES_PART!r}"
+EXPECTED_BATCH = (
+    f"{EXPECTED_IMAGES}, or a JSON body with the Content-Type {JSON_BODY.decode()}: "
+    '{"photos": [{"embedding": …}, …]}'
+)
 EXPECTED_PAIR = (
     "Send multipart/form-data with two parts: a file 'image_a' or the JSON 'embedding_a', and a file 'image_b' or the "
     "JSON 'embedding_b'"
@@ -51,6 +56,11 @@ async def read_images(request: Request, settings: Settings) -> list[File]:
     """Read several images from a multipart body, in their order. Errors as `read_image`, except that a file that
     is too large says so itself, in `refused`."""
     return await _read(request, settings, _images_reader)
+
+
+async def read_batch(request: Request, settings: Settings) -> list[File] | bytes:
+    """Read several photos: images as `read_images`, or the JSON body that has embeddings of them."""
+    return await _read(request, settings, _batch_reader)
 
 
 async def read_pair(request: Request, settings: Settings) -> tuple[Side, Side]:
@@ -104,10 +114,20 @@ def _photo_reader(content_type: bytes, boundary: bytes, settings: Settings) -> _
     return _Reader(settings.max_request_bytes, form.write, finish)
 
 
-def _images_reader(content_type: bytes, boundary: bytes, settings: Settings) -> _Reader[list[File]]:
-    _check_form(content_type, EXPECTED_IMAGES)
+def _batch_reader(content_type: bytes, boundary: bytes, settings: Settings) -> _Reader[list[File] | bytes]:
+    if content_type == JSON_BODY:
+        body = Body("batch", min(MOST_BYTES, settings.max_request_bytes))
+        return _Reader(body.limit, body.add, body.joined)
+    reader = _images_reader(content_type, boundary, settings, EXPECTED_BATCH)
+    return _Reader(reader.max_bytes, reader.add, reader.finish)
+
+
+def _images_reader(
+    content_type: bytes, boundary: bytes, settings: Settings, expected: str = EXPECTED_IMAGES
+) -> _Reader[list[File]]:
+    _check_form(content_type, expected)
     field = Field(IMAGES_PART, settings.max_image_bytes)
-    form = Form(boundary, FormSchema(((field,),), EXPECTED_IMAGES, max_parts=settings.max_images))
+    form = Form(boundary, FormSchema(((field,),), expected, max_parts=settings.max_images))
 
     def finish() -> list[File]:
         form.finish()
@@ -149,7 +169,9 @@ async def _read(request: Request, settings: Settings, make_reader: Callable[[byt
         while not body.ended:
             chunk = await body.next_chunk()
             if body.size > limit:
-                raise TooLarge(f"The body has more than {limit} bytes, which is the limit. Send a smaller file.")
+                raise TooLarge(
+                    f"The body has more than {limit} bytes, which is the limit. Send a smaller file, or fewer."
+                )
             if chunk:
                 add(chunk)
         return finish()
@@ -200,4 +222,4 @@ def _check_length(request: Request, limit: int) -> None:
     comes."""
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length) > limit:
-        raise TooLarge(f"The body has {length} bytes, and the limit is {limit}. Send a smaller file.")
+        raise TooLarge(f"The body has {length} bytes, and the limit is {limit}. Send a smaller file, or fewer.")

@@ -29,6 +29,7 @@ from phototriage.triage.embedding import EmbeddedImage
 from phototriage.triage.evidence import evidence_response, reason_of, reason_of_similarity
 from phototriage.triage.pipeline import DEFAULT_LIMITS
 from phototriage.triage.responses import mask_png, name_of
+from phototriage.triage.schemas import Embedding
 from phototriage.verification.picture import draw, png
 from phototriage.verification.signature import Signature, signature_of
 from phototriage.verification.verifier import Verdict
@@ -207,6 +208,25 @@ def decode_embedding(model: Embedder, content: bytes) -> EmbeddedImage:
     """A kept embedding, as JSON, of that model. Raises MalformedRequest, ForeignEmbedding."""
     manifest = model.manifest
     return embedding.decode(content, name_of(model), manifest.embedding_parts, manifest.same_embeddings_as)
+
+
+def checked_embedding(model: Embedder, sent: Embedding) -> EmbeddedImage:
+    """A kept embedding of that model. Raises ForeignEmbedding."""
+    manifest = model.manifest
+    return embedding.checked(sent, name_of(model), manifest.embedding_parts, manifest.same_embeddings_as)
+
+
+def embedded(model: Embedder, side: Side, limits: ImageLimits, deadline: float = NO_DEADLINE) -> EmbeddedImage:
+    """What is compared of what was sent, an image or an embedding. Raises what `images.decode` and `embedding.decode`
+    raise, and DeadlineExceeded."""
+    if side.kind == "embedding":
+        return decode_embedding(model, side.content)
+    with timed("decode"):
+        upright = decode_for(side.content, [model.manifest.input], limits)
+        pixels = resize(upright, model.manifest.input).pixels
+    with timed("model"):
+        (vector,) = model.embed(pixels[None], deadline)
+    return embedded_image(model, vector, upright)
 
 
 def embedded_image(model: Embedder, vector: NDArray[np.float32], upright: Upright) -> EmbeddedImage:

@@ -48,11 +48,8 @@ def _base64(content: bytes) -> str:
 
 def decode(text: bytes, model: ModelName, parts: Sequence[int], same_as: Collection[str] = ()) -> EmbeddedImage:
     """The embedding in the JSON object that `encode` made for that model, or in the whole answer of /v1/embed, which is
-    what a file holds that it was saved to. D is the sum of `parts`, each of length 1. `same_as`: other versions that
-    embed a photo to the very same values.
-
-    Raises MalformedRequest if `text` is not such an object, and ForeignEmbedding if it is of another model or
-    version, or of another size, or if its values can't be an embedding, or its signature none of a photo.
+    what a file holds that it was saved to. The rest as of `checked`; raises MalformedRequest, too, if `text` is no such
+    object.
     """
     try:
         sent = _whole_response(text) or Embedding.model_validate_json(text, strict=True)
@@ -63,6 +60,16 @@ def decode(text: bytes, model: ModelName, parts: Sequence[int], same_as: Collect
             f"The embedding is not the JSON object that /v1/embed gives: {place[:64]}: {first['msg']}. "
             "Send its `embedding` as it came."
         ) from error
+    return checked(sent, model, parts, same_as)
+
+
+def checked(sent: Embedding, model: ModelName, parts: Sequence[int], same_as: Collection[str] = ()) -> EmbeddedImage:
+    """What was sent as an embedding of that model. D is the sum of `parts`, each of length 1. `same_as`: other versions
+    that embed a photo to the very same values.
+
+    Raises ForeignEmbedding if it is of another model or version, or of another size, or if its values can't be an
+    embedding, or its signature none of a photo.
+    """
     if sent.model != model.name or sent.version not in (model.version, *same_as):
         raise ForeignEmbedding(
             f"The embedding is of model {sent.model[:64]!r}, version {sent.version[:64]!r}; it is compared by "

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -24,7 +24,8 @@ from phototriage.models.embedder import Embedder
 from phototriage.models.embedder_tail import EmbedderTail
 from phototriage.models.model_set import DifficultyModels, Kind, Models
 from phototriage.runtime.batching import NO_DEADLINE
-from phototriage.runtime.sessions import Floats, Images
+from phototriage.runtime.sessions import Floats
+from phototriage.triage.embedding import EmbeddedImage
 from phototriage.triage.responses import Saliency, classify_response, difficulty_response, embed_response, saliency_of
 from phototriage.triage.schemas import ClassifyResponse, DifficultyResponse, EmbedResponse, Method, Part, TriageResponse
 from phototriage.verification import signature
@@ -71,6 +72,7 @@ class Plan:
     embedder: Embedder | None
     label: int | None
     target: int | None
+    asked: Embedder | None = None  # of the collection that is asked about the photo, too
 
     @property
     def tail(self) -> EmbedderTail | None:
@@ -90,6 +92,7 @@ class PipelineOutputs:
     embedding: Floats | None = None  # (D,)
     signature: bytes | None = None  # encoded, if the embedder verifies
     frame: Frame | None = None  # of an animation
+    asked: EmbeddedImage | None = None  # by the collection's embedder
 
 
 def triage(
@@ -165,6 +168,12 @@ def make_plan(models: Models, request: TriageRequest) -> Plan:
     return Plan(request, parts, classifier, difficulty_models, embedder, label, target)
 
 
+def asking(plan: Plan, model: Embedder) -> Plan:
+    """The same of a photo that a collection is asked about, too, whose photos that model embeds. It runs once, where it
+    is also that of the part `embed`."""
+    return replace(plan, embedder=plan.embedder or model, asked=model)
+
+
 def _available(models: Models, request: TriageRequest) -> tuple[Part, ...]:
     """Those of DEFAULT_PARTS that can be had. A part whose model is named, but isn't there, is among them, so that
     `make_plan` raises."""
@@ -201,12 +210,18 @@ def run_models(
     beside the others if it can. Raises what `images.decode` raises, and DeadlineExceeded where a model isn't free
     before `deadline`, on the clock of `time.monotonic`.
     """
-    classifier, difficulty_models, embedder = plan.classifier, plan.difficulty_models, plan.embedder
-    models = [classifier, embedder, difficulty_models and difficulty_models.autoencoder]
+    classifier, difficulty_models, embedder, asked = plan.classifier, plan.difficulty_models, plan.embedder, plan.asked
+    models = [classifier, embedder, asked, difficulty_models and difficulty_models.autoencoder]
     with timed("decode"):
         upright = decode_for(data, [model.manifest.input for model in models if model is not None], limits)
-        signed = None if embedder is None or embedder.verifier is None else signature.encode(upright)
-    return replace(_run_models(plan, upright, deadline, aside), signature=signed, frame=upright.frame)
+        verifies = any(each is not None and each.verifier is not None for each in (embedder, asked))
+        signed = signature.encode(upright) if verifies else None
+    outputs = replace(_run_models(plan, upright, deadline, aside), signature=signed, frame=upright.frame)
+    if asked is None:
+        return outputs
+    vector = _required(outputs.embedding) if asked is embedder else _embed(asked, upright, deadline)
+    image = EmbeddedImage(vector, None if signed is None or asked.verifier is None else signature.decode(signed))
+    return replace(outputs, asked=image)
 
 
 def _run_models(plan: Plan, upright: Upright, deadline: float, aside: Aside) -> PipelineOutputs:
@@ -289,7 +304,9 @@ def saliency_part(plan: Plan, outputs: PipelineOutputs) -> Saliency:
 
 
 def embed_part(plan: Plan, outputs: PipelineOutputs) -> EmbedResponse:
-    answer = embed_response(_required(plan.embedder), _required(outputs.embedding), outputs.signature)
+    model = _required(plan.embedder)
+    signed = None if model.verifier is None else outputs.signature
+    answer = embed_response(model, _required(outputs.embedding), signed)
     return answer.model_copy(update={"frame": outputs.frame})
 
 
@@ -297,18 +314,3 @@ def _required(value: T | None) -> T:
     if value is None:
         raise ValueError("The plan doesn't ask for this part")
     return value
-
-
-class EmbedderInput(NamedTuple):
-    """What is kept of an image file to embed it: the model's input, and its signature if the model verifies."""
-
-    pixels: Images
-    signature: bytes | None
-
-
-def embedder_input(model: Embedder, data: bytes, limits: ImageLimits) -> EmbedderInput:
-    """From an image file's bytes. Raises what `images.decode` raises."""
-    with timed("decode"):
-        upright = decode_for(data, [model.manifest.input], limits)
-        pixels = resize(upright, model.manifest.input).pixels
-        return EmbedderInput(pixels, None if model.verifier is None else signature.encode(upright))

@@ -67,7 +67,7 @@ class TriageQuery(Query):
 
     @field_validator("include", mode="before")
     @classmethod
-    def _split(cls, value: Any) -> Any:
+    def _split_parts(cls, value: Any) -> Any:
         return tuple(value.split(",")) if isinstance(value, str) else value
 
     @field_validator("include")
@@ -262,22 +262,6 @@ class Problem(Answer):
     status: int = Field(ge=400, le=599)
     code: str = Field(examples=["malformed_request", "too_large", "undecodable_image", "overloaded"])
     detail: str
-
-
-class BatchItem(Answer):
-    """An image's answers, or why there are none."""
-
-    index: int = Field(ge=0, description="Place among the images sent, from 0 on")
-    filename: str = Field(description="As the part named it; empty if it didn't")
-    classify: ClassifyResponse | None = None
-    difficulty: DifficultyResponse | None = None
-    saliency: SaliencyResponse | None = None
-    embed: EmbedResponse | None = None
-    error: Problem | None = Field(default=None, description="In place of all parts")
-
-
-class BatchResponse(Answer):
-    results: list[BatchItem] = Field(description="In the order of the images sent")
 
 
 def schema_of(models: list[type[BaseModel]]) -> dict[str, Any]:

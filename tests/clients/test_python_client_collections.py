@@ -182,6 +182,42 @@ def test_a_batch_with_a_broken_image(kept: Any) -> None:
     assert set(kept.photos(tags="x")) == {"one/1", "drei ö"}
 
 
+def test_a_batch_of_embeddings(client: Any, kept: Any) -> None:
+    first, second = (client.embed(photo).embedding for photo in (PHOTOS[0], COPY))
+    foreign = first.model_copy(update={"version": "0" * 16})
+    answer = kept.add_batch({"/": first, "b": foreign, 'c"': second}, tags=["x"], tags_of={"/": ["y"], 'c"': "z"})
+    assert [(each.id, each.result and each.result.outcome) for each in answer.results] == [
+        ("/", "added"),
+        ("b", None),
+        ('c"', "added"),
+    ]
+    assert isinstance(Problem.of(answer.results[1].error), ForeignEmbedding)
+    assert (kept.photo("/").tags, kept.photo('c"').tags) == (["x", "y"], ["x", "z"])
+    asked = kept.query_batch([second, foreign], top_k=1).results
+    assert (asked[0].result.matches[0].id, asked[1].error.code) == ('c"', "foreign_embedding")
+    (own,) = kept.query_batch({'c"': second}).results
+    assert [match.id for match in own.result.matches] == ["/"]
+    (image,) = kept.query_batch([PHOTOS[1]], tags=["z"]).results
+    assert image.result.is_duplicate
+
+
+def test_a_triage_asks_and_adds(client: Any, kept: Any) -> None:
+    assert client.triage(PHOTOS[1], collection=NAME).collection.outcome is None
+    told = client.triage(PHOTOS[1], include=["embed"], collection=NAME, id="house/1", tags=["x"]).collection
+    assert (told.outcome, told.added, told.duplicates) == ("added", True, [])
+    told = client.triage(COPY, collection=NAME, id="copy", if_new=True).collection
+    assert (told.outcome, [match.id for match in told.duplicates]) == ("duplicate", ["house/1"])
+    (asked,) = client.triage_batch([COPY], collection=NAME).results
+    assert asked.collection.is_duplicate
+    added = client.triage_batch({"a": PHOTOS[0], "b": b"bad"}, collection=NAME, add=True, tags=["x"]).results
+    assert [each.collection and each.collection.outcome for each in added] == ["added", None]
+    assert list(kept.photos(tags="x")) == ["house/1", "a"]
+    with pytest.raises(UnknownCollection):
+        client.triage(COPY, collection="none")
+    with pytest.raises(ValueError, match="need ids"):
+        client.triage_batch([COPY], collection=NAME, add=True)
+
+
 def test_many_are_added_and_one_bad_one_stops_none(kept: Any, tmp_path: Path) -> None:
     missing = tmp_path / "missing.png"
     given = [("a", PHOTOS[0]), ("b", b"bad"), ("c", missing), ("\udcff", COPY), ("..", COPY), ("d", COPY)]
@@ -204,6 +240,9 @@ def test_lists_come_page_by_page(client: Any, kept: Any) -> None:
         assert list(kept.photos(page_size=size)) == names
         (group,) = kept.groups(page_size=size)
         assert group.ids == names
+        assert list(kept.group(group.group, page_size=size)) == names
+    (group,) = kept.groups(limit_ids=2)
+    assert (group.photos, group.ids) == (5, names[:2])
     for name in names[1:4]:
         kept.mark_not_duplicates("4", name)
     assert [(pair.a, pair.b) for pair in kept.not_duplicates(page_size=2)] == [("1", "4"), ("2", "4"), ("3", "4")]
@@ -311,3 +350,19 @@ def test_no_tag_becomes_another(silent: Client, tag: str) -> None:
 def test_an_image_that_can_not_be_read_here_sends_no_batch(silent: Client) -> None:
     with pytest.raises(UnreadableImage):
         silent.collection("c").add_batch([("a", COPY), ("b", "missing.png")])
+
+
+def test_a_batch_is_of_one_kind(silent: Client) -> None:
+    kept = silent.collection("c")
+    embedding = Embedding(model="m", version="v", dimension=1, values="AACAPw==")
+    mixed: dict[str, bytes | Embedding] = {"a": COPY, "b": embedding}
+    for ask in (lambda: kept.add_batch(mixed), lambda: kept.query_batch([*mixed.values()])):
+        with pytest.raises(ValueError, match="send two"):
+            ask()
+    with pytest.raises(ValueError, match="no place for tags"):
+        kept.add_batch({"a": COPY}, tags_of={"a": ["x"]})
+    with pytest.raises(ValueError, match="a tag can't be"):
+        kept.add_batch({"a": embedding}, tags_of={"a": ["x,y"]})
+    for group in ("", "..", "0/photos"):
+        with pytest.raises(ValueError, match="a group can't be"):
+            list(kept.group(group))

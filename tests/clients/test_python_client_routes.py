@@ -32,6 +32,7 @@ def requests_of_every_method() -> list[httpx.Request]:
 
     shared: dict[str, Any] = {"classifier": "c", "embedder": "e", "top_k": 2, "label": "l", "method": "featout"}
     deciding: dict[str, Any] = {"tags": ["s", "t"], "threshold": 0.5, "min_probability": 0.25}
+    asking = {"collection": "c", "if_new": True, **shared, **deciding}
     with Client(transport=httpx.MockTransport(take)) as client:
         kept = client.collection("c")
         for ask in (
@@ -42,8 +43,8 @@ def requests_of_every_method() -> list[httpx.Request]:
             lambda: client.saliency_png(RED, method="gradient", target="t", model="m"),
             lambda: client.duplicates(RED, KEPT, model="m", threshold=0.5, min_probability=0.25, explain=True),
             lambda: client.duplicates_png(RED, KEPT, model="m", threshold=0.5, min_probability=0.25),
-            lambda: client.triage(RED, include=["classify", "embed"], target="t", **shared),
-            lambda: client.triage_batch([RED], include=["classify"], target="t", **shared),
+            lambda: client.triage(RED, include=["classify", "embed"], target="t", id="i", **asking),
+            lambda: client.triage_batch({"i": RED}, include=["classify"], target="t", add=True, **asking),
             client.models,
             client.reload,
             client.live,
@@ -56,10 +57,12 @@ def requests_of_every_method() -> list[httpx.Request]:
             lambda: kept.add(RED, "i", if_new=True, **deciding),
             lambda: kept.add_batch({"i": RED}, if_new=True, **deciding),
             lambda: kept.query(RED, id="i", top_k=2, **deciding),
+            lambda: kept.query_batch([RED], top_k=2, **deciding),
             lambda: kept.photo("i", embedding=True),
             lambda: kept.delete_photo("i"),
             lambda: list(kept.photos(tags=["t"], page_size=3)),
-            lambda: list(kept.groups(page_size=3)),
+            lambda: list(kept.groups(page_size=3, limit_ids=2)),
+            lambda: list(kept.group("0", page_size=3)),
             lambda: list(kept.not_duplicates(page_size=3)),
             lambda: kept.mark_not_duplicates("i", "j"),
             lambda: kept.unmark_not_duplicates("i", "j"),
@@ -71,7 +74,8 @@ def requests_of_every_method() -> list[httpx.Request]:
 
 def route_of(request: httpx.Request) -> str:
     """The path as the document has it."""
-    return request.url.path.replace("/collections/c", "/collections/{collection}").replace("/photos/i", "/photos/{id}")
+    path = request.url.path.replace("/collections/c", "/collections/{collection}")
+    return path.replace("/photos/i", "/photos/{id}").replace("/groups/0", "/groups/{group}")
 
 
 def test_every_route_is_asked_with_every_parameter() -> None:
@@ -144,6 +148,12 @@ def test_what_is_sent_is_what_was_asked() -> None:
         "label": "l",
         "method": "featout",
         "target": "t",
+        "collection": "c",
+        "id": "i",
+        "tags": "s,t",
+        "if_new": "true",
+        "threshold": "0.5",
+        "min_probability": "0.25",
     }
     assert dict(sent["/v1/collections/c/query"].url.params) == {
         "tags": "s,t",
@@ -152,7 +162,7 @@ def test_what_is_sent_is_what_was_asked() -> None:
         "top_k": "2",
         "id": "i",
     }
-    assert dict(sent["/v1/collections/c/groups"].url.params) == {"after": "7", "limit": "3"}
+    assert dict(sent["/v1/collections/c/groups"].url.params) == {"after": "7", "limit": "3", "limit_ids": "2"}
     assert dict(sent["/v1/duplicates"].url.params) == {
         "model": "m",
         "threshold": "0.5",

@@ -38,7 +38,7 @@ def filled(collection: Collection) -> Collection:
 
 
 def groups(collection: Collection) -> list[list[str]]:
-    return [list(ids) for _, *ids in collection.store.list_groups(-1, 100).items]
+    return [list(ids) for _, _, *ids in collection.store.list_groups(-1, 100, 100).items]
 
 
 def test_a_copy_is_found_and_others_come_behind_it(filled: Collection) -> None:
@@ -72,6 +72,14 @@ def test_only_what_is_new_is_added_if_new(filled: Collection) -> None:
     added = filled.add(MODEL, photo(7), "new", if_new=True)
     assert (added.outcome, added.duplicates) == ("added", [])
     assert filled.store.counts().photos == 5
+
+
+def test_a_photo_is_itself_where_sums_were_rounded_in_another_order(filled: Collection) -> None:
+    """As in a batch, or behind a classifier's first stages."""
+    for moved, outcome in ((2e-5, "unchanged"), (2e-3, "replaced")):
+        vector = photo(1).vector.copy()
+        vector[0] += np.float32(moved)
+        assert filled.add(MODEL, replace(photo(1), vector=vector), "photo 1").outcome == outcome
 
 
 def test_a_photo_is_itself_and_not_its_own_duplicate(filled: Collection) -> None:

@@ -48,7 +48,7 @@ def test_what_is_exported_is_the_same_imported(tmp_path: Path) -> None:
         assert other is not None
         assert other.is_as(one)
         assert (other.tags, other.added_at) == (one.tags, one.added_at)
-    assert [ids[1:] for ids in second.list_groups(-1, 9).items] == [("0/3", "copy")]
+    assert [ids[1:] for ids in second.list_groups(-1, 9, 9).items] == [("2", "0/3", "copy")]
     assert second.marked("0/2") == {"0/1"}
     assert [nearest(second, vector) for vector in vectors(3)] == ["0/0", "0/1", "0/2"]
     # Again: each replaces itself.

@@ -15,8 +15,8 @@ from phototriage.models.embedder import Embedder
 from phototriage.models.loading import load_embedder
 from phototriage.settings import Settings
 from phototriage.triage.comparison import judge
+from phototriage.triage.embedder_input import embedder_input
 from phototriage.triage.embedding import EmbeddedImage
-from phototriage.triage.pipeline import embedder_input
 from phototriage.verification import signature
 from tests.verification.photos import drawn_photo
 from training.drawings import KINDS, draw_set

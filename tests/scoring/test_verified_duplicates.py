@@ -18,7 +18,8 @@ from phototriage.models.model_set import load_models
 from phototriage.scoring import duplicates as score_duplicates
 from phototriage.scoring.schema import body_of
 from phototriage.settings import Settings
-from phototriage.triage.pipeline import TriageRequest, embedder_input, triage
+from phototriage.triage.embedder_input import embedder_input
+from phototriage.triage.pipeline import TriageRequest, triage
 from phototriage.triage.schemas import Part
 from phototriage.verification.verifier import logistic
 from tests.drawings import encoded

@@ -129,7 +129,7 @@ def test_several_at_once_one_of_which_is_broken(client: AsgiClient) -> None:
     assert results[1]["error"]["code"] == "undecodable_image"
     assert results[4]["error"]["code"] == "malformed_request"  # not known by a shorter name without a word
     twice = client.post(f"{BASE}/batch", files=[("images", ("one", PHOTOS[0])), ("images", ("one", PHOTOS[1]))])
-    assert "Two files are called 'one'" in twice.json()["results"][1]["error"]["detail"]
+    assert "Two photos are called 'one'" in twice.json()["results"][1]["error"]["detail"]
     outcomes = [each["result"]["outcome"] for each in results if "result" in each]
     assert sorted(outcomes) == ["added", "added", "duplicate"]
     assert set(fine(client.get(f"{BASE}/photos?tags=x"), "IdsResponse")["ids"]) < {"one", "three", "four"}

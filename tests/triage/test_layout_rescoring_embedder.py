@@ -18,6 +18,7 @@ from phototriage.models.model_set import Models, load_models
 from phototriage.settings import Settings
 from phototriage.triage import pipeline
 from phototriage.triage.comparison import TUNED, Side, duplicates
+from phototriage.triage.embedder_input import embedder_input
 from tests.tiny_models import SIDE_LENGTH, decision, png_of, write_embedder
 
 RED, GREEN, BLUE = (255, 60, 60), (60, 255, 60), (60, 60, 255)
@@ -49,9 +50,7 @@ def side(content: bytes, name: str = "image") -> Side:
 
 def vector(models: Models, content: bytes) -> NDArray[np.float32]:
     chosen = models.embedder()
-    found: NDArray[np.float32] = chosen.embed(
-        pipeline.embedder_input(chosen, content, ImageLimits()).pixels[np.newaxis]
-    )[0]
+    found: NDArray[np.float32] = chosen.embed(embedder_input(chosen, content, ImageLimits()).pixels[np.newaxis])[0]
     return found
 
 

@@ -17,13 +17,15 @@ import type {
   ReloadResponse,
   SaliencyResponse,
   SaliencyQuery,
+  TriageBatchQuery,
   TriageResponse,
   TriageQuery,
   Triaged,
 } from "./answers.js";
 import { Caller, type CallOptions, type ClientOptions } from "./calls.js";
 import { Collection } from "./collections.js";
-import { type Image, imagesForm, pairForm, raw } from "./images.js";
+import { type Image, imagesForm, nameOf, pairForm, raw } from "./images.js";
+import { checkedFileName, checkedId, checkedTags } from "./names.js";
 import type { operations } from "./schema.js";
 
 /**
@@ -107,7 +109,11 @@ export class Client {
     return this.#caller.call(options, (by) => this.#http.POST("/v1/duplicates", { params, ...sent, ...by }));
   }
 
-  /** All of these at once, from one decode. What `include` names is there in the answer. */
+  /**
+   * All of these at once, from one decode. What `include` names is there in the answer. A `collection` is asked about
+   * the photo, too; with an `id` the photo is added to it. An error says that it wasn't, but for deadlines and lost
+   * answers: then ask again.
+   */
   triage<P extends Part>(
     image: Image,
     query: TriageQuery<P> & { include: readonly P[] },
@@ -116,20 +122,32 @@ export class Client {
   triage(image: Image, query?: TriageQuery, options?: CallOptions): Promise<TriageResponse>;
   async triage(image: Image, query: TriageQuery = {}, options: CallOptions = {}): Promise<TriageResponse> {
     const sent = raw(image);
-    const params = { query: listed(query) };
+    const own = query.id === undefined ? {} : { id: checkedId(query.id) };
+    const params = { query: { ...listed(checkedTags(query)), ...own } };
     return this.#caller.call(options, (by) => this.#http.POST("/v1/triage", { params, ...sent, ...by }));
   }
 
-  /** The same about several photos, in their order; one that can't be read never fails another. */
+  /**
+   * The same about several photos, in their order; one that can't be read never fails another. With `add` they are
+   * added to the `collection` by their file names. Throws TypeError where one has none, or such as no form can hold.
+   */
   triageBatch<P extends Part>(
     images: Iterable<Image>,
-    query: TriageQuery<P> & { include: readonly P[] },
+    query: TriageBatchQuery<P> & { include: readonly P[] },
     options?: CallOptions,
   ): Promise<BatchItem<Triaged<P>>[]>;
-  triageBatch(images: Iterable<Image>, query?: TriageQuery, options?: CallOptions): Promise<BatchItem[]>;
-  async triageBatch(images: Iterable<Image>, query: TriageQuery = {}, options: CallOptions = {}): Promise<BatchItem[]> {
-    const body = form<"triage_batch">(imagesForm(images));
-    const params = { query: listed(query) };
+  triageBatch(images: Iterable<Image>, query?: TriageBatchQuery, options?: CallOptions): Promise<BatchItem[]>;
+  async triageBatch(
+    images: Iterable<Image>,
+    query: TriageBatchQuery = {},
+    options: CallOptions = {},
+  ): Promise<BatchItem[]> {
+    const given = [...images];
+    if (query.add === true) {
+      given.forEach((image) => checkedFileName(nameOf(image) ?? ""));
+    }
+    const body = form<"triage_batch">(imagesForm(given));
+    const params = { query: listed(checkedTags(query)) };
     const answer = await this.#caller.call(options, (by) =>
       this.#http.POST("/v1/triage/batch", { params, body, ...by }),
     );
@@ -188,6 +206,9 @@ function form<Name extends "duplicates" | "triage_batch">(
 }
 
 /** Lists that may be read only, as the generated types have them. */
-function listed({ include, ...query }: TriageQuery): Omit<TriageQuery, "include"> & { include?: Part[] } {
+function listed<Query extends { include?: readonly Part[] }>({
+  include,
+  ...query
+}: Query): Omit<Query, "include"> & { include?: Part[] } {
   return include === undefined ? query : { ...query, include: [...include] };
 }

@@ -10,19 +10,27 @@ import type {
   CollectionQueryResponse,
   CreateQuery,
   Embedding,
+  GroupsQuery,
   NotDuplicates,
   PhotoGroup,
   PhotoQuery,
+  QueryBatchItem,
+  QueryBatchQuery,
 } from "./answers.js";
 import type { Caller, CallOptions } from "./calls.js";
-import { type Image, imagesForm, named, rawSide } from "./images.js";
-import { checkedFileName, checkedId, checkedName, checkedTags } from "./names.js";
-import type { operations } from "./schema.js";
+import { type Image, imagesForm, isEmbedding, named, rawSide } from "./images.js";
+import { checkedFileName, checkedGroup, checkedId, checkedName, checkedTags } from "./names.js";
 
 /** Photos by their ids: an object or pairs, as of a Map. */
 export type Keyed<T> = Iterable<readonly [string, T]> | Readonly<Record<string, T>>;
 export type Images = Keyed<Image>;
 export type Photos = Keyed<Image | Embedding> | AsyncIterable<readonly [string, Image | Embedding]>;
+
+/** An embedding with tags of its own, beside those of the batch. */
+export interface TaggedEmbedding {
+  embedding: Embedding;
+  tags?: string[];
+}
 
 export interface AddManyOptions extends CallOptions {
   /** How many are asked about at once; 8 if not given. */
@@ -100,15 +108,49 @@ export class Collection {
   }
 
   /**
-   * Add a few in one request, by their ids; the tags are of all. One that can't be read never fails another. Throws
-   * TypeError for an id that no file's name can be: `addMany` takes it.
+   * Add a few in one request, by their ids: all as images, or all as embeddings; the tags are of all. A bad one never
+   * fails another. Throws TypeError for an image's id that no file's name can be, which `addMany` takes, and for a
+   * mixture.
    */
-  async addBatch(photos: Images, query: AddBatchQuery = {}, options: CallOptions = {}): Promise<AddBatchItem[]> {
-    const parts = imagesForm([...pairs(photos)].map(([id, image]) => named(image, checkedFileName(id))));
-    const body = parts as unknown as operations["add_photos"]["requestBody"]["content"]["multipart/form-data"];
+  async addBatch(
+    photos: Images | Keyed<Embedding | TaggedEmbedding>,
+    query: AddBatchQuery = {},
+    options: CallOptions = {},
+  ): Promise<AddBatchItem[]> {
+    const given = [...pairs<Image | Embedding | TaggedEmbedding>(photos)];
+    const sent = batchOf(
+      given,
+      ([id, photo]) => ({ id: checkedId(id), ...checkedTags(tagged(photo)) }),
+      ([id, image]) => named(image, checkedFileName(id)),
+    );
     const params = { path: this.#path, query: checkedTags(query) };
     const answer = await this.#caller.call(options, (by) =>
-      this.#caller.http.POST("/v1/collections/{collection}/batch", { params, body, ...by }),
+      this.#caller.http.POST("/v1/collections/{collection}/batch", { params, ...sent, ...by }),
+    );
+    return answer.results;
+  }
+
+  /**
+   * As `query` about a few in one request, all images or all embeddings; a bad one never fails another. An embedding
+   * may come with the photo's own id, so that it isn't found itself: `[id, embedding]`.
+   */
+  async queryBatch(
+    photos: Iterable<Image> | Iterable<Embedding | readonly [string, Embedding]>,
+    query: QueryBatchQuery = {},
+    options: CallOptions = {},
+  ): Promise<QueryBatchItem[]> {
+    type Given = readonly [string | undefined, Image | Embedding];
+    const given = [...(photos as Iterable<Image | Embedding | readonly [string, Embedding]>)].map((photo) =>
+      Array.isArray(photo) ? (photo as Given) : ([undefined, photo] as Given),
+    );
+    const sent = batchOf(
+      given,
+      ([id, photo]) => ({ ...(id === undefined ? {} : { id: checkedId(id) }), embedding: photo as Embedding }),
+      ([, image]) => image,
+    );
+    const params = { path: this.#path, query: checkedTags(query) };
+    const answer = await this.#caller.call(options, (by) =>
+      this.#caller.http.POST("/v1/collections/{collection}/query/batch", { params, ...sent, ...by }),
     );
     return answer.results;
   }
@@ -222,15 +264,39 @@ export class Collection {
     }
   }
 
-  /** All groups of photos that are one another's duplicates; asked for page by page. */
-  async *groups(query: { pageSize?: number } = {}, options: CallOptions = {}): AsyncGenerator<PhotoGroup, void, void> {
+  /**
+   * All groups of photos that are one another's duplicates; asked for page by page. Of each at most `limit_ids` ids,
+   * 100 where nothing is said: `group` lists them all.
+   */
+  async *groups(
+    query: GroupsQuery & { pageSize?: number } = {},
+    options: CallOptions = {},
+  ): AsyncGenerator<PhotoGroup, void, void> {
+    const { pageSize, ...bounds } = query;
     for await (const page of paged((after) => {
-      const params = { path: this.#path, query: { ...after, ...limit(query.pageSize) } };
+      const params = { path: this.#path, query: { ...bounds, ...after, ...limit(pageSize) } };
       return this.#caller.call(options, (by) =>
         this.#caller.http.GET("/v1/collections/{collection}/groups", { params, ...by }),
       );
     })) {
       yield* page.groups;
+    }
+  }
+
+  /** The ids of a group's photos, in the order in which they were added; none where there is no such group any more. */
+  async *group(
+    group: string,
+    query: { pageSize?: number } = {},
+    options: CallOptions = {},
+  ): AsyncGenerator<string, void, void> {
+    const path = { ...this.#path, group: checkedGroup(group) };
+    for await (const page of paged((after) => {
+      const params = { path, query: { ...after, ...limit(query.pageSize) } };
+      return this.#caller.call(options, (by) =>
+        this.#caller.http.GET("/v1/collections/{collection}/groups/{group}", { params, ...by }),
+      );
+    })) {
+      yield* page.ids;
     }
   }
 
@@ -268,6 +334,35 @@ export class Collection {
       { ifRepeated: CHANGED },
     );
   }
+}
+
+/** Photos as a form, or embeddings as JSON. Throws TypeError for a mixture. */
+function batchOf<Id>(
+  photos: readonly (readonly [Id, Image | Embedding | TaggedEmbedding])[],
+  kept: (photo: readonly [Id, Embedding | TaggedEmbedding]) => object,
+  sent: (photo: readonly [Id, Image]) => Image,
+): { body: never; headers?: { "Content-Type": string } } {
+  const embeddings = photos.filter((photo): photo is readonly [Id, Embedding | TaggedEmbedding] => isKept(photo[1]));
+  if (embeddings.length === 0) {
+    return { body: imagesForm(photos.map((photo) => sent(photo as readonly [Id, Image]))) as never };
+  }
+  if (embeddings.length < photos.length) {
+    throw new TypeError("A batch has images or embeddings, and these are some of each. Send two batches.");
+  }
+  const type = "application/json";
+  const body = new Blob([JSON.stringify({ photos: embeddings.map(kept) })], { type });
+  return { body: body as never, headers: { "Content-Type": type } };
+}
+
+function tagged(photo: Embedding | TaggedEmbedding): TaggedEmbedding {
+  if ("values" in photo) {
+    return { embedding: photo };
+  }
+  return photo.tags === undefined ? { embedding: photo.embedding } : { embedding: photo.embedding, tags: photo.tags };
+}
+
+function isKept(photo: Image | Embedding | TaggedEmbedding): photo is Embedding | TaggedEmbedding {
+  return isEmbedding(photo as Image | Embedding) || (typeof photo === "object" && "embedding" in photo);
 }
 
 /** Pages, one after the other. */

@@ -75,7 +75,8 @@ export function named(image: Image, filename: string): Image {
   return { data: isNamed(image) ? image.data : image, filename };
 }
 
-function nameOf(image: Image): string | undefined {
+/** Its file's name, if it has one. */
+export function nameOf(image: Image): string | undefined {
   if (isNamed(image)) {
     return image.filename;
   }
@@ -86,7 +87,7 @@ function isNamed(image: Image): image is { data: Bytes; filename: string } {
   return kindOf(image) === "Object" && "data" in image && "filename" in image;
 }
 
-function isEmbedding(sent: Image | Embedding): sent is Embedding {
+export function isEmbedding(sent: Image | Embedding): sent is Embedding {
   return kindOf(sent) === "Object" && "values" in sent;
 }
 

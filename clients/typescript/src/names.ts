@@ -25,6 +25,14 @@ export function checkedId(id: string): string {
   return id;
 }
 
+/** The group, as an answer names it. */
+export function checkedGroup(group: string): string {
+  if (!/^[0-9]+$/.test(group)) {
+    throw new TypeError(`A group can't be ${JSON.stringify(group)}: it is a number, as answers have it.`);
+  }
+  return group;
+}
+
 /** The id, if it can be a file's name in a form: senders and receivers differ on how some characters are written. */
 export function checkedFileName(id: string): string {
   if (/["\\\x00-\x1f\x7f]|%(22|0a|0d)/i.test(checkedId(id)) || [...id].length > MOST_OF_A_FILE_NAME) {

@@ -151,7 +151,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Add several, each known by its file's name; one that can't be read never fails another */
+        /** Add several, images by their files' names or embeddings by their ids; a bad one never fails another */
         post: operations["add_photos"];
         delete?: never;
         options?: never;
@@ -168,6 +168,23 @@ export interface paths {
         };
         /** Which photos are duplicates of one another? */
         get: operations["collection_groups"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/collections/{collection}/groups/{group}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Which photos are in this group? None, where there is no such group any more */
+        get: operations["collection_group"];
         put?: never;
         post?: never;
         delete?: never;
@@ -242,6 +259,23 @@ export interface paths {
         put?: never;
         /** Have we seen this photo before, and what is like it? */
         post: operations["query_collection"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/collections/{collection}/query/batch": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The same about several photos, in their order; a bad one never fails another */
+        post: operations["query_photos"];
         delete?: never;
         options?: never;
         head?: never;
@@ -390,18 +424,18 @@ export interface components {
     schemas: {
         /**
          * AddBatchItem
-         * @description What came of one of the images: an answer, or why there is none.
+         * @description What came of one of the photos: an answer, or why there is none.
          */
         AddBatchItem: {
             error?: components["schemas"]["Problem"];
             /**
              * Id
-             * @description The file's name
+             * @description The file's name, or the id that came with the embedding
              */
             id: string;
             /**
              * Index
-             * @description Place among the parts, from 0
+             * @description Place among the photos sent, from 0
              */
             index: number;
             result?: components["schemas"]["AddResponse"];
@@ -410,7 +444,7 @@ export interface components {
         AddBatchResponse: {
             /**
              * Results
-             * @description In the order of the parts
+             * @description In the order of the photos sent
              */
             results: components["schemas"]["AddBatchItem"][];
         };
@@ -479,6 +513,8 @@ export interface components {
          */
         BatchItem: {
             classify?: components["schemas"]["ClassifyResponse"];
+            /** @description With `collection` only */
+            collection?: components["schemas"]["CollectionPart"];
             difficulty?: components["schemas"]["DifficultyResponse"];
             embed?: components["schemas"]["EmbedResponse"];
             /** @description In place of all parts */
@@ -625,6 +661,43 @@ export interface components {
              * @description Whether the two were compared more closely than by their embeddings
              */
             verified: boolean;
+        };
+        /**
+         * CollectionPart
+         * @description What a collection says of the photo. The last four are there only where it was to be added, and say what
+         *     AddResponse does.
+         */
+        CollectionPart: {
+            /**
+             * Added
+             * @description Whether the collection has it by this call
+             */
+            added?: boolean;
+            /** Collection */
+            collection: string;
+            /**
+             * Duplicates
+             * @description Photos that it is a duplicate of, the most similar first; ten at most where it is only asked about
+             */
+            duplicates: components["schemas"]["CollectionMatch"][];
+            /**
+             * Group
+             * @description The group that it is in; not there if it isn't added
+             */
+            group?: string;
+            /** Id */
+            id?: string;
+            /**
+             * Is Duplicate
+             * @description Whether it is a duplicate of any other photo
+             */
+            is_duplicate: boolean;
+            model: components["schemas"]["ModelName"];
+            /**
+             * Outcome
+             * @enum {string}
+             */
+            outcome?: "added" | "replaced" | "unchanged" | "duplicate";
         };
         /** CollectionPhoto */
         CollectionPhoto: {
@@ -1371,15 +1444,23 @@ export interface components {
             /** Others */
             others: number;
         };
-        /** PhotoGroup */
+        /**
+         * PhotoGroup
+         * @description Photos each of which is a duplicate of every other.
+         */
         PhotoGroup: {
             /** Group */
             group: string;
             /**
              * Ids
-             * @description Each is a duplicate of every other; in the order in which they were added
+             * @description The first of them, in the order in which they were added
              */
             ids: string[];
+            /**
+             * Photos
+             * @description How many there are
+             */
+            photos: number;
         };
         /**
          * Problem
@@ -1405,6 +1486,32 @@ export interface components {
              * @default about:blank
              */
             type?: string;
+        };
+        /**
+         * QueryBatchItem
+         * @description What is said of one of the photos: an answer, or why there is none.
+         */
+        QueryBatchItem: {
+            error?: components["schemas"]["Problem"];
+            /**
+             * Id
+             * @description The file's name, or the id that came with the embedding; empty if there was none
+             */
+            id: string;
+            /**
+             * Index
+             * @description Place among the photos sent, from 0
+             */
+            index: number;
+            result?: components["schemas"]["CollectionQueryResponse"];
+        };
+        /** QueryBatchResponse */
+        QueryBatchResponse: {
+            /**
+             * Results
+             * @description In the order of the photos sent
+             */
+            results: components["schemas"]["QueryBatchItem"][];
         };
         /**
          * ReferenceNetworks
@@ -1612,6 +1719,8 @@ export interface components {
          */
         TriageResponse: {
             classify?: components["schemas"]["ClassifyResponse"];
+            /** @description With `collection` only */
+            collection?: components["schemas"]["CollectionPart"];
             difficulty?: components["schemas"]["DifficultyResponse"];
             embed?: components["schemas"]["EmbedResponse"];
             saliency?: components["schemas"]["SaliencyResponse"];
@@ -2216,6 +2325,23 @@ export interface operations {
         };
         requestBody: {
             content: {
+                "application/json": {
+                    /** Photos */
+                    photos: {
+                        embedding: components["schemas"]["Embedding"];
+                        /**
+                         * Id
+                         * @description What the photo is known by; a photo that has this id is replaced
+                         */
+                        id: string;
+                        /**
+                         * Tags
+                         * @description Of this photo, beside those of the query
+                         * @default []
+                         */
+                        tags?: string[];
+                    }[];
+                };
                 "multipart/form-data": {
                     images: Blob[];
                 };
@@ -2304,6 +2430,8 @@ export interface operations {
                 after?: number;
                 /** @description How many to list */
                 limit?: number;
+                /** @description How many ids to list of each group; `photos` counts all */
+                limit_ids?: number;
             };
             header?: never;
             path: {
@@ -2321,6 +2449,82 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["GroupsResponse"];
+                };
+            };
+            /** @description The request is malformed (`malformed_request`) */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request needs a valid key (`unauthorized`) */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such collection (`unknown_collection`) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The collection can't be kept or read now (`store_unavailable`); Too much is in flight (`overloaded`) */
+            503: {
+                headers: {
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The answer would come after the deadline (`deadline_exceeded`) */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    collection_group: {
+        parameters: {
+            query?: {
+                /** @description `next` of the page before */
+                after?: number;
+                /** @description How many to list */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description A collection's name */
+                collection: string;
+                /** @description A group's name */
+                group: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IdsResponse"];
                 };
             };
             /** @description The request is malformed (`malformed_request`) */
@@ -3066,6 +3270,120 @@ export interface operations {
             };
         };
     };
+    query_photos: {
+        parameters: {
+            query?: {
+                /** @description Separated by commas; without it none */
+                tags?: string[];
+                /** @description Similarity from which on two images are duplicates: it alone decides then, nothing is verified */
+                threshold?: number;
+                /** @description Probability from which on a verified pair are duplicates; without it the tuned one */
+                min_probability?: number;
+                /** @description How many photos to list of each, duplicates first */
+                top_k?: number;
+            };
+            header?: never;
+            path: {
+                /** @description A collection's name */
+                collection: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** Photos */
+                    photos: {
+                        embedding: components["schemas"]["Embedding"];
+                        /**
+                         * Id
+                         * @description The photo's own id, if it has one: it isn't compared with itself
+                         * @default null
+                         */
+                        id?: string | null;
+                    }[];
+                };
+                "multipart/form-data": {
+                    images: Blob[];
+                };
+            };
+        };
+        responses: {
+            /** @description The answer */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QueryBatchResponse"];
+                };
+            };
+            /** @description The request is malformed (`malformed_request`) */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request needs a valid key (`unauthorized`) */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such collection (`unknown_collection`) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The collection is of another model (`foreign_collection`) */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is over a limit (`too_large`) */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The collection can't be kept or read now (`store_unavailable`); Too much is in flight (`overloaded`) */
+            503: {
+                headers: {
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The answer would come after the deadline (`deadline_exceeded`) */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     difficulty: {
         parameters: {
             query?: {
@@ -3610,6 +3928,18 @@ export interface operations {
                 method?: "gradient" | "featout";
                 /** @description Of `saliency`: label to explain; else the predicted one */
                 target?: string;
+                /** @description Separated by commas; without it none */
+                tags?: string[];
+                /** @description Similarity from which on two images are duplicates: it alone decides then, nothing is verified */
+                threshold?: number;
+                /** @description Probability from which on a verified pair are duplicates; without it the tuned one */
+                min_probability?: number;
+                /** @description Name of a collection that is asked about the photo, too: the part `collection` */
+                collection?: string;
+                /** @description Add it only if it is no duplicate of one that is there */
+                if_new?: boolean;
+                /** @description What the photo is known by in the collection: it is added, last of all */
+                id?: string;
             };
             header?: never;
             path?: never;
@@ -3652,8 +3982,17 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such model (`unknown_model`) */
+            /** @description There is no such model (`unknown_model`); There is no such collection (`unknown_collection`) */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The collection is of another model (`foreign_collection`) */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3688,7 +4027,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much is in flight (`overloaded`) */
+            /** @description Too much is in flight (`overloaded`); The collection can't be kept or read now (`store_unavailable`) */
             503: {
                 headers: {
                     "Retry-After"?: number;
@@ -3726,6 +4065,18 @@ export interface operations {
                 method?: "gradient" | "featout";
                 /** @description Of `saliency`: label to explain; else the predicted one */
                 target?: string;
+                /** @description Separated by commas; without it none */
+                tags?: string[];
+                /** @description Similarity from which on two images are duplicates: it alone decides then, nothing is verified */
+                threshold?: number;
+                /** @description Probability from which on a verified pair are duplicates; without it the tuned one */
+                min_probability?: number;
+                /** @description Name of a collection that is asked about the photo, too: the part `collection` */
+                collection?: string;
+                /** @description Add it only if it is no duplicate of one that is there */
+                if_new?: boolean;
+                /** @description Add the photos to the collection, each known by its file's name */
+                add?: boolean;
             };
             header?: never;
             path?: never;
@@ -3766,8 +4117,17 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such model (`unknown_model`) */
+            /** @description There is no such model (`unknown_model`); There is no such collection (`unknown_collection`) */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The collection is of another model (`foreign_collection`) */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3793,7 +4153,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much is in flight (`overloaded`) */
+            /** @description Too much is in flight (`overloaded`); The collection can't be kept or read now (`store_unavailable`) */
             503: {
                 headers: {
                     "Retry-After"?: number;

@@ -104,6 +104,40 @@ test("sends a batch by ids in place of names, of an object or of pairs", async (
   assert.equal(sent[0]?.url.search, "?tags=x&if_new=true");
 });
 
+test("sends a batch of embeddings as JSON, with ids and tags of their own", async () => {
+  const { client, sent } = faked([json({ results: [] })]);
+  const collection = client.collection("c");
+  await collection.addBatch({ 'a"': EMBEDDING, b: { embedding: EMBEDDING, tags: ["x"] } }, { tags: ["y"] });
+  await collection.queryBatch([EMBEDDING, ["b", EMBEDDING]], { top_k: 2 });
+  await collection.queryBatch([IMAGE]);
+  const bodies = sent.slice(0, 2).map((each) => JSON.parse(new TextDecoder().decode(each.bytes)) as unknown);
+  assert.deepEqual(bodies, [
+    { photos: [{ id: 'a"', embedding: EMBEDDING }, { id: "b", embedding: EMBEDDING, tags: ["x"] }] },
+    { photos: [{ embedding: EMBEDDING }, { id: "b", embedding: EMBEDDING }] },
+  ]);
+  assert.deepEqual(
+    sent.map((each) => each.url.pathname + each.url.search),
+    ["batch?tags=y", "query/batch?top_k=2", "query/batch"].map((path) => `/v1/collections/c/${path}`),
+  );
+  assert.equal(sent[0]?.headers.get("Content-Type"), "application/json");
+  assert.match(sent[2]?.headers.get("Content-Type") ?? "", /^multipart\/form-data/);
+  await assert.rejects(collection.queryBatch([IMAGE, EMBEDDING] as never), TypeError);
+  await assert.rejects(collection.addBatch({ a: { embedding: EMBEDDING, tags: ["x,y"] } }), TypeError);
+  assert.equal(sent.length, 3);
+});
+
+test("asks a collection in a triage, and adds what has an id or a file's name", async () => {
+  const { client, sent } = faked([json({ results: [] })]);
+  await client.triage(IMAGE, { collection: "c", id: "a/b", tags: ["x", "y"], if_new: true });
+  assert.equal(sent[0]?.url.search, "?collection=c&id=a%2Fb&tags=x,y&if_new=true");
+  await client.triageBatch([{ data: IMAGE, filename: "a" }], { collection: "c", add: true });
+  assert.equal(sent[1]?.url.search, "?collection=c&add=true");
+  await assert.rejects(client.triage(IMAGE, { collection: "c", id: ".." }), TypeError);
+  await assert.rejects(client.triage(IMAGE, { collection: "c", id: "a", tags: ["x,y"] }), TypeError);
+  await assert.rejects(client.triageBatch([IMAGE], { collection: "c", add: true }), TypeError);
+  assert.equal(sent.length, 2);
+});
+
 test("sends nothing that would arrive as another id, name or tag", async () => {
   const { client, sent } = faked([json(ADDED)]);
   const collection = client.collection("c");

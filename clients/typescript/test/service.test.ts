@@ -128,6 +128,22 @@ test("keeps photos in a collection, and knows them again", async () => {
   assert.equal((await refused(client.collection("Not this").create())).code, "malformed_request");
 });
 
+test("asks a collection in a triage, and about several at once, and adds embeddings in batches", async () => {
+  const collection = client.collection("asked");
+  await collection.create();
+  const added = await client.triage(RED, { include: ["classify"], collection: "asked", id: "a", tags: ["x"] });
+  assert.deepEqual([added.classify.label, added.collection?.outcome], ["red", "added"]);
+  const [asked] = await client.triageBatch([RED], { include: ["embed"], collection: "asked" });
+  assert.deepEqual(asked?.collection?.duplicates.map((each) => each.id), ["a"]);
+  const { embedding } = await client.embed(GREEN);
+  const results = await collection.addBatch({ 'b"': { embedding, tags: ["y"] }, c: { ...embedding, version: "0" } });
+  assert.deepEqual(results.map((each) => each.error?.code ?? each.result?.outcome), ["added", "foreign_embedding"]);
+  const [own, image] = [await collection.queryBatch([['b"', embedding]]), await collection.queryBatch([RED, GREEN])];
+  assert.equal(own[0]?.result?.is_duplicate, false);
+  assert.deepEqual(image.map((each) => each.result?.matches[0]?.id), ["a", 'b"']);
+  await collection.delete();
+});
+
 test("adds several, one of which can't be read, and lists them by their ids", async () => {
   const collection = client.collection("several");
   await collection.create();
@@ -148,7 +164,15 @@ test("adds several, one of which can't be read, and lists them by their ids", as
   }
   assert.deepEqual(listed, ids);
   for await (const group of collection.groups({ pageSize: 1 })) {
-    assert.deepEqual(group.ids, ["50%25", ...ids]);
+    assert.deepEqual([group.photos, group.ids], [8, ["50%25", ...ids]]);
+    const members: string[] = [];
+    for await (const id of collection.group(group.group, { pageSize: 3 })) {
+      members.push(id);
+    }
+    assert.deepEqual(members, group.ids);
+  }
+  for await (const group of collection.groups({ limit_ids: 1 })) {
+    assert.deepEqual([group.photos, group.ids], [8, ["50%25"]]);
   }
   assert.deepEqual(await collection.markNotDuplicates("/", "100%"), { changed: true });
   for await (const pair of collection.notDuplicates()) {

@@ -13,6 +13,7 @@ from phototriage_client.manifests import ModelInfo
 
 Method = Literal["gradient", "featout"]
 Part = Literal["classify", "difficulty", "saliency", "embed"]
+Outcome = Literal["added", "replaced", "unchanged", "duplicate"]
 PairDecision = Literal["duplicate", "not_duplicate", "too_little_content"]
 UsedFrame = Annotated[
     Literal["first", "default"] | None,
@@ -121,15 +122,6 @@ class EmbedResponse(Answer):
     frame: UsedFrame = None
 
 
-class TriageResponse(Answer):
-    """The parts that were asked for, from one decode."""
-
-    classify: ClassifyResponse | None = None
-    difficulty: DifficultyResponse | None = None
-    saliency: SaliencyResponse | None = None
-    embed: EmbedResponse | None = None
-
-
 class SaliencyMask(_Mask):
     """What in one image the embeddings' cosine hangs on."""
 
@@ -198,6 +190,51 @@ class DuplicatesResponse(Answer):
     explanation: Explanation | None = Field(default=None, description="With explain=True only")
 
 
+class CollectionMatch(Answer):
+    """A photo of the collection, beside the one that was sent: that is A in `evidence` and `reason`, and this one is
+    B."""
+
+    id: str
+    tags: list[str]
+    group: str
+    added_at: float = Field(description="Seconds since 1970, in UTC")
+    similarity: float = Field(description="As of `duplicates`")
+    is_duplicate: bool
+    decision: PairDecision
+    verified: bool = Field(description="Whether the two were compared more closely than by their embeddings")
+    probability: float | None = Field(
+        default=None, description="Of being duplicates; None where the two weren't worth comparing"
+    )
+    reason: str | None = Field(default=None, description="The decision's reason in words")
+    evidence: DuplicateEvidence | None = Field(default=None, description="As of `duplicates`")
+
+
+class CollectionPart(Answer):
+    """What a collection says of the photo. The last four are there only where it was to be added, and say what
+    AddResponse does."""
+
+    collection: str
+    model: ModelName
+    is_duplicate: bool = Field(description="Whether it is a duplicate of any other photo")
+    duplicates: list[CollectionMatch] = Field(
+        description="Photos that it is a duplicate of, the most similar first; ten at most where it is only asked about"
+    )
+    id: str | None = None
+    outcome: Outcome | None = None
+    added: bool | None = Field(default=None, description="Whether the collection has it by this call")
+    group: str | None = Field(default=None, description="The group that it is in; None if it isn't added")
+
+
+class TriageResponse(Answer):
+    """The parts that were asked for, from one decode."""
+
+    classify: ClassifyResponse | None = None
+    difficulty: DifficultyResponse | None = None
+    saliency: SaliencyResponse | None = None
+    embed: EmbedResponse | None = None
+    collection: CollectionPart | None = Field(default=None, description="With `collection` only")
+
+
 class ModelsResponse(Answer):
     models: list[ModelInfo]
 
@@ -256,6 +293,7 @@ class BatchItem(Answer):
     difficulty: DifficultyResponse | None = None
     saliency: SaliencyResponse | None = None
     embed: EmbedResponse | None = None
+    collection: CollectionPart | None = Field(default=None, description="With `collection` only")
     error: ProblemDetails | None = Field(default=None, description="In place of all parts")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random as random_numbers
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from time import monotonic
 from types import TracebackType
@@ -18,8 +18,9 @@ from phototriage_client.answers import Method, Part
 from phototriage_client.async_collection import AsyncCollection
 from phototriage_client.async_sender import AsyncSender
 from phototriage_client.bulk import Item
-from phototriage_client.calls import Call, TriageOptions
+from phototriage_client.calls import Call, TriageOptions, named, with_ids
 from phototriage_client.collection_answers import CollectionsResponse
+from phototriage_client.ids import Tags
 from phototriage_client.picture import ImageSource, Picture
 from phototriage_client.retry import ONCE, PATIENT, USUAL, Retry
 from phototriage_client.side import SideSource, read_picture_aside, read_side_aside
@@ -144,14 +145,37 @@ class AsyncClient:
         label: str | None = None,
         method: Method | None = None,
         target: str | None = None,
+        collection: str | None = None,
+        id: str | None = None,
+        tags: Tags = (),
+        if_new: bool = False,
+        threshold: float | None = None,
+        min_probability: float | None = None,
     ) -> answers.TriageResponse:
-        """All of these at once, from one decode; without `include` classify, difficulty and embed."""
-        options = TriageOptions(include, classifier, embedder, top_k, label, method, target)
+        """All of these at once, from one decode; without `include` classify, difficulty and embed.
+
+        With a `collection`, that is asked about the photo, too; with an `id` the photo is added to it, as by
+        `Collection.add`. An error says that it wasn't, but for DeadlineExceeded and lost answers: then ask again."""
+        options = TriageOptions(
+            include,
+            classifier,
+            embedder,
+            top_k,
+            label,
+            method,
+            target,
+            collection=collection,
+            id=id,
+            tags=tags,
+            if_new=if_new,
+            threshold=threshold,
+            min_probability=min_probability,
+        )
         return await self._sender.ask(calls.triage(await read_picture_aside(image), options))
 
     async def triage_batch(
         self,
-        images: Iterable[ImageSource],
+        images: Iterable[ImageSource] | Mapping[str, ImageSource],
         *,
         include: Sequence[Part] | None = None,
         classifier: str | None = None,
@@ -160,12 +184,34 @@ class AsyncClient:
         label: str | None = None,
         method: Method | None = None,
         target: str | None = None,
+        collection: str | None = None,
+        add: bool = False,
+        tags: Tags = (),
+        if_new: bool = False,
+        threshold: float | None = None,
+        min_probability: float | None = None,
     ) -> answers.BatchResponse:
-        """The same about a few images in one request, within its limits and its deadline. For many: `triage_many`."""
-        options = TriageOptions(include, classifier, embedder, top_k, label, method, target)
-        return await self._sender.ask(
-            calls.triage_batch([await read_picture_aside(image) for image in images], options)
+        """The same about a few images in one request, within its limits and its deadline. For many: `triage_many`.
+
+        To `add` them to a collection, give images by their ids. Raises ValueError without such, and UnsendableId for an
+        id that no file's name can be."""
+        options = TriageOptions(
+            include,
+            classifier,
+            embedder,
+            top_k,
+            label,
+            method,
+            target,
+            collection=collection,
+            add=add,
+            tags=tags,
+            if_new=if_new,
+            threshold=threshold,
+            min_probability=min_probability,
         )
+        pictures = [named(await read_picture_aside(image), id) for id, image in with_ids(images, add)]
+        return await self._sender.ask(calls.triage_batch(pictures, options))
 
     def classify_many(
         self, images: Images, *, model: str | None = None, top_k: int | None = None, concurrency: int = 8

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
 from typing import TypeAlias
 
 from phototriage_client import collection_answers as answers
@@ -10,8 +10,10 @@ from phototriage_client import collection_calls as calls
 from phototriage_client.async_sender import AsyncSender
 from phototriage_client.bulk import Item, Photo
 from phototriage_client.calls import Call
-from phototriage_client.collection import Images, Page, Photos, pairs
-from phototriage_client.collection_calls import AddOptions, QueryOptions, Tags
+from phototriage_client.collection import Page, Photos, check_no_tags_of, embeddings_of, images_of, pairs
+from phototriage_client.collection_calls import AddOptions, QueryOptions
+from phototriage_client.embedding import Embedding
+from phototriage_client.ids import Tags, check_file_name, check_name
 from phototriage_client.side import SideSource, read_picture_aside, read_side_aside
 
 AsyncPhotos: TypeAlias = Photos | AsyncIterable[tuple[str, SideSource]]
@@ -22,7 +24,7 @@ class AsyncCollection:
 
     def __init__(self, sender: AsyncSender, name: str) -> None:
         """Made by `AsyncClient.collection`. Raises ValueError for a name that would lead elsewhere."""
-        self.name = calls.check_name(name)
+        self.name = check_name(name)
         self._sender = sender
 
     def __repr__(self) -> str:
@@ -59,18 +61,25 @@ class AsyncCollection:
 
     async def add_batch(
         self,
-        photos: Images,
+        photos: Photos,
         *,
         tags: Tags = (),
+        tags_of: Mapping[str, Tags] | None = None,
         if_new: bool = False,
         threshold: float | None = None,
         min_probability: float | None = None,
     ) -> answers.AddBatchResponse:
-        """Add a few in one request, by their ids, within its limits and its deadline; `tags` are of all. One that the
-        server can't read never fails another. For many, for embeddings, and for ids that no file's name can be:
-        `add_many`. Raises UnsendableId for the latter, UnreadableImage for what can't be read here."""
+        """Add a few in one request, by their ids, within its limits and its deadline: all as images, or all as
+        embeddings. `tags` are of all, `tags_of` of single ones among embeddings, by id. One that the server can't read
+        never fails another. For many, and for images whose ids no file's name can be: `add_many`. Raises UnsendableId
+        for the latter, UnreadableImage for what can't be read here, ValueError for a mixture."""
         options = AddOptions(tags, if_new, threshold, min_probability)
-        pictures = [(calls.check_file_name(id), await read_picture_aside(image)) for id, image in pairs(photos)]
+        given = [(id, source) for id, source in pairs(photos)]
+        embeddings = embeddings_of(given)
+        if embeddings is not None:
+            return await self._sender.ask(calls.add_embeddings(self.name, embeddings, options, tags_of or {}))
+        check_no_tags_of(tags_of)
+        pictures = [(check_file_name(id), await read_picture_aside(image)) for id, image in images_of(given)]
         return await self._sender.ask(calls.add_batch(self.name, pictures, options))
 
     def add_many(
@@ -108,6 +117,25 @@ class AsyncCollection:
         options = QueryOptions(top_k, tags, id, threshold, min_probability)
         return await self._sender.ask(calls.query(self.name, await read_side_aside(photo), options))
 
+    async def query_batch(
+        self,
+        photos: Iterable[SideSource] | Mapping[str, Embedding],
+        *,
+        top_k: int = 10,
+        tags: Tags = (),
+        threshold: float | None = None,
+        min_probability: float | None = None,
+    ) -> answers.QueryBatchResponse:
+        """As `query` about a few in one request, all images or all embeddings; one never fails another. Embeddings of
+        photos that are in the collection may come by their ids, so that they aren't found themselves."""
+        options = QueryOptions(top_k, tags, None, threshold, min_probability)
+        given = [*photos.items()] if isinstance(photos, Mapping) else [(None, source) for source in photos]
+        embeddings = embeddings_of(given)
+        if embeddings is not None:
+            return await self._sender.ask(calls.query_embeddings(self.name, embeddings, options))
+        pictures = [await read_picture_aside(image) for _, image in images_of(given)]
+        return await self._sender.ask(calls.query_batch(self.name, pictures, options))
+
     async def photo(self, id: str, *, embedding: bool = False) -> answers.CollectionPhoto:
         """What is kept of a photo, on demand with its embedding. Raises UnknownPhoto."""
         return await self._sender.ask(calls.photo(self.name, id, embedding))
@@ -122,10 +150,20 @@ class AsyncCollection:
             for each in page.ids:
                 yield each
 
-    async def groups(self, *, page_size: int | None = None) -> AsyncGenerator[answers.PhotoGroup, None]:
-        """All groups of photos that are one another's duplicates, asked for page by page."""
-        async for page in self._pages(lambda after: calls.groups(self.name, after, page_size)):
+    async def groups(
+        self, *, limit_ids: int | None = None, page_size: int | None = None
+    ) -> AsyncGenerator[answers.PhotoGroup, None]:
+        """All groups of photos that are one another's duplicates, asked for page by page; of each group at most
+        `limit_ids` ids, 100 where nothing is said. `group` lists them all."""
+        async for page in self._pages(lambda after: calls.groups(self.name, after, page_size, limit_ids)):
             for each in page.groups:
+                yield each
+
+    async def group(self, group: str, *, page_size: int | None = None) -> AsyncGenerator[str, None]:
+        """The ids of a group's photos, in the order in which they were added, asked for page by page. None, where there
+        is no such group any more."""
+        async for page in self._pages(lambda after: calls.group(self.name, group, after, page_size)):
+            for each in page.ids:
                 yield each
 
     async def not_duplicates(self, *, page_size: int | None = None) -> AsyncGenerator[answers.NotDuplicates, None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -11,7 +11,8 @@ import httpx
 from phototriage_client import answers
 from phototriage_client.answers import EmbedResponse, Method, Part
 from phototriage_client.errors import ClientError, Problem
-from phototriage_client.picture import Picture
+from phototriage_client.ids import Tags, check_file_name, check_id, joined
+from phototriage_client.picture import ImageSource, Picture
 from phototriage_client.replies import error_of, json_of, png_of, text_of
 from phototriage_client.side import Side
 
@@ -103,12 +104,36 @@ class TriageOptions:
     label: str | None = None
     method: Method | None = None
     target: str | None = None
+    collection: str | None = None
+    id: str | None = None
+    add: bool = False
+    tags: Tags = ()
+    if_new: bool = False
+    threshold: float | None = None
+    min_probability: float | None = None
 
     @property
     def query(self) -> dict[str, str]:
         include = self.include
-        joined = include if include is None or isinstance(include, str) else ",".join(include)
-        return query_of(**vars(self) | {"include": joined})
+        parts = include if include is None or isinstance(include, str) else ",".join(include)
+        id = None if self.id is None else check_id(self.id)
+        flags = {name: "true" if getattr(self, name) else None for name in ("add", "if_new")}
+        return query_of(**vars(self) | flags | {"include": parts, "id": id, "tags": joined(self.tags)})
+
+
+def with_ids(
+    images: Iterable[ImageSource] | Mapping[str, ImageSource], needed: bool
+) -> list[tuple[str | None, ImageSource]]:
+    """Images, and their ids where they have any. Raises ValueError where these are needed and aren't there."""
+    if isinstance(images, Mapping):
+        return [(check_file_name(id), image) for id, image in images.items()]
+    if needed:
+        raise ValueError("images that are to be added need ids: give a mapping from id to image")
+    return [(None, image) for image in images]
+
+
+def named(picture: Picture, id: str | None) -> Picture:
+    return picture if id is None else Picture(picture.content, id)
 
 
 def triage(picture: Picture, options: TriageOptions) -> Call[answers.TriageResponse]:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import TypeAlias, TypeVar
 
 from phototriage_client import collection_answers as answers
 from phototriage_client import collection_calls as calls
 from phototriage_client.bulk import Item, Photo
 from phototriage_client.calls import Call
-from phototriage_client.collection_calls import AddOptions, QueryOptions, Tags
+from phototriage_client.collection_calls import AddOptions, QueryOptions
+from phototriage_client.embedding import Embedding
+from phototriage_client.ids import Tags, check_file_name, check_name
 from phototriage_client.picture import ImageSource, read_picture
 from phototriage_client.sender import Sender
 from phototriage_client.side import SideSource, read_side
 
 Given = TypeVar("Given")
+Id = TypeVar("Id", str, str | None)
 Page = TypeVar("Page", answers.IdsResponse, answers.GroupsResponse, answers.NotDuplicatesResponse)
 
-Images: TypeAlias = Mapping[str, ImageSource] | Iterable[tuple[str, ImageSource]]
 Photos: TypeAlias = Mapping[str, SideSource] | Iterable[tuple[str, SideSource]]
 
 
@@ -35,7 +37,7 @@ class Collection:
 
     def __init__(self, sender: Sender, name: str) -> None:
         """Made by `Client.collection`. Raises ValueError for a name that would lead elsewhere."""
-        self.name = calls.check_name(name)
+        self.name = check_name(name)
         self._sender = sender
 
     def __repr__(self) -> str:
@@ -72,18 +74,25 @@ class Collection:
 
     def add_batch(
         self,
-        photos: Images,
+        photos: Photos,
         *,
         tags: Tags = (),
+        tags_of: Mapping[str, Tags] | None = None,
         if_new: bool = False,
         threshold: float | None = None,
         min_probability: float | None = None,
     ) -> answers.AddBatchResponse:
-        """Add a few in one request, by their ids, within its limits and its deadline; `tags` are of all. One that the
-        server can't read never fails another. For many, for embeddings, and for ids that no file's name can be:
-        `add_many`. Raises UnsendableId for the latter, UnreadableImage for what can't be read here."""
+        """Add a few in one request, by their ids, within its limits and its deadline: all as images, or all as
+        embeddings. `tags` are of all, `tags_of` of single ones among embeddings, by id. One that the server can't read
+        never fails another. For many, and for images whose ids no file's name can be: `add_many`. Raises UnsendableId
+        for the latter, UnreadableImage for what can't be read here, ValueError for a mixture."""
         options = AddOptions(tags, if_new, threshold, min_probability)
-        pictures = [(calls.check_file_name(id), read_picture(image)) for id, image in pairs(photos)]
+        given = [(id, source) for id, source in pairs(photos)]
+        embeddings = embeddings_of(given)
+        if embeddings is not None:
+            return self._sender.ask(calls.add_embeddings(self.name, embeddings, options, tags_of or {}))
+        check_no_tags_of(tags_of)
+        pictures = [(check_file_name(id), read_picture(image)) for id, image in images_of(given)]
         return self._sender.ask(calls.add_batch(self.name, pictures, options))
 
     def add_many(
@@ -122,6 +131,25 @@ class Collection:
         options = QueryOptions(top_k, tags, id, threshold, min_probability)
         return self._sender.ask(calls.query(self.name, read_side(photo), options))
 
+    def query_batch(
+        self,
+        photos: Iterable[SideSource] | Mapping[str, Embedding],
+        *,
+        top_k: int = 10,
+        tags: Tags = (),
+        threshold: float | None = None,
+        min_probability: float | None = None,
+    ) -> answers.QueryBatchResponse:
+        """As `query` about a few in one request, all images or all embeddings; one never fails another. Embeddings of
+        photos that are in the collection may come by their ids, so that they aren't found themselves."""
+        options = QueryOptions(top_k, tags, None, threshold, min_probability)
+        given = [*photos.items()] if isinstance(photos, Mapping) else [(None, source) for source in photos]
+        embeddings = embeddings_of(given)
+        if embeddings is not None:
+            return self._sender.ask(calls.query_embeddings(self.name, embeddings, options))
+        pictures = [read_picture(image) for _, image in images_of(given)]
+        return self._sender.ask(calls.query_batch(self.name, pictures, options))
+
     def photo(self, id: str, *, embedding: bool = False) -> answers.CollectionPhoto:
         """What is kept of a photo, on demand with its embedding. Raises UnknownPhoto."""
         return self._sender.ask(calls.photo(self.name, id, embedding))
@@ -135,10 +163,19 @@ class Collection:
         for page in self._pages(lambda after: calls.photos(self.name, after, page_size, tags)):
             yield from page.ids
 
-    def groups(self, *, page_size: int | None = None) -> Generator[answers.PhotoGroup, None, None]:
-        """All groups of photos that are one another's duplicates, asked for page by page."""
-        for page in self._pages(lambda after: calls.groups(self.name, after, page_size)):
+    def groups(
+        self, *, limit_ids: int | None = None, page_size: int | None = None
+    ) -> Generator[answers.PhotoGroup, None, None]:
+        """All groups of photos that are one another's duplicates, asked for page by page; of each group at most
+        `limit_ids` ids, 100 where nothing is said. `group` lists them all."""
+        for page in self._pages(lambda after: calls.groups(self.name, after, page_size, limit_ids)):
             yield from page.groups
+
+    def group(self, group: str, *, page_size: int | None = None) -> Generator[str, None, None]:
+        """The ids of a group's photos, in the order in which they were added, asked for page by page. None, where there
+        is no such group any more."""
+        for page in self._pages(lambda after: calls.group(self.name, group, after, page_size)):
+            yield from page.ids
 
     def not_duplicates(self, *, page_size: int | None = None) -> Generator[answers.NotDuplicates, None, None]:
         """All pairs that are marked as no duplicates, asked for page by page."""
@@ -166,3 +203,23 @@ class Collection:
 def pairs(photos: Mapping[str, Given] | Iterable[tuple[str, Given]]) -> Iterable[tuple[str, Given]]:
     """Ids with their photos."""
     return photos.items() if isinstance(photos, Mapping) else photos
+
+
+def embeddings_of(photos: Sequence[tuple[Id, SideSource]]) -> list[tuple[Id, Embedding]] | None:
+    """The embeddings, if there are nothing but such. Raises ValueError for a mixture."""
+    found = [(id, source) for id, source in photos if isinstance(source, Embedding)]
+    if found and len(found) < len(photos):
+        raise ValueError(
+            f"a batch has images or embeddings, and {len(found)} of {len(photos)} photos are embeddings: send two"
+        )
+    return found or None
+
+
+def images_of(photos: Sequence[tuple[Id, SideSource]]) -> list[tuple[Id, ImageSource]]:
+    return [(id, source) for id, source in photos if not isinstance(source, Embedding)]
+
+
+def check_no_tags_of(tags_of: Mapping[str, Tags] | None) -> None:
+    """Raises ValueError."""
+    if tags_of:
+        raise ValueError("a form has no place for tags of single images: send embeddings, or use `add`")

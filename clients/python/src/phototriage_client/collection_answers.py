@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field
 
-from phototriage_client.answers import Answer, DuplicateEvidence, ModelName, PairDecision, ProblemDetails
+from phototriage_client.answers import Answer, CollectionMatch, ModelName, Outcome, ProblemDetails
 from phototriage_client.embedding import Embedding
-
-Outcome = Literal["added", "replaced", "unchanged", "duplicate"]
 
 
 class CollectionInfo(Answer):
@@ -29,25 +25,6 @@ class CollectionInfo(Answer):
 
 class CollectionsResponse(Answer):
     collections: list[CollectionInfo] = Field(description="By name")
-
-
-class CollectionMatch(Answer):
-    """A photo of the collection, beside the one that was sent: that is A in `evidence` and `reason`, and this one is
-    B."""
-
-    id: str
-    tags: list[str]
-    group: str
-    added_at: float = Field(description="Seconds since 1970, in UTC")
-    similarity: float = Field(description="As of `duplicates`")
-    is_duplicate: bool
-    decision: PairDecision
-    verified: bool = Field(description="Whether the two were compared more closely than by their embeddings")
-    probability: float | None = Field(
-        default=None, description="Of being duplicates; None where the two weren't worth comparing"
-    )
-    reason: str | None = Field(default=None, description="The decision's reason in words")
-    evidence: DuplicateEvidence | None = Field(default=None, description="As of `duplicates`")
 
 
 class CollectionQueryResponse(Answer):
@@ -86,8 +63,11 @@ class IdsResponse(Answer):
 
 
 class PhotoGroup(Answer):
+    """Photos each of which is a duplicate of every other."""
+
     group: str
-    ids: list[str] = Field(description="Each is a duplicate of every other; in the order in which they were added")
+    photos: int = Field(description="How many there are")
+    ids: list[str] = Field(description="The first of them, in the order in which they were added")
 
 
 class GroupsResponse(Answer):
@@ -114,13 +94,26 @@ class ChangedResponse(Answer):
 
 
 class AddBatchItem(Answer):
-    """What came of one of the images: an answer, or why there is none."""
+    """What came of one of the photos: an answer, or why there is none."""
 
-    index: int = Field(description="Place among the images sent, from 0 on")
+    index: int = Field(description="Place among the photos sent, from 0 on")
     id: str
     result: AddResponse | None = None
     error: ProblemDetails | None = Field(default=None, description="In place of the result")
 
 
 class AddBatchResponse(Answer):
-    results: list[AddBatchItem] = Field(description="In the order of the images sent")
+    results: list[AddBatchItem] = Field(description="In the order of the photos sent")
+
+
+class QueryBatchItem(Answer):
+    """What is said of one of the photos: an answer, or why there is none."""
+
+    index: int = Field(description="Place among the photos sent, from 0 on")
+    id: str = Field(description="The file's name, or the id that came with the embedding; empty if there was none")
+    result: CollectionQueryResponse | None = None
+    error: ProblemDetails | None = Field(default=None, description="In place of the result")
+
+
+class QueryBatchResponse(Answer):
+    results: list[QueryBatchItem] = Field(description="In the order of the photos sent")

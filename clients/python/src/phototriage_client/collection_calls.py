@@ -6,28 +6,22 @@ again since its answer was lost, answers `changed` where it is so now: most like
 
 from __future__ import annotations
 
-import re
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 from urllib.parse import quote
 
 from phototriage_client import collection_answers as answers
 from phototriage_client.calls import BYTES, JSON, Call, query_of
 from phototriage_client.collection_answers import ChangedResponse
 from phototriage_client.embedding import Embedding
-from phototriage_client.errors import UnknownCollection, UnknownPhoto, UnsendableId
+from phototriage_client.errors import UnknownCollection, UnknownPhoto
+from phototriage_client.ids import Tags, check_group, check_id, joined
 from phototriage_client.picture import Picture
 from phototriage_client.replies import json_of
 from phototriage_client.side import Side
 
-Tags: TypeAlias = Sequence[str]
-
 COLLECTIONS = "/v1/collections"
-MOST_OF_A_FILE_NAME = 255  # characters, of which the server takes no more
-# Senders and receivers of forms differ on how these are written in a file's name.
-# Browsers write a quotation mark as %22, and so the server reads it.
-_NOT_IN_A_FILE_NAME = re.compile(r'["\\\x00-\x1f\x7f]|%(?:22|0a|0d)', re.IGNORECASE)
 _CHANGED = ChangedResponse(changed=True)
 
 
@@ -43,7 +37,7 @@ class AddOptions:
     def query(self, id: str | None = None) -> dict[str, str]:
         return query_of(
             id=id,
-            tags=_joined(self.tags),
+            tags=joined(self.tags),
             if_new="true" if self.if_new else None,
             threshold=self.threshold,
             min_probability=self.min_probability,
@@ -62,38 +56,7 @@ class QueryOptions:
 
     def query(self) -> dict[str, str]:
         own = None if self.id is None else check_id(self.id)
-        return query_of(**vars(self) | {"tags": _joined(self.tags), "id": own})
-
-
-def check_name(name: str) -> str:
-    """A collection's name. Which may be one the server says, but none may lead to another route. Raises ValueError."""
-    if name in ("", ".", "..") or "/" in name:
-        raise ValueError(f"a collection can't be called {name!r}: take lower-case letters, digits, '_', '.' and '-'")
-    return name
-
-
-def check_id(id: str) -> str:
-    """A photo's id, in which the server allows what this does but for control characters. Raises UnsendableId."""
-    if not isinstance(id, str):
-        raise UnsendableId(f"A photo's id is text, and {id!r} is {type(id).__name__!r}. Give str(…) of it.")
-    if id in ("", ".", ".."):
-        raise UnsendableId(f"A photo can't be known by {id!r}, which no address can end with. Take another id.")
-    try:
-        id.encode()
-    except UnicodeEncodeError:
-        raise UnsendableId(f"The id {id!r} has characters that UTF-8 can't say. Take another id.") from None
-    return id
-
-
-def check_file_name(id: str) -> str:
-    """An id that a batch can hold. Raises UnsendableId."""
-    if _NOT_IN_A_FILE_NAME.search(check_id(id)) or len(id) > MOST_OF_A_FILE_NAME:
-        raise UnsendableId(
-            f"A batch can't hold the id {id!r}, since file names carry them: at most {MOST_OF_A_FILE_NAME} characters, "
-            "without quotation marks, backslashes and control characters, and without %22, %0A and %0D, which stand "
-            "for such. Add that photo by itself."
-        )
-    return id
+        return query_of(**vars(self) | {"tags": joined(self.tags), "id": own})
 
 
 def collections() -> Call[answers.CollectionsResponse]:
@@ -125,10 +88,31 @@ def add_batch(
     return Call("POST", f"{_of(name)}/batch", json_of(answers.AddBatchResponse), options.query(), form=form)
 
 
+def add_embeddings(
+    name: str, embeddings: Iterable[tuple[str, Embedding]], options: AddOptions, tags_of: Mapping[str, Tags]
+) -> Call[answers.AddBatchResponse]:
+    photos = [_kept(each, id=check_id(id), tags=_each(tags_of.get(id, ()))) for id, each in embeddings]
+    read = json_of(answers.AddBatchResponse)
+    return Call("POST", f"{_of(name)}/batch", read, options.query(), _photos(photos), JSON)
+
+
 def query(name: str, side: Side, options: QueryOptions) -> Call[answers.CollectionQueryResponse]:
     body, media = _body(side)
     read = json_of(answers.CollectionQueryResponse)
     return Call("POST", f"{_of(name)}/query", read, options.query(), body, media)
+
+
+def query_batch(name: str, pictures: Iterable[Picture], options: QueryOptions) -> Call[answers.QueryBatchResponse]:
+    form = [("images", (picture.name, picture.content, BYTES)) for picture in pictures]
+    return Call("POST", f"{_of(name)}/query/batch", json_of(answers.QueryBatchResponse), options.query(), form=form)
+
+
+def query_embeddings(
+    name: str, embeddings: Iterable[tuple[str | None, Embedding]], options: QueryOptions
+) -> Call[answers.QueryBatchResponse]:
+    photos = [_kept(each) if id is None else _kept(each, id=check_id(id)) for id, each in embeddings]
+    read = json_of(answers.QueryBatchResponse)
+    return Call("POST", f"{_of(name)}/query/batch", read, options.query(), _photos(photos), JSON)
 
 
 def photo(name: str, id: str, embedding: bool) -> Call[answers.CollectionPhoto]:
@@ -141,13 +125,18 @@ def delete_photo(name: str, id: str) -> Call[ChangedResponse]:
 
 
 def photos(name: str, after: int | None, page_size: int | None, tags: Tags) -> Call[answers.IdsResponse]:
-    query = query_of(after=after, limit=page_size, tags=_joined(tags))
+    query = query_of(after=after, limit=page_size, tags=joined(tags))
     return Call("GET", f"{_of(name)}/photos", json_of(answers.IdsResponse), query)
 
 
-def groups(name: str, after: int | None, page_size: int | None) -> Call[answers.GroupsResponse]:
-    query = query_of(after=after, limit=page_size)
+def groups(name: str, after: int | None, page_size: int | None, limit_ids: int | None) -> Call[answers.GroupsResponse]:
+    query = query_of(after=after, limit=page_size, limit_ids=limit_ids)
     return Call("GET", f"{_of(name)}/groups", json_of(answers.GroupsResponse), query)
+
+
+def group(name: str, group: str, after: int | None, page_size: int | None) -> Call[answers.IdsResponse]:
+    query = query_of(after=after, limit=page_size)
+    return Call("GET", f"{_of(name)}/groups/{check_group(group)}", json_of(answers.IdsResponse), query)
 
 
 def not_duplicates(name: str, after: int | None, page_size: int | None) -> Call[answers.NotDuplicatesResponse]:
@@ -177,16 +166,20 @@ def _of_photo(name: str, id: str) -> str:
     return f"{_of(name)}/photos/{quote(check_id(id), safe='')}"
 
 
+def _kept(embedding: Embedding, **more: object) -> dict[str, object]:
+    """One of a batch, as the JSON body has it."""
+    return {"embedding": embedding.model_dump(exclude_none=True), **more}
+
+
+def _each(tags: Tags) -> list[str]:
+    text = joined(tags)
+    return [] if text is None else text.split(",")
+
+
+def _photos(photos: Sequence[dict[str, object]]) -> bytes:
+    return json.dumps({"photos": photos}).encode()
+
+
 def _body(side: Side) -> tuple[bytes, str]:
     """With its media type."""
     return (side.to_json().encode(), JSON) if isinstance(side, Embedding) else (side.content, BYTES)
-
-
-def _joined(tags: Tags) -> str | None:
-    """As the query has them; a text is taken as it is. Raises ValueError for a tag that would become another."""
-    if isinstance(tags, str):
-        return tags or None
-    for tag in tags:
-        if not tag or "," in tag:
-            raise ValueError(f"a tag can't be {tag!r}: tags are told apart by commas, and none is empty")
-    return ",".join(tags) or None
