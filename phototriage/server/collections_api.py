@@ -21,7 +21,9 @@ from phototriage.common.errors import MalformedRequest, PhototriageError, StoreU
 from phototriage.common.metrics import timed
 from phototriage.images.pixels import decode_for, resize
 from phototriage.models.embedder import Embedder
+from phototriage.server import drift
 from phototriage.server.deadline import Deadline
+from phototriage.server.error_responses import count_store_error
 from phototriage.server.form import File
 from phototriage.server.query import JSON, read_query, refuse_query
 from phototriage.server.serving import Serving
@@ -173,9 +175,10 @@ class CollectionsApi:
             collection, model = opened(serving, request)
             image = embedded(model, side, serving, deadline)
             thresholds, aside = Thresholds(query.threshold, query.min_probability), serving.queue.aside
-            return _json(
-                collection.query(model, image, query.id, query.tags or (), query.top_k, thresholds, deadline.at, aside)
+            found = collection.query(
+                model, image, query.id, query.tags or (), query.top_k, thresholds, deadline.at, aside
             )
+            return _json(drift.count_query(found))
 
         return await serving.queue.run(work, deadline.on_loop)
 
@@ -231,6 +234,7 @@ class CollectionsApi:
             image = embedded(model, Side("image", "image", file.joined()), serving, deadline)
             return add(serving, collection, model, image, name, query, deadline)
         except PhototriageError as error:
+            count_store_error(error)
             return error
 
     async def _ask(self, request: Request, ask: Callable[[Serving, Collection], BaseModel]) -> Response:
@@ -255,7 +259,10 @@ def add(
     thresholds = Thresholds(query.threshold, query.min_probability)
     most = serving.settings.max_collection_photos
     aside = serving.queue.aside
-    return collection.add(model, image, name, query.tags or (), query.if_new, most, thresholds, deadline.at, aside)
+    tags = query.tags or ()
+    return drift.count_addition(
+        collection.add(model, image, name, tags, query.if_new, most, thresholds, deadline.at, aside)
+    )
 
 
 def kept_by(serving: Serving) -> Catalogue:

@@ -130,6 +130,7 @@ def server(
     models_directory: Path, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
     environment = {name: value for name, value in environment.items() if name != "PHOTOTRIAGE_MODELS_DIRECTORY"}
+    environment["PHOTOTRIAGE_COLLECTIONS"] = str(tmp_path_factory.mktemp("collections"))
     server = Server(tmp_path_factory.mktemp("server"), models_directory, **environment)
     try:
         server.wait_until_ready()
@@ -278,6 +279,7 @@ def test_prometheus_needs_its_key_and_finds_every_series(server: Server) -> None
     assert ask(server, "GET", endpoint["path"]).status_code == 401
     assert ask(server, "POST", "/v1/classify", KEY, RED).status_code == 200
     assert ask(server, "POST", "/v1/models/reload", KEY).status_code == 200
+    assert ask(server, "PUT", "/v1/collections/any", KEY).status_code == 200
     with socket.create_connection(("127.0.0.1", server.port), timeout=SECONDS) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nlong: " + b"a" * 70_000)
         assert b" 431 " in connection.recv(100)
