@@ -14,6 +14,7 @@ import pytest
 
 from phototriage.collections.catalogue import Catalogue
 from phototriage.common.errors import StoreUnavailable
+from phototriage.common.metrics import exposition
 from phototriage.models.model_set import load_models
 from phototriage.server import collection_figures
 from phototriage.server.collection_figures import CollectionFigures
@@ -151,6 +152,13 @@ def test_a_scrape_does_not_wait_for_a_store_that_is_silent(monkeypatch: pytest.M
         "phototriage_collection_store_up",
         "phototriage_collection_photos_limit",
     }
+
+
+def test_workers_that_share_a_folder_of_metrics_tell_it_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    found = values(exposition(figures_of(Silent())).decode())
+    assert found["phototriage_collection_store_up", frozenset()] == 1
+    assert found["phototriage_collection_photos_limit", frozenset()] == 9
 
 
 def test_what_was_counted_is_good_for_a_while() -> None:
