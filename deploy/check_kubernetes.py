@@ -32,6 +32,7 @@ OPERATOR = "monitoring.coreos.com/"
 
 WAIVED = {
     "CKV_K8S_15": "pulls not Always: tags are versions and never move, and an image may be in a node and no registry",
+    "CKV_K8S_35": "a password in a variable: libpq ignores a password file that a group may read, as a mounted one is",
     "CKV_K8S_40": "a UID below 10000: 1034 is the one that BentoML gives its images, and owns their files",
     "CKV_K8S_43": "no digest: whoever builds the image has it, and sets it with `kustomize edit set image`",
 }

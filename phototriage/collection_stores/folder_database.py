@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import RLock
 from time import time
@@ -272,7 +272,10 @@ class Database:
 
     def counts(self) -> tuple[int, int, int]:
         """How many photos, groups of two or more, and marked pairs there are."""
-        ((photos, groups, marked),) = self._rows(_COUNTS)
+        # By a connection of its own: of a million photos it takes .1 s, for which no request is to wait.
+        address = f"{self.path.absolute().as_uri()}?mode=ro"
+        with _told(self.path), closing(sqlite3.connect(address, uri=True, timeout=5)) as own:
+            ((photos, groups, marked),) = own.execute(_COUNTS).fetchall()
         return photos, groups, marked
 
 

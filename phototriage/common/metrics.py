@@ -19,6 +19,7 @@ from prometheus_client import (
     generate_latest,
 )
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
 
 Stage = Literal["read", "queue", "decode", "model", "verify", "search", "encode"]
 
@@ -33,7 +34,7 @@ DURATIONS = Histogram(
 )
 STAGES = Histogram(
     "phototriage_stage_seconds",
-    "Time in a stage of an image's way: read, queue, decode, model, verify, encode",
+    "Time in a stage of an image's way: read, queue, decode, model, search, verify, encode",
     ["stage"],
     buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
 )
@@ -64,6 +65,14 @@ MODELS = Gauge(
     "phototriage_model", "1 for each model that is served", ["name", "kind", "version"], multiprocess_mode="livemax"
 )
 RELOADS = Counter("phototriage_reloads", "Times the models directory was read again", ["result"])
+# Without the collection's name: with several workers, the series of one that was deleted could not be taken away.
+ADDITIONS = Counter(
+    "phototriage_collection_additions", "Photos brought to collections, and what became of them", ["outcome"]
+)
+QUERIES = Counter(
+    "phototriage_collection_queries", "Queries of collections, with or without a duplicate", ["is_duplicate"]
+)
+STORE_ERRORS = Counter("phototriage_collection_store_errors", "Times that what keeps collections did not answer")
 
 
 _STAGE_HISTOGRAMS = {
@@ -106,14 +115,16 @@ def forget_the_dead() -> None:
             mark_process_dead(process)  # type: ignore[no-untyped-call]
 
 
-def exposition() -> bytes:
-    """All metrics in Prometheus's text format.
+def exposition(own: Collector | None = None) -> bytes:
+    """All metrics in Prometheus's text format. own: what this process alone can tell.
 
     With several workers, each process writes its values into files of one folder, whose name BentoML puts into the
     environment, and any worker answers for all.
     """
+    told = CollectorRegistry()
+    if own is not None:
+        told.register(own)
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-        return generate_latest(REGISTRY)
-    registry = CollectorRegistry()
-    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return generate_latest(registry)
+        return generate_latest(REGISTRY) + generate_latest(told)
+    MultiProcessCollector(told)  # type: ignore[no-untyped-call]
+    return generate_latest(told)

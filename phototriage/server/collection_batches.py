@@ -17,7 +17,9 @@ from phototriage.collections.photos import check_id, check_tags, ids_of
 from phototriage.common.errors import MalformedRequest, PhototriageError
 from phototriage.images.pixels import ImageLimits
 from phototriage.models.embedder import Embedder
+from phototriage.server import drift
 from phototriage.server.deadline import Deadline
+from phototriage.server.error_responses import count_store_error
 from phototriage.server.form import File
 from phototriage.server.query import JSON, read_query
 from phototriage.server.serving import Opened, Receive, Serving
@@ -66,9 +68,10 @@ class CollectionBatchesApi:
             image = photo.embedded(opened.model, serving.settings.image_limits, deadline.at)
             thresholds = Thresholds(query.threshold, query.min_probability)
             most, aside = serving.settings.max_collection_photos, serving.queue.aside
-            return opened.collection.add(
+            told = opened.collection.add(
                 opened.model, image, id, tags, query.if_new, most, thresholds, deadline.at, aside
             )
+            return drift.count_addition(told)
 
         ids = ids_of([photo.name for photo in sent])
         works = [partial(add, photo, id) for photo, id in zip(sent, ids, strict=True)]
@@ -89,9 +92,10 @@ class CollectionBatchesApi:
             own = check_id(photo.name) if isinstance(photo.content, Embedding) and photo.name else None
             image = photo.embedded(opened.model, serving.settings.image_limits, deadline.at)
             thresholds, aside = Thresholds(query.threshold, query.min_probability), serving.queue.aside
-            return opened.collection.query(
+            found = opened.collection.query(
                 opened.model, image, own, query.tags or (), query.top_k, thresholds, deadline.at, aside
             )
+            return drift.count_query(found)
 
         works = [partial(ask, photo) for photo in sent]
         items = [
@@ -129,6 +133,7 @@ async def _each(works: Sequence[Callable[[], T]], serving: Serving, deadline: De
         try:
             return work()
         except PhototriageError as error:
+            count_store_error(error)
             return error
 
     return [*await serving.queue.run_each([partial(told, work) for work in works], deadline.on_loop)]

@@ -16,6 +16,7 @@ from phototriage.collections.collection import Collection
 from phototriage.collections.photos import group_of
 from phototriage.collections.store import Page
 from phototriage.common.errors import StoreUnavailable, UnknownCollection
+from phototriage.server import drift
 from phototriage.server.deadline import Deadline
 from phototriage.server.query import JSON, read_query, refuse_query
 from phototriage.server.serving import Receive, Serving
@@ -163,9 +164,10 @@ class CollectionsApi:
             collection, model = serving.opened(request.path_params["collection"])
             image = embedded(model, side, serving.settings.image_limits, deadline.at)
             thresholds, aside = Thresholds(query.threshold, query.min_probability), serving.queue.aside
-            return _json(
-                collection.query(model, image, query.id, query.tags or (), query.top_k, thresholds, deadline.at, aside)
+            found = collection.query(
+                model, image, query.id, query.tags or (), query.top_k, thresholds, deadline.at, aside
             )
+            return _json(drift.count_query(found))
 
         return await serving.queue.run(work, deadline.on_loop)
 
@@ -180,9 +182,8 @@ class CollectionsApi:
             image = embedded(model, side, serving.settings.image_limits, deadline.at)
             thresholds, aside = Thresholds(query.threshold, query.min_probability), serving.queue.aside
             most, tags = serving.settings.max_collection_photos, query.tags or ()
-            return _json(
-                collection.add(model, image, query.id, tags, query.if_new, most, thresholds, deadline.at, aside)
-            )
+            told = collection.add(model, image, query.id, tags, query.if_new, most, thresholds, deadline.at, aside)
+            return _json(drift.count_addition(told))
 
         return await serving.queue.run(work, deadline.on_loop)
 

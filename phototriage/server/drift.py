@@ -6,7 +6,9 @@ from functools import cache
 
 from prometheus_client import Counter, Histogram
 
-from phototriage.common.metrics import CONFIDENCE, DIFFICULTY, DUPLICATES, LABELS, SIMILARITY
+from phototriage.collections.schemas import AddResponse, CollectionQueryResponse
+from phototriage.collections.triage_schemas import CollectionPart
+from phototriage.common.metrics import ADDITIONS, CONFIDENCE, DIFFICULTY, DUPLICATES, LABELS, QUERIES, SIMILARITY
 from phototriage.triage.comparison_schemas import DuplicatesResponse
 from phototriage.triage.schemas import ClassifyResponse, DifficultyResponse, TriageResponse
 
@@ -29,6 +31,27 @@ def count_difficulty(answer: DifficultyResponse) -> None:
 def count_pair(answer: DuplicatesResponse) -> None:
     SIMILARITY.labels(answer.model.name).observe(answer.similarity)
     DUPLICATES.labels(answer.model.name, str(answer.is_duplicate).lower()).inc()
+
+
+def count_addition(answer: AddResponse) -> AddResponse:
+    """The answer, counted."""
+    ADDITIONS.labels(answer.outcome).inc()
+    return answer
+
+
+def count_collection_part(part: CollectionPart) -> CollectionPart:
+    """The part of a triage's answer, counted as the addition or the query that it is."""
+    if part.outcome is None:
+        QUERIES.labels(str(part.is_duplicate).lower()).inc()
+    else:
+        ADDITIONS.labels(part.outcome).inc()
+    return part
+
+
+def count_query(answer: CollectionQueryResponse) -> CollectionQueryResponse:
+    """The answer, counted."""
+    QUERIES.labels(str(answer.is_duplicate).lower()).inc()
+    return answer
 
 
 def count_parts(answer: TriageResponse) -> None:

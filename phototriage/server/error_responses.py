@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from starlette.responses import Response
 
 from phototriage.common.errors import Overloaded, PhototriageError, StoreUnavailable, Unauthorized
+from phototriage.common.metrics import STORE_ERRORS
 from phototriage.triage.problems import bug, problem_of
 from phototriage.triage.schemas import Problem
 
@@ -21,12 +22,19 @@ _HEADERS: Mapping[type[PhototriageError], Mapping[str, str]] = {
 }
 
 
+def count_store_error(error: PhototriageError) -> None:
+    """Count it if what keeps collections is to blame."""
+    if isinstance(error, StoreUnavailable):
+        STORE_ERRORS.inc()
+
+
 def respond(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
     return Response(problem.model_dump_json(), problem.status, headers, MEDIA_TYPE)
 
 
 def of_error(error: PhototriageError) -> Response:
     """A failure that the caller can act on."""
+    count_store_error(error)
     return respond(problem_of(error), _HEADERS.get(type(error)))
 
 

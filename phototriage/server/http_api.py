@@ -207,9 +207,12 @@ class HttpApi:
 
     async def metrics(self, request: Request) -> Response:
         self._publish()
+        figures = None
         if self._serving is not None:
             self._serving.access.check(request)
-        return Response(metrics.exposition(), headers={"Content-Type": metrics.CONTENT_TYPE})
+            if (figures := self._serving.figures) is not None:
+                await figures.refresh()
+        return Response(metrics.exposition(figures), headers={"Content-Type": metrics.CONTENT_TYPE})
 
     async def docs(self, request: Request) -> Response:
         return Response(self._document, media_type=JSON)

@@ -17,6 +17,7 @@ from phototriage.models.embedder import Embedder
 from phototriage.models.model_set import Models
 from phototriage.server.access import Access
 from phototriage.server.answer_cache import AnswerCache
+from phototriage.server.collection_figures import CollectionFigures
 from phototriage.server.deadline import Deadline
 from phototriage.server.model_changes import read_again
 from phototriage.server.work_queue import WorkQueue
@@ -53,8 +54,10 @@ class Serving:
         self.access = Access([key.get_secret_value() for key in settings.api_keys], settings.api_keys_file)
         self.cache = AnswerCache(settings.answer_cache_bytes) if settings.answer_cache_bytes else None
         self.catalogue: Catalogue | None = None
+        self.figures: CollectionFigures | None = None
         if settings.collections is not None:
             self.catalogue = open_catalogue(settings.collections, settings, PATIENCE)
+            self.figures = CollectionFigures(self.catalogue, settings.collections, settings.max_collection_photos)
         self._retired: list[Embedder] = []
         self._reloading = self._reload_requested = False
         _publish_models(models)

@@ -27,6 +27,7 @@ from phototriage.collections.triage_schemas import (
 from phototriage.common.errors import MalformedRequest, PhototriageError
 from phototriage.server import drift
 from phototriage.server.deadline import Deadline
+from phototriage.server.error_responses import count_store_error
 from phototriage.server.form import File
 from phototriage.server.query import JSON, read_query
 from phototriage.server.serving import Receive, Serving
@@ -119,6 +120,7 @@ def _item(
             raise id
         return _answer_about(plan, asking, id, file.joined(), serving, deadline)
     except PhototriageError as error:
+        count_store_error(error)
         return error
 
 
@@ -138,7 +140,8 @@ def _answer_about(
     answer = pipeline.assemble(whole, outputs)
     part = None
     if asking is not None and outputs.asked is not None:
-        part = asking.part(outputs.asked, id, deadline.at, serving.queue.aside if beside else in_turn)
+        aside = serving.queue.aside if beside else in_turn
+        part = drift.count_collection_part(asking.part(outputs.asked, id, deadline.at, aside))
     drift.count_parts(answer)
     return TriageResponse(**dict(answer), collection=part)
 

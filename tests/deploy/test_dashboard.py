@@ -6,11 +6,13 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from prometheus_client import REGISTRY
 
+from phototriage.collections.catalogue import Catalogue
 from phototriage.common import metrics as registered
+from phototriage.server.collection_figures import CollectionFigures
 
 DASHBOARD = json.loads((Path(__file__).parents[2] / "deploy/grafana/phototriage.json").read_text(encoding="utf-8"))
 SUFFIXES = {"counter": ["_total"], "gauge": [""], "histogram": ["_bucket", "_sum", "_count"]}
@@ -21,9 +23,10 @@ def metrics() -> dict[str, set[str]]:
     """Labels by series."""
     found = {}
     assert registered.CONTENT_TYPE  # imported, so that all are there
-    for collector in list(REGISTRY._collector_to_names):
+    figures = CollectionFigures(cast(Catalogue, None), Path(), 1)
+    for collector in [*REGISTRY._collector_to_names, figures]:
         for family in collector.describe() if hasattr(collector, "describe") else []:
-            labels = set(getattr(collector, "_labelnames", ()))
+            labels = set(getattr(collector, "_labelnames", getattr(family, "_labelnames", ())))
             for suffix in SUFFIXES.get(family.type, []):
                 found[family.name + suffix] = labels
     return found

@@ -16,6 +16,7 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import bentoml
 import httpx
@@ -130,6 +131,7 @@ def server(
     models_directory: Path, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
     environment = {name: value for name, value in environment.items() if name != "PHOTOTRIAGE_MODELS_DIRECTORY"}
+    environment["PHOTOTRIAGE_COLLECTIONS"] = str(tmp_path_factory.mktemp("collections"))
     server = Server(tmp_path_factory.mktemp("server"), models_directory, **environment)
     try:
         server.wait_until_ready()
@@ -209,6 +211,80 @@ def test_a_volume_takes_the_place_of_the_images_models() -> None:
     assert mount["mountPath"] == LOADER["spec"]["containers"][0]["volumeMounts"][0]["mountPath"]
 
 
+def component(name: str) -> tuple[dict[str, str], Document]:
+    """A component's settings, and its patch of the Deployment."""
+    (found,) = documents(f"components/{name}/kustomization.yaml")
+    literals = dict(literal.split("=", 1) for literal in found["configMapGenerator"][0]["literals"])
+    (patch,) = documents(f"components/{name}/deployment.yaml")
+    return literals, patch["spec"]
+
+
+def test_a_folder_of_collections_is_kept_by_one_pod_on_a_volume(monkeypatch: pytest.MonkeyPatch) -> None:
+    literals, spec = component("collections-folder")
+    for name, value in {**SETTINGS, **literals}.items():
+        monkeypatch.setenv(name, value)
+    found = read_settings()
+    assert found.workers == spec["replicas"] == 1
+    assert spec["strategy"] == {"type": "Recreate", "rollingUpdate": None}
+    pod = spec["template"]["spec"]
+    (mount,), (volume,) = pod["containers"][0]["volumeMounts"], pod["volumes"]
+    # Below the mount: a file system has a folder lost+found of its own.
+    assert Path(str(found.collections)).parent == Path(mount["mountPath"])
+    (claim,) = documents("components/collections-folder/claim.yaml")
+    assert volume["persistentVolumeClaim"] == {"claimName": claim["metadata"]["name"]}
+    assert claim["spec"]["accessModes"] == ["ReadWriteOnce"]
+    assert "readOnly" not in mount
+
+
+def test_a_database_is_reached_with_a_password_that_is_nowhere_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    literals, spec = component("collections-postgresql")
+    for name, value in {**SETTINGS, **literals}.items():
+        monkeypatch.setenv(name, value)
+    address = urlsplit(str(read_settings().collections))
+    assert (address.scheme, address.password) == ("postgresql", None)
+    host, namespace = str(address.hostname).split(".")
+    (variable,) = spec["template"]["spec"]["containers"][0]["env"]
+    secret = variable["valueFrom"]["secretKeyRef"]
+    assert (variable["name"], literals["PGSSLMODE"]) == ("PGPASSWORD", "require")
+    text = README.read_text(encoding="utf-8")
+    assert f"create secret generic {secret['name']} --from-file={secret['key']}=" in text
+    (policy,) = documents("components/collections-postgresql/network_policy.yaml")
+    labels = DEPLOYMENT["spec"]["template"]["metadata"]["labels"]
+    assert policy["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
+    database, names = policy["spec"]["egress"]
+    (to,) = database["to"]
+    assert to["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": namespace}
+    (example,) = re.findall(r"```yaml\n(apiVersion: postgresql.*?)```", text, re.DOTALL)
+    made = yaml.safe_load(example)
+    assert (made["metadata"]["namespace"], f"{made['metadata']['name']}-rw") == (namespace, host)
+    assert to["podSelector"]["matchLabels"] == {"cnpg.io/cluster": made["metadata"]["name"]}
+    initial = made["spec"]["bootstrap"]["initdb"]
+    assert (initial["owner"], f"/{initial['database']}") == (address.username, address.path)
+    assert [port["port"] for port in database["ports"]] == [address.port or 5432]
+    assert {(port["protocol"], port["port"]) for port in names["ports"]} == {("UDP", 53), ("TCP", 53)}
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="needs kubectl")
+@pytest.mark.parametrize("name", ["collections-folder", "collections-postgresql"])
+def test_kubectl_renders_collections(name: str, tmp_path: Path) -> None:
+    place = tmp_path.resolve()
+    kustomization = {
+        "resources": [os.path.relpath(KUBERNETES / "overlays/cpu", place)],
+        "components": [os.path.relpath(KUBERNETES / "components" / name, place)],
+    }
+    (place / "kustomization.yaml").write_text(yaml.safe_dump(kustomization), encoding="utf-8")
+    done = subprocess.run(["kubectl", "kustomize", str(place)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = {document["kind"]: document for document in yaml.safe_load_all(done.stdout)}
+    spec, pod = found["Deployment"]["spec"], found["Deployment"]["spec"]["template"]["spec"]
+    assert found["ConfigMap"]["data"].keys() >= {*SETTINGS, "PHOTOTRIAGE_COLLECTIONS"}
+    assert {mount["name"] for mount in pod["containers"][0]["volumeMounts"]} == {v["name"] for v in pod["volumes"]}
+    in_folder = name == "collections-folder"
+    assert ("HorizontalPodAutoscaler" in found) is not in_folder
+    assert (spec["strategy"] == {"type": "Recreate"}) is in_folder
+    assert spec.get("replicas") == (1 if in_folder else None)
+
+
 def test_the_port_is_the_one_that_is_served_and_asked() -> None:
     (port,) = CONTAINER["ports"]
     assert CONTAINER["args"] == ["serve"]
@@ -278,6 +354,7 @@ def test_prometheus_needs_its_key_and_finds_every_series(server: Server) -> None
     assert ask(server, "GET", endpoint["path"]).status_code == 401
     assert ask(server, "POST", "/v1/classify", KEY, RED).status_code == 200
     assert ask(server, "POST", "/v1/models/reload", KEY).status_code == 200
+    assert ask(server, "PUT", "/v1/collections/any", KEY).status_code == 200
     with socket.create_connection(("127.0.0.1", server.port), timeout=SECONDS) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nlong: " + b"a" * 70_000)
         assert b" 431 " in connection.recv(100)
