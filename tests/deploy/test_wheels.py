@@ -33,6 +33,8 @@ CAT = ROOT / "docs" / "cat.jpg"
 # Modules that the server imports and no requirement names, and why.
 NOT_REQUIRED = {
     "pi_heif": "the extra heic, without which HEIC files are refused by name",
+    "psycopg": "the extra postgres, without which an address of a database is refused with what to install",
+    "psycopg_pool": "the same",
     "pydantic_core": "pydantic requires its one version",
     "tornado": "kantoku requires it, and its loop is of it",
 }
