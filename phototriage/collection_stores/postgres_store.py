@@ -86,7 +86,7 @@ class PostgresStore:
         self._tables = Tables(number, description.model.parts)
 
     def find(self, vector: Vector, count: int, own: str | None, tags: Sequence[str]) -> Found:
-        with self._database.reading() as connection:
+        with self._database.reading() as connection, connection.pipeline():
             changes = connection.execute(_CHANGES, (self._number,))
             marks = None if own is None else connection.execute(self._tables.statement(_MARKED), {"id": own})
             near = self._near(connection, vector, max(count, CONTENT_COUNT), tags)
