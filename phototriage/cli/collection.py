@@ -79,7 +79,8 @@ def _import(options: argparse.Namespace, settings: Settings, catalogue: Catalogu
     else:
         collection = catalogue.create(options.name, load_models(settings).embedder(options.model)).collection
     progress = Progress(None, title=f"{options.file.name}: ", unit="photos")
-    taken = exchange.read(collection.store, options.file, progress.step, settings.max_collection_photos)
+    with collection.store.loading():
+        taken = exchange.read(collection.store, options.file, progress.step, settings.max_collection_photos)
     print(json.dumps({"collection": options.name, **taken._asdict()}))
 
 

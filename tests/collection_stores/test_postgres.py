@@ -1,52 +1,26 @@
-"""Collections in PostgreSQL: what two servers make of one database, and what they say where it can't be reached."""
+"""Collections in PostgreSQL: what two servers make of one database."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from time import monotonic
+from pathlib import Path
 
 import numpy as np
 import psycopg
 import pytest
 
-from benchmarks.postgres_server import PostgresServer
-from phototriage.collection_stores import postgres_database, postgres_schema
-from phototriage.collection_stores.opening import open_catalogue
+from phototriage.cli import main
 from phototriage.collection_stores.postgres_store import PostgresStore, text_of, vectors_of
 from phototriage.collections.catalogue import Catalogue
 from phototriage.collections.photos import KeptPhoto, NewPhoto
-from phototriage.common.errors import StoreUnavailable, TooLarge, UnknownCollection
+from phototriage.common.errors import TooLarge, UnknownCollection
 from phototriage.duplicates import layout
-from phototriage.settings import Settings
+from tests.collection_stores.conftest import MODEL
 from tests.collection_stores.test_folder_store import vectors
-from tests.collections.made import crop, embedder, mirrored, photo
-
-MODEL = embedder()
-SETTINGS = Settings(provider="cpu", threads=8, deadline_seconds=5, max_collections=3)
-
-
-@pytest.fixture
-def server(database: str) -> Iterator[Callable[[], Catalogue]]:
-    """Makes what a server has of the database; each call is another server."""
-    opened: list[Catalogue] = []
-
-    def open_again() -> Catalogue:
-        opened.append(open_catalogue(database, SETTINGS))
-        return opened[-1]
-
-    yield open_again
-    for catalogue in opened:
-        catalogue.close()
-
-
-@pytest.fixture
-def store(server: Callable[[], Catalogue]) -> PostgresStore:
-    store = server().create("photos", MODEL).collection.store
-    assert isinstance(store, PostgresStore)
-    return store
+from tests.collections.made import mirrored, photo
 
 
 def kept(name: str, vector: np.typing.NDArray[np.float32]) -> tuple[KeptPhoto, None]:
@@ -198,132 +172,22 @@ def test_numbers_come_back_exactly() -> None:
     assert np.array_equal(np.array(text_of(numbers[0])[1:-1].split(","), np.float32), numbers[0])
 
 
-def test_a_database_that_goes_and_comes_back(
-    postgres: PostgresServer, server: Callable[[], Catalogue], monkeypatch: pytest.MonkeyPatch
+def test_a_file_is_taken_into_another_store_and_has_graphs_then(
+    store: PostgresStore, database: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """No call hangs meanwhile, none of many waits in turn, and what was acknowledged is there."""
-    monkeypatch.setattr(postgres_database, "CONNECT_SECONDS", 0.5)
-    monkeypatch.setattr(postgres_database, "AWAY_SECONDS", 0.5)
-    catalogue = server()
-    collection = catalogue.create("photos", MODEL).collection
-    collection.add(MODEL, photo(1), "one")
-    postgres.stop()
-    began = monotonic()
-    for _ in range(20):
-        with pytest.raises(StoreUnavailable, match=r"can't (be reached|keep or read them) now"):
-            collection.add(MODEL, photo(2), "two")
-    assert monotonic() - began < 10
-    postgres.start()
-    end = monotonic() + 20
-    while True:
-        try:
-            outcome = collection.add(MODEL, photo(2), "two", if_new=True).outcome
-            break
-        except StoreUnavailable:
-            assert monotonic() < end
-    assert outcome == "added"
-    assert collection.query(MODEL, crop(1)).matches[0].id == "one"
-
-
-def test_a_database_that_answers_nothing_is_given_up(
-    postgres: PostgresServer, server: Callable[[], Catalogue], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(postgres_database, "CONNECT_SECONDS", 0.5)
-    catalogue = server()
-    collection = catalogue.create("photos", MODEL).collection
-    postgres.freeze()
-    try:
-        began = monotonic()
-        with pytest.raises(StoreUnavailable):
-            collection.photo("one")
-        assert monotonic() - began < 10
-    finally:
-        postgres.thaw()
-    monkeypatch.setattr(postgres_database, "CONNECT_SECONDS", 20)
-    end = monotonic() + 20
-    while monotonic() < end:
-        try:
-            assert catalogue.names() == ["photos"]
-            return
-        except StoreUnavailable:
-            continue
-    raise AssertionError("it didn't come back")
-
-
-def test_a_query_that_hangs_ends_by_the_deadline(store: PostgresStore, database: str) -> None:
-    """Another transaction that holds the collection, as of a server that was frozen."""
-    hasty = open_catalogue(database, SETTINGS.model_copy(update={"deadline_seconds": 0.5}))
-    collection = hasty.get("photos")
+    store.load([(replace(kept(f"p{n}", vector)[0], tags=("x",)), "one") for n, vector in enumerate(vectors(3))], {})
+    store.mark("p0", "p9")
+    file, folder = str(tmp_path / "photos.parquet"), str(tmp_path / "kept")
+    models = ["--model", "near_duplicates"]
+    assert main(["collection", "export", "photos", "-o", file, "--collections", database]) == 0
+    for place in (folder, database):
+        assert main(["collection", "import", "again", file, "--collections", place, *models]) == 0
+    assert main(["collection", "list", "--collections", folder]) == 0
+    assert main(["collection", "list", "--collections", database]) == 0
+    *_, of_folder, of_database, _ = map(json.loads, capsys.readouterr().out.splitlines())
+    del of_folder["bytes"], of_database["bytes"]
+    assert of_folder == of_database
+    assert (of_database["photos"], of_database["groups"], of_database["not_duplicates"]) == (3, 1, 1)
     with psycopg.connect(database) as connection:
-        connection.execute("SELECT 1 FROM phototriage.collections FOR UPDATE")
-        with pytest.raises(StoreUnavailable, match="took too long, so nothing was changed"):
-            collection.store.delete("a")
-    hasty.close()
-
-
-def test_a_database_of_a_later_version_is_refused(server: Callable[[], Catalogue], database: str) -> None:
-    server().names()
-    with psycopg.connect(database) as connection:
-        connection.execute("INSERT INTO phototriage.versions VALUES (99, now())")
-    with pytest.raises(StoreUnavailable, match="is of version 99"):
-        server().names()
-
-
-def test_an_older_database_is_brought_up_with_what_it_has(
-    server: Callable[[], Catalogue], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    server().create("photos", MODEL).collection.add(MODEL, photo(1), "one")
-    step = "ALTER TABLE phototriage.collections ADD COLUMN note text NOT NULL DEFAULT 'new'"
-    monkeypatch.setattr(postgres_database, "STEPS", (*postgres_schema.STEPS, step))
-    with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda catalogue: catalogue.get("photos").photo("one").id, [server() for _ in range(4)]))
-    assert found == ["one"] * 4
-
-
-def test_a_step_that_fails_leaves_the_version_that_was(
-    server: Callable[[], Catalogue], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    server().create("photos", MODEL)
-    monkeypatch.setattr(
-        postgres_database, "STEPS", (*postgres_schema.STEPS, "CREATE TABLE phototriage.half (); SELECT 1 / 0")
-    )
-    with pytest.raises(psycopg.errors.DivisionByZero):
-        server().names()
-    monkeypatch.undo()
-    assert server().names() == ["photos"]
-
-
-def test_a_database_that_cannot_hold_any_script_is_refused(postgres: PostgresServer) -> None:
-    address = postgres.new_database(options="ENCODING 'LATIN1' TEMPLATE template0")
-    catalogue = open_catalogue(address, SETTINGS)
-    with pytest.raises(StoreUnavailable, match="is of encoding LATIN1"):
-        catalogue.names()
-    catalogue.close()
-
-
-def test_a_user_who_may_not_add_pgvector_is_told_what_to_do(database: str, caplog: pytest.LogCaptureFixture) -> None:
-    with psycopg.connect(database, autocommit=True) as connection:
-        if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = 'guest'").fetchone():
-            connection.execute("CREATE ROLE guest LOGIN PASSWORD 'a secret'")
-    address = database.replace("postgres@", "guest:a%20secret@")
-    catalogue = open_catalogue(address, SETTINGS)
-    with pytest.raises(StoreUnavailable, match="CREATE EXTENSION vector"):
-        catalogue.names()
-    with psycopg.connect(database, autocommit=True) as connection:
-        connection.execute("CREATE EXTENSION vector")
-    with caplog.at_level(logging.DEBUG), pytest.raises(StoreUnavailable, match="42501") as refused:
-        catalogue.names()  # it may not make a schema, either
-    assert "secret" not in caplog.text + str(refused.value)
-    catalogue.close()
-
-
-def test_a_copy_of_the_database_that_only_reads_says_so(server: Callable[[], Catalogue], database: str) -> None:
-    collection = server().create("photos", MODEL).collection
-    name = database.rpartition("/")[2]
-    with psycopg.connect(database, autocommit=True) as connection:
-        connection.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
-    later = server().get("photos")
-    assert later.store.counts().photos == 0
-    with pytest.raises(StoreUnavailable, match="25006"):
-        later.add(MODEL, photo(1), "one")
-    assert collection.add(MODEL, photo(1), "one").added  # by connections from before
+        found = connection.execute("SELECT count(*) FROM pg_indexes WHERE indexdef LIKE '%hnsw%'").fetchone()
+    assert found == (4,)
