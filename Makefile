@@ -43,7 +43,7 @@ check-full: check soak kills check-kubernetes check-ray
 kills: $(DEV)/installed
 	$(DEV)/bin/python -m tests.score_kills
 	$(DEV)/bin/python -m tests.collection_kills
-	$(DEV)/bin/python -m tests.collection_kills --postgres --photos 200
+	$(DEV)/bin/python -m tests.collection_kills --postgres --photos 300
 
 # The manifests rendered, and held to schemas and policies. Needs kubectl; the alerts' cases need Prometheus's promtool.
 check-kubernetes: $(KUBERNETES)/installed
