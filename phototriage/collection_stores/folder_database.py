@@ -67,8 +67,7 @@ class Database:
         with _told(path):
             if description is not None and not path.exists():
                 self._create(description)
-            self._writer = self._connect(path)
-            self._reader = self._connect(path)
+            self._writer, self._reader = self._connect(path), self._connect(path)
             self._reader.execute("PRAGMA query_only = ON")
             found = self._fact("format")
             if found != FORMAT:

@@ -14,9 +14,8 @@ from phototriage.common.errors import MalformedRequest
 Vector = NDArray[np.float32]
 
 MOST_OF_AN_ID = 512  # characters
-SAME_VALUES = (
-    1e-4  # between embeddings of one photo: sums are rounded in another order in a batch, or behind a classifier
-)
+# Between embeddings of one photo: sums are rounded in another order in a batch, or behind a classifier.
+SAME_VALUES = 1e-4
 MOST_TAGS, MOST_OF_A_TAG = 32, 128  # tags of a photo, characters of each
 # Patterns. Neither "." nor "..", which callers take for the folder, or the one above, at the end of an address.
 # Nor what stands for bytes that are no UTF-8: two ids would be one.
